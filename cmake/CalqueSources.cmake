@@ -1,0 +1,45 @@
+# How sources are found: by folder, looked for again at every build; a folder may be empty.
+
+# calque_glob(<variable> [RECURSE] <pattern>...): files that match, from the repository root.
+function(calque_glob variable)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "RECURSE" "" "")
+  set(mode GLOB)
+  if(arg_RECURSE)
+    set(mode GLOB_RECURSE)
+  endif()
+  list(TRANSFORM arg_UNPARSED_ARGUMENTS PREPEND ${PROJECT_SOURCE_DIR}/)
+  file(${mode} files CONFIGURE_DEPENDS ${arg_UNPARSED_ARGUMENTS})
+  set(${variable} ${files} PARENT_SCOPE)
+endfunction()
+
+# calque_add_library_sources(<target> [<source>...]): an archive needs one object, even while its folders are empty.
+function(calque_add_library_sources target)
+  if(NOT ARGN)
+    set(placeholder ${CMAKE_BINARY_DIR}/generated/${target}_empty.cpp)
+    file(CONFIGURE OUTPUT ${placeholder} CONTENT "// Keeps an archive without sources valid.\n")
+    set(ARGN ${placeholder})
+  endif()
+  target_sources(${target} PRIVATE ${ARGN})
+endfunction()
+
+# calque_needs_plugins(<program>): the plugins it opens at run time are built with it.
+function(calque_needs_plugins program)
+  foreach(plugin calque_cpu_codegen calque_symbolizer)
+    if(TARGET ${plugin})
+      add_dependencies(${program} ${plugin})
+    endif()
+  endforeach()
+endfunction()
+
+# calque_add_programs(FOLDER <folder> [PREFIX <prefix>]): each <folder>/<name>.cpp becomes the program <prefix><name>.
+function(calque_add_programs)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "FOLDER;PREFIX" "")
+  calque_glob(sources "${arg_FOLDER}/*.cpp")
+  foreach(source ${sources})
+    cmake_path(GET source STEM LAST_ONLY name)
+    set(program ${arg_PREFIX}${name})
+    add_executable(${program} ${source})
+    target_link_libraries(${program} PRIVATE calque)
+    calque_needs_plugins(${program})
+  endforeach()
+endfunction()

@@ -1,0 +1,8 @@
+// Everything a user of Calque includes.
+#pragma once
+
+#include "calque/autograd.h"
+#include "calque/compile.h"
+#include "calque/nn.h"
+#include "calque/ops.h"
+#include "calque/tensor.h"

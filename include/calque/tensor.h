@@ -1,0 +1,144 @@
+// Tensors: what a user holds. A Tensor is a handle; copies share elements, history and gradient.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "ir/op/attributes.h"
+#include "ir/op/dtype.h"
+#include "ir/op/error.h"
+#include "ir/op/type.h"
+
+namespace calque {
+
+struct TensorImpl;
+
+namespace detail {
+void retain(TensorImpl* impl) noexcept;
+void release(TensorImpl* impl) noexcept;
+}  // namespace detail
+
+class Tensor {
+ public:
+  /// The empty handle: no tensor at all.
+  Tensor() = default;
+  Tensor(const Tensor& other) noexcept : impl_(other.impl_) {
+    if (impl_) detail::retain(impl_);
+  }
+  Tensor(Tensor&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {}
+  Tensor& operator=(Tensor other) noexcept {
+    std::swap(impl_, other.impl_);
+    return *this;
+  }
+  ~Tensor() {
+    if (impl_) detail::release(impl_);
+  }
+  explicit operator bool() const { return impl_ != nullptr; }
+  /// Whether both handles hold the very same tensor (not: equal elements).
+  bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
+
+  DType dtype() const;
+  const Shape& shape() const;
+  int rank() const { return shape().rank(); }
+  /// Size of one axis; negative axes count from the end. Throws UserError when out of range.
+  int64_t size(int64_t axis) const;
+  int64_t element_count() const { return shape().element_count(); }
+  bool is_contiguous() const;
+  /// This tensor if its elements lie in row-major order, else a copy that does.
+  Tensor contiguous() const;
+  /// How often the elements were written in place, through any view of them.
+  uint32_t version() const;
+
+  /// First element; the elements follow by strides (row-major when is_contiguous()). Throws UserError when T is not the
+  /// dtype. Runs whatever a compiled function has left pending for them. Valid until the tensor is written or released.
+  template <class T>
+  const T* data() const {
+    return static_cast<const T*>(raw_data(dtype_of<T>));
+  }
+  /// The same for writing; counts as a write in place.
+  template <class T>
+  T* mutable_data() {
+    return static_cast<T*>(mutable_raw_data(dtype_of<T>));
+  }
+  /// The only element, as a double. Throws UserError when there is not exactly one.
+  double item() const;
+  /// Elements in row-major order. Throws UserError when T is not the dtype.
+  template <class T>
+  std::vector<T> to_vector() const {
+    std::vector<T> result(element_count());
+    if constexpr (std::is_same_v<T, bool>) {
+      const Tensor dense = contiguous();
+      const bool* elements = dense.data<bool>();
+      result.assign(elements, elements + result.size());
+    } else {
+      copy_to(result.data(), dtype_of<T>);
+    }
+    return result;
+  }
+
+  bool requires_grad() const;
+  /// Asks for gradients of a leaf (a tensor that no recorded op made). Floating dtypes only, else UserError.
+  Tensor& set_requires_grad(bool value = true);
+  /// The gradient that backward() added up here; empty when there is none.
+  Tensor grad() const;
+  void set_grad(const Tensor& gradient);
+  /// Drops the gradient.
+  void clear_grad();
+  /// Adds to .grad() of every leaf the gradient of this tensor, weighted by `gradient` (same type; may be left out for
+  /// a tensor of one element). Frees nothing: a second call adds again.
+  void backward(const Tensor& gradient) const;
+  void backward() const;
+  /// The same elements without history.
+  Tensor detach() const;
+
+  /// Copies the elements of `source` (broadcast to this shape, same dtype) into this tensor. UserError when it requires
+  /// grad and gradients are being recorded: write inside a NoGradGuard.
+  Tensor& assign_(const Tensor& source);
+
+  TensorImpl* impl() const { return impl_; }
+  /// Takes over one reference.
+  static Tensor adopt(TensorImpl* impl) {
+    Tensor tensor;
+    tensor.impl_ = impl;
+    return tensor;
+  }
+  static Tensor share(TensorImpl* impl) {
+    detail::retain(impl);
+    return adopt(impl);
+  }
+
+ private:
+  const void* raw_data(DType dtype) const;
+  void* mutable_raw_data(DType dtype);
+  void copy_to(void* destination, DType dtype) const;
+
+  TensorImpl* impl_ = nullptr;
+};
+
+/// Prints dtype, shape and (up to a few) elements.
+std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
+
+/// A tensor holding a copy of `values` in row-major order. UserError when their number is not that of the shape.
+template <class T>
+Tensor from_span(std::span<const T> values, const Shape& shape);
+template <class T>
+Tensor from_vector(const std::vector<T>& values, const Shape& shape) {
+  return from_span(std::span<const T>(values), shape);
+}
+template <class T>
+Tensor from_vector(const std::vector<T>& values) {
+  return from_span(std::span<const T>(values), Shape{static_cast<int64_t>(values.size())});
+}
+/// A 0-d tensor.
+template <class T>
+Tensor from_value(T value) {
+  return from_span(std::span<const T>(&value, 1), Shape{});
+}
+
+Tensor zeros(const Shape& shape, DType dtype = DType::f32);
+Tensor ones(const Shape& shape, DType dtype = DType::f32);
+
+}  // namespace calque

@@ -1,0 +1,428 @@
+// Drives the matrix product: splits it over the team, blocks it for the caches, packs, and calls the level's tiles.
+//
+// Order of the loops: blocks of rows, groups of k (of one long product or of many short ones), panels of columns,
+// tiles of rows. A chain that a group cuts is carried through memory, which is exact.
+#include "runtime/kernels/gemm.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "runtime/kernels/gemm_kernels.h"
+#include "runtime/thread_pool.h"
+
+namespace calque::kernels {
+namespace {
+
+constexpr int64_t kBlockK = 256;      // of a group: its panel of b (64 KB) and rows of a stay in L2
+constexpr int64_t kBlockRows = 480;   // rows of a group whose packed a stays in L2
+constexpr int64_t kMaxParts = 64;     // products in a group
+constexpr int64_t kTileBytes = 2048;  // more than any tile of c
+constexpr int64_t kMaxWidePanels = 4;
+// A row-major b is read in place for up to so many rows; beyond, packing its panel first is cheaper.
+constexpr int64_t kDirectRows = 12;
+// Packing a costs as much as multiplying it by about one panel if its rows are not contiguous, else less is gained.
+constexpr int64_t kPackRowsPanels = 12;
+constexpr int64_t kPackTransposedRowsPanels = 3;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <class T>
+const GemmTable<T>& gemm_table(IsaLevel level) {
+  const GemmKernels& kernels = level == IsaLevel::avx512 ? avx512::kGemmKernels
+                               : level == IsaLevel::avx2 ? avx2::kGemmKernels
+                                                         : baseline::kGemmKernels;
+  if constexpr (sizeof(T) == 4) {
+    return kernels.f32;
+  } else {
+    return kernels.f64;
+  }
+}
+
+// The product as it is computed: c transposed and the operands exchanged where n is too small for vectors.
+template <class T>
+struct Problem {
+  int64_t m, n;
+  bool exchanged;
+  T* c;
+  int64_t c_row_stride, c_col_stride;
+
+  MatrixView<T> a(const ProductTerm<T>& t) const { return exchanged ? transposed(t.b) : t.a; }
+  MatrixView<T> b(const ProductTerm<T>& t) const { return exchanged ? transposed(t.a) : t.b; }
+  static MatrixView<T> transposed(MatrixView<T> v) { return {v.data, v.col_stride, v.row_stride}; }
+};
+
+template <class T>
+Problem<T> problem_of(const ProductSum<T>& p, const GemmTable<T>& table) {
+  bool exchange = p.n < p.m && p.n * 4 <= table.lanes;
+  for (int64_t t = 0; exchange && t < p.term_count; ++t) exchange = p.terms[t].packed_b == nullptr;
+  if (exchange) return {p.n, p.m, true, p.c, 1, p.c_row_stride};
+  return {p.m, p.n, false, p.c, p.c_row_stride, 1};
+}
+
+// The share in rows and columns of the problem. Columns are split by whole panels if that is even, else by vectors.
+template <class T>
+ProductShare share_of(const Problem<T>& p, const GemmTable<T>& table, int rank, int size) {
+  const int64_t vectors = ceil_div(p.n, table.lanes), panels = ceil_div(vectors, table.panel_vectors);
+  const bool by_rows = vectors < 8 * size && (p.m >= 4 * size || vectors < size);
+  if (by_rows) return {p.m * rank / size, p.m * (rank + 1) / size, 0, p.n};
+  const bool by_panels = panels % size == 0;
+  const int64_t units = by_panels ? panels : vectors;
+  const int64_t unit = by_panels ? table.panel_vectors * table.lanes : table.lanes;
+  return {0, p.m, std::min(p.n, units * rank / size * unit), std::min(p.n, units * (rank + 1) / size * unit)};
+}
+
+// Memory that a thread keeps between products: grows, is never zeroed, aligned to cache lines.
+class KeptBuffer {
+ public:
+  template <class T>
+  T* reserve(int64_t elements) {
+    const size_t bytes = (static_cast<size_t>(elements) * sizeof(T) + 63) / 64 * 64;
+    if (bytes > bytes_) {
+      memory_.reset(std::aligned_alloc(64, bytes));
+      bytes_ = memory_ ? bytes : 0;
+      if (!memory_) throw std::bad_alloc();
+    }
+    return static_cast<T*>(memory_.get());
+  }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::unique_ptr<void, Free> memory_;
+  size_t bytes_ = 0;
+};
+
+struct ThreadBuffers {
+  KeptBuffer a, b, carry;
+};
+thread_local ThreadBuffers thread_buffers;
+
+// A run of k of one term within a group.
+template <class T>
+struct Part {
+  const ProductTerm<T>* term;
+  int64_t k_begin, k;
+  bool starts, ends, adds;
+};
+
+// Columns that are computed together: whole panels side by side, or a part of one panel.
+struct Piece {
+  int64_t column, columns;  // columns: without the padding
+  int vectors, panels;      // vectors of each panel
+};
+
+// One member's share of one product.
+template <class T>
+class ShareProduct {
+ public:
+  ShareProduct(const ProductSum<T>& sum, const Problem<T>& problem, const ProductShare& share,
+               const GemmTable<T>& table)
+      : sum_(sum), problem_(problem), share_(share), table_(table), panel_(table.lanes * table.panel_vectors) {}
+
+  void run() {
+    if (share_.row_begin >= share_.row_end || share_.col_begin >= share_.col_end) return;
+    if (sum_.term_count == 0) return clear();
+    prepare_carry();
+    const int64_t rows = share_.row_end - share_.row_begin, blocks = ceil_div(rows, block_rows_);
+    for (int64_t block = 0; block < blocks; ++block) {
+      row_begin_ = share_.row_begin + rows * block / blocks;
+      row_end_ = share_.row_begin + rows * (block + 1) / blocks;
+      term_ = 0;
+      term_k_ = 0;
+      while (next_group()) multiply_group();
+    }
+  }
+
+ private:
+  void clear();
+  void prepare_carry();
+  bool next_group();
+  void multiply_group();
+  void pack_group_rows();
+  Piece piece_at(int64_t column) const;
+  void prepare_segments(const Piece& piece);
+  const T* pack_part(const Part<T>& part, const Piece& piece, T* out) const;
+  void multiply_piece(const Piece& piece);
+  void multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows, ProductTile<T> tile);
+  int64_t tile_rows(const Piece& piece) const;
+
+  const ProductSum<T>& sum_;
+  const Problem<T>& problem_;
+  const ProductShare& share_;
+  const GemmTable<T>& table_;
+  const int64_t panel_;  // columns of a whole panel
+
+  int64_t block_rows_ = kBlockRows;
+  T* carry_ = nullptr;  // null: unfinished chains are kept in c itself
+  int64_t carry_row_stride_ = 0;
+
+  int64_t row_begin_ = 0, row_end_ = 0;  // of the block
+  int64_t term_ = 0, term_k_ = 0;        // where the next group begins
+  Part<T> parts_[kMaxParts];
+  ProductSegment<T> segments_[kMaxParts];
+  int64_t part_count_ = 0, group_k_ = 0;
+  T* packed_rows_ = nullptr;      // a of the group in strips [tile][k][packed_tile_rows_]; null: read in place
+  int64_t packed_tile_rows_ = 0;
+};
+
+template <class T>
+void ShareProduct<T>::clear() {
+  if (sum_.accumulate) return;
+  for (int64_t i = share_.row_begin; i < share_.row_end; ++i) {
+    for (int64_t j = share_.col_begin; j < share_.col_end; ++j) {
+      problem_.c[i * problem_.c_row_stride + j * problem_.c_col_stride] = T{};
+    }
+  }
+}
+
+// A chain that is cut may be kept in c only if nothing else is summed there.
+template <class T>
+void ShareProduct<T>::prepare_carry() {
+  if (sum_.term_count == 1 && !sum_.accumulate) return;
+  bool cut = false;
+  for (int64_t t = 0; !cut && t < sum_.term_count; ++t) cut = sum_.terms[t].k > kBlockK;
+  if (!cut) return;
+  const int64_t columns = ceil_div(share_.col_end - share_.col_begin, table_.lanes) * table_.lanes;
+  block_rows_ = std::clamp<int64_t>((int64_t{1} << 18) / columns, kMaxTileRows, kBlockRows);
+  carry_row_stride_ = columns;
+  carry_ = thread_buffers.carry.template reserve<T>(std::min(block_rows_, share_.row_end - share_.row_begin) * columns);
+}
+
+// Takes products, or even parts of a long one, until about kBlockK of k are together.
+template <class T>
+bool ShareProduct<T>::next_group() {
+  part_count_ = 0;
+  group_k_ = 0;
+  while (term_ < sum_.term_count && part_count_ < kMaxParts) {
+    const ProductTerm<T>& term = sum_.terms[term_];
+    const int64_t cuts = std::max<int64_t>(ceil_div(term.k, kBlockK), 1);
+    const int64_t k = std::min(ceil_div(term.k, cuts), term.k - term_k_);
+    if (part_count_ > 0 && group_k_ + k > kBlockK) break;
+    const bool ends = term_k_ + k == term.k;
+    parts_[part_count_++] = {&term, term_k_, k, term_k_ == 0, ends, term_ > 0 || sum_.accumulate};
+    group_k_ += k;
+    term_k_ = ends ? 0 : term_k_ + k;
+    term_ += ends;
+  }
+  return part_count_ > 0;
+}
+
+template <class T>
+Piece ShareProduct<T>::piece_at(int64_t column) const {
+  const int64_t panel_end = (column / panel_ + 1) * panel_;
+  const int64_t rows = row_end_ - row_begin_, rest = share_.col_end - column;
+  if (rows <= kMaxWideRows && column % panel_ == 0) {
+    const int panels = table_.wide_panels[rows - 1];
+    if (panels > 1 && rest >= panels * panel_) return {column, panels * panel_, table_.panel_vectors, panels};
+  }
+  const int64_t columns = std::min(panel_end, share_.col_end) - column;
+  return {column, columns, static_cast<int>(ceil_div(columns, table_.lanes)), 1};
+}
+
+template <class T>
+int64_t ShareProduct<T>::tile_rows(const Piece& piece) const {
+  if (piece.panels > 1) return kMaxWideRows;
+  if (packed_rows_ != nullptr) return packed_tile_rows_;
+  return table_.max_rows[piece.vectors - 1];
+}
+
+template <class T>
+void ShareProduct<T>::multiply_group() {
+  pack_group_rows();
+  for (int64_t column = share_.col_begin; column < share_.col_end;) {
+    const Piece piece = piece_at(column);
+    prepare_segments(piece);
+    multiply_piece(piece);
+    column += piece.columns;
+  }
+}
+
+// Packs a where enough panels use it again.
+template <class T>
+void ShareProduct<T>::pack_group_rows() {
+  packed_rows_ = nullptr;
+  const int64_t rows = row_end_ - row_begin_, panels = (share_.col_end - share_.col_begin) / panel_;
+  bool contiguous = true;
+  for (int64_t i = 0; i < part_count_; ++i) {
+    contiguous &= parts_[i].k <= 1 || problem_.a(*parts_[i].term).col_stride == 1;
+  }
+  if (rows <= kMaxWideRows || panels < (contiguous ? kPackRowsPanels : kPackTransposedRowsPanels)) return;
+  packed_tile_rows_ = table_.max_rows[table_.panel_vectors - 1];
+  const int64_t tiles = ceil_div(rows, packed_tile_rows_);
+  packed_rows_ = thread_buffers.a.template reserve<T>(tiles * packed_tile_rows_ * group_k_);
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t first = rows * tile / tiles, count = rows * (tile + 1) / tiles - first;
+    T* out = packed_rows_ + tile * packed_tile_rows_ * group_k_;
+    for (int64_t i = 0; i < part_count_; ++i) {
+      const Part<T>& part = parts_[i];
+      if (part.k == 0) continue;
+      const MatrixView<T> a = problem_.a(*part.term);
+      const T* from = a.data + (row_begin_ + first) * a.row_stride + part.k_begin * a.col_stride;
+      table_.pack_rows(from, a.row_stride, a.col_stride, count, part.k, packed_tile_rows_, out);
+      out += part.k * packed_tile_rows_;
+    }
+  }
+}
+
+template <class T>
+const T* ShareProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out) const {
+  const MatrixView<T> b = problem_.b(*part.term);
+  const int64_t width = piece.vectors * table_.lanes;
+  for (int p = 0; p < piece.panels; ++p) {
+    const int64_t column = piece.column + p * panel_, columns = std::min(piece.columns - p * panel_, width);
+    table_.pack_panel(b.data + part.k_begin * b.row_stride + column * b.col_stride, b.row_stride, b.col_stride, part.k,
+                      columns, width, out + p * part.k * width);
+  }
+  return out;
+}
+
+// Points the segments at the columns of the piece: packed by the user, in place, or packed here.
+template <class T>
+void ShareProduct<T>::prepare_segments(const Piece& piece) {
+  const int64_t width = piece.vectors * table_.lanes;
+  T* buffer = thread_buffers.b.template reserve<T>(std::max(kBlockK, group_k_) * panel_ * kMaxWidePanels);
+  int64_t packed_k = 0;  // already in the strips of a
+  for (int64_t i = 0; i < part_count_; ++i) {
+    const Part<T>& part = parts_[i];
+    const ProductTerm<T>& term = *part.term;
+    const MatrixView<T> a = problem_.a(term), b = problem_.b(term);
+    ProductSegment<T> s{};
+    s.k = part.k;
+    s.starts = part.starts;
+    s.ends = part.ends;
+    s.adds = part.adds;
+    if (part.k == 0) {  // a sum of nothing, +0: its operands may be null
+      segments_[i] = s;
+      continue;
+    }
+    if (packed_rows_ != nullptr) {
+      s.a = packed_rows_ + packed_k * packed_tile_rows_;
+      s.a_tile_stride = packed_tile_rows_ * group_k_;
+      s.a_row_stride = 1;
+      s.a_col_stride = packed_tile_rows_;
+      packed_k += part.k;
+    } else {
+      s.a = a.data + row_begin_ * a.row_stride + part.k_begin * a.col_stride;
+      s.a_tile_stride = a.row_stride;
+      s.a_row_stride = a.row_stride;
+      s.a_col_stride = a.col_stride;
+    }
+    if (term.packed_b != nullptr) {
+      const int64_t panel_begin = piece.column / panel_ * panel_;
+      s.b_row_stride = std::min(panel_, ceil_div(problem_.n - panel_begin, table_.lanes) * table_.lanes);
+      s.b = term.packed_b + panel_begin * term.k + part.k_begin * s.b_row_stride + (piece.column - panel_begin);
+      s.b_panel_stride = panel_ * term.k;
+    } else if (b.col_stride == 1 && row_end_ - row_begin_ <= kDirectRows && piece.columns % table_.lanes == 0) {
+      s.b = b.data + part.k_begin * b.row_stride + piece.column;
+      s.b_row_stride = b.row_stride;
+      s.b_panel_stride = panel_;
+    } else {
+      s.b = pack_part(part, piece, buffer);
+      s.b_row_stride = width;
+      s.b_panel_stride = width * part.k;
+      buffer += part.k * width * piece.panels;
+    }
+    segments_[i] = s;
+  }
+}
+
+template <class T>
+void ShareProduct<T>::multiply_piece(const Piece& piece) {
+  const int64_t rows = row_end_ - row_begin_, tiles = ceil_div(rows, tile_rows(piece));
+  const bool edge = problem_.c_col_stride != 1 || piece.columns % table_.lanes != 0;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t first = rows * t / tiles, count = rows * (t + 1) / tiles - first;
+    const TileFunction<T> multiply =
+        piece.panels > 1 ? table_.wide_tiles[count - 1] : table_.tiles[piece.vectors - 1][count - 1];
+    ProductTile<T> tile{};
+    tile.a_index = packed_rows_ != nullptr ? t : first;
+    tile.c = problem_.c + (row_begin_ + first) * problem_.c_row_stride + piece.column * problem_.c_col_stride;
+    tile.c_row_stride = problem_.c_row_stride;
+    tile.carry = carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.column - share_.col_begin : tile.c;
+    tile.carry_row_stride = carry_ != nullptr ? carry_row_stride_ : tile.c_row_stride;
+    if (edge) {
+      multiply_edge_tile(piece, multiply, row_begin_ + first, count, tile);
+    } else {
+      multiply(segments_, part_count_, tile);
+    }
+  }
+}
+
+// A tile that c does not hold in whole vectors is computed beside c.
+template <class T>
+void ShareProduct<T>::multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows,
+                                         ProductTile<T> tile) {
+  alignas(64) T beside[kTileBytes / sizeof(T)];
+  const int64_t stride = piece.vectors * piece.panels * table_.lanes;
+  T* c = problem_.c + row * problem_.c_row_stride + piece.column * problem_.c_col_stride;
+  const bool reads_c = parts_[0].adds || (carry_ == nullptr && !parts_[0].starts);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < stride; ++j) {
+      const bool inside = reads_c && j < piece.columns;
+      beside[i * stride + j] = inside ? c[i * problem_.c_row_stride + j * problem_.c_col_stride] : T{};
+    }
+  }
+  tile.c = beside;
+  tile.c_row_stride = stride;
+  if (carry_ == nullptr) {
+    tile.carry = beside;
+    tile.carry_row_stride = stride;
+  }
+  multiply(segments_, part_count_, tile);
+  if (carry_ != nullptr && !parts_[0].ends) return;  // all that was made is in the carry
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < piece.columns; ++j) {
+      c[i * problem_.c_row_stride + j * problem_.c_col_stride] = beside[i * stride + j];
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+int64_t packed_elements(int64_t k, int64_t n, IsaLevel level) {
+  const int64_t lanes = gemm_table<T>(level).lanes;
+  return k * ceil_div(n, lanes) * lanes;
+}
+
+template <class T>
+void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel level) {
+  if (k <= 0) return;
+  const GemmTable<T>& table = gemm_table<T>(level);
+  const int64_t panel = table.lanes * table.panel_vectors, panels = ceil_div(n, panel);
+  for (int64_t p = panels * team.rank / team.size; p < panels * (team.rank + 1) / team.size; ++p) {
+    const int64_t columns = std::min(panel, n - p * panel), width = ceil_div(columns, table.lanes) * table.lanes;
+    table.pack_panel(b.data + p * panel * b.col_stride, b.row_stride, b.col_stride, k, columns, width,
+                     out + p * panel * k);
+  }
+}
+
+template <class T>
+ProductShare product_share(const ProductSum<T>& product, int rank, int team_size, IsaLevel level) {
+  const GemmTable<T>& table = gemm_table<T>(level);
+  const Problem<T> problem = problem_of(product, table);
+  const ProductShare s = share_of(problem, table, rank, team_size);
+  return problem.exchanged ? ProductShare{s.col_begin, s.col_end, s.row_begin, s.row_end} : s;
+}
+
+template <class T>
+void product_sum(const ProductSum<T>& product, Team& team, IsaLevel level) {
+  const GemmTable<T>& table = gemm_table<T>(level);
+  const Problem<T> problem = problem_of(product, table);
+  const ProductShare share = share_of(problem, table, team.rank, team.size);
+  ShareProduct<T>(product, problem, share, table).run();
+}
+
+template int64_t packed_elements<float>(int64_t, int64_t, IsaLevel);
+template int64_t packed_elements<double>(int64_t, int64_t, IsaLevel);
+template void pack<float>(MatrixView<float>, int64_t, int64_t, float*, Team&, IsaLevel);
+template void pack<double>(MatrixView<double>, int64_t, int64_t, double*, Team&, IsaLevel);
+template ProductShare product_share<float>(const ProductSum<float>&, int, int, IsaLevel);
+template ProductShare product_share<double>(const ProductSum<double>&, int, int, IsaLevel);
+template void product_sum<float>(const ProductSum<float>&, Team&, IsaLevel);
+template void product_sum<double>(const ProductSum<double>&, Team&, IsaLevel);
+
+}  // namespace calque::kernels

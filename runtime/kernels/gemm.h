@@ -1,0 +1,75 @@
+// Matrix products with one result for every machine: sums of products, packing, and the split over a team of threads.
+//
+// Every element of a product is the chain acc = +0; for k in 0 .. K-1: acc = fma(a[m,k], b[k,n], acc), in this order,
+// at every instruction-set level, for any number of threads and any layout, packed or not: the same bits everywhere
+// (any NaN equals any NaN). Vectors run over m and n only, and no chain is split.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/kernels/isa.h"
+
+namespace calque {
+struct Team;
+}
+
+namespace calque::kernels {
+
+// Element (i, j) is data[i * row_stride + j * col_stride]; any strides, so a transpose needs no copy.
+template <class T>
+struct MatrixView {
+  const T* data = nullptr;
+  int64_t row_stride = 0;
+  int64_t col_stride = 0;
+};
+
+// One product a @ b with a: [m, k], b: [k, n].
+template <class T>
+struct ProductTerm {
+  MatrixView<T> a;
+  MatrixView<T> b;                // not read where packed_b is given
+  int64_t k = 0;
+  const T* packed_b = nullptr;    // what pack() made of b at the same level
+};
+
+// c[i * c_row_stride + j] = ((c_old, if accumulate) + T1) + T2 + ..., each T a product of its own, added in order.
+// Without accumulate the first product is stored as it is, and no terms at all mean zeros. m, n, k may be 0.
+// c overlaps no operand.
+template <class T>
+struct ProductSum {
+  int64_t m = 0;
+  int64_t n = 0;
+  const ProductTerm<T>* terms = nullptr;
+  int64_t term_count = 0;
+  T* c = nullptr;
+  int64_t c_row_stride = 0;
+  bool accumulate = false;
+};
+
+// The part of c that one member computes: a function of the shape, the team and the level only. A caller that goes
+// on with its own part (a bias, an activation) needs no barrier before.
+struct ProductShare {
+  int64_t row_begin, row_end, col_begin, col_end;
+};
+
+// T is float or double. `level` is there for tests; both sides of a packed operand must agree on it.
+
+// The elements that pack() writes for b: [k, n].
+template <class T>
+int64_t packed_elements(int64_t k, int64_t n, IsaLevel level = isa_level());
+
+// Packs b: [k, n] into panels of whole vectors, as product_sum reads it best; worth it for an operand that is used
+// again. Each member packs its share: a barrier must follow before anybody uses `out` (best aligned to 64 bytes).
+template <class T>
+void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel level = isa_level());
+
+template <class T>
+ProductShare product_share(const ProductSum<T>& product, int rank, int team_size, IsaLevel level = isa_level());
+
+// Computes the calling member's share; a barrier must follow before anybody reads another member's part. Columns are
+// split where they are many (each core then keeps its part of the weights in its own cache), else rows. Operands that
+// are not packed are packed on the way where that pays, into buffers that each thread keeps.
+template <class T>
+void product_sum(const ProductSum<T>& product, Team& team, IsaLevel level = isa_level());
+
+}  // namespace calque::kernels

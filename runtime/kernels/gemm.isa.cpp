@@ -1,0 +1,227 @@
+// The matrix product's inner loops: register tiles of rows x vectors, and packing with register transposes.
+#include "runtime/kernels/gemm_kernels.h"
+#include "runtime/kernels/vector.h"
+
+namespace calque::kernels::CALQUE_ISA_LEVEL {
+
+#define CALQUE_UNROLL _Pragma("GCC unroll 64")
+
+// Tiles that fit the registers with the vectors of b and one of a: 32 registers (AVX-512), 16 otherwise.
+static constexpr int kPanelVectors = kVectorBytes == 64 ? 4 : 2;
+static constexpr int max_tile_rows(int vectors) {
+  if (kVectorBytes == 64) return vectors == 4 ? 6 : vectors == 3 ? 8 : 12;
+  if (kVectorBytes == 32) return vectors == 2 ? 6 : 12;
+  return 4;
+}
+
+// One k loop, with the segments as its bounds. Not inlined and not cloned: several copies in one function made GCC
+// keep accumulators in memory.
+template <class T, int Rows, int Vectors, int Panels>
+__attribute__((noinline)) static void multiply_tile(const ProductSegment<T>* segments, int64_t count,
+                                                    const ProductTile<T>& tile) {
+  using V = Vector<T>;
+  constexpr int kColumns = Vectors * Panels;  // in vectors; panels are neighbours in c
+  for (const ProductSegment<T>* s = segments; s != segments + count; ++s) {
+    V acc[Rows][kColumns];
+    if (s->starts) {
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) acc[r][v] = V{};
+      }
+    } else {
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        const T* carry = tile.carry + r * tile.carry_row_stride;
+        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) acc[r][v] = load<V>(carry + v * V::kLanes);
+      }
+    }
+    // Three rows share a pointer: x86 addresses reach 0, 1 and 2 strides from it.
+    const int64_t row_stride = s->a_row_stride, col_stride = s->a_col_stride, b_stride = s->b_row_stride;
+    constexpr int kPointers = (Rows + 2) / 3;
+    const T* a[kPointers];
+    a[0] = s->a + tile.a_index * s->a_tile_stride;
+    CALQUE_UNROLL for (int i = 1; i < kPointers; ++i) a[i] = a[i - 1] + 3 * row_stride;
+    const T* b[Panels];
+    b[0] = s->b;
+    CALQUE_UNROLL for (int p = 1; p < Panels; ++p) b[p] = b[p - 1] + s->b_panel_stride;
+    for (int64_t k = s->k; k > 0; --k) {
+      V bv[kColumns];
+      CALQUE_UNROLL for (int p = 0; p < Panels; ++p) {
+        CALQUE_UNROLL for (int v = 0; v < Vectors; ++v) bv[p * Vectors + v] = load<V>(b[p] + v * V::kLanes);
+        b[p] += b_stride;
+      }
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        const V av = broadcast<V>(a[r / 3][(r % 3) * row_stride]);
+        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) acc[r][v] = fma(av, bv[v], acc[r][v]);
+      }
+      CALQUE_UNROLL for (int i = 0; i < kPointers; ++i) a[i] += col_stride;
+    }
+    T* out = s->ends ? tile.c : tile.carry;
+    const int64_t out_stride = s->ends ? tile.c_row_stride : tile.carry_row_stride;
+    if (s->ends && s->adds) {
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        T* row = out + r * out_stride;
+        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) {
+          store(row + v * V::kLanes, load<V>(row + v * V::kLanes) + acc[r][v]);
+        }
+      }
+    } else {
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) store(out + r * out_stride + v * V::kLanes, acc[r][v]);
+      }
+    }
+  }
+}
+
+// --- Packing ---
+
+template <int... Lane>
+struct Lanes {};
+template <int Count, int... Lane>
+struct CountLanes : CountLanes<Count - 1, Count - 1, Lane...> {};
+template <int... Lane>
+struct CountLanes<0, Lane...> {
+  using type = Lanes<Lane...>;
+};
+
+// Exchanges the off-diagonal halves of each 2 Half x 2 Half block of the rows x and y (y is Half rows below x).
+template <int Half, class V, int... Lane>
+CALQUE_INLINE void exchange(V& x, V& y, Lanes<Lane...>) {
+  constexpr int n = V::kLanes;
+  const auto upper = __builtin_shufflevector(x.v, y.v, ((Lane & Half) ? n + Lane - Half : Lane)...);
+  const auto lower = __builtin_shufflevector(x.v, y.v, ((Lane & Half) ? n + Lane : Lane + Half)...);
+  x.v = upper;
+  y.v = lower;
+}
+
+template <int Half, class V>
+CALQUE_INLINE void transpose_step(V* rows) {
+  if constexpr (Half < V::kLanes) {
+    CALQUE_UNROLL for (int r = 0; r < V::kLanes; ++r) {
+      if ((r & Half) == 0) exchange<Half>(rows[r], rows[r + Half], typename CountLanes<V::kLanes>::type{});
+    }
+    transpose_step<2 * Half>(rows);
+  }
+}
+
+// out[i][j] = in[j * in_stride + i] for a square of kLanes; out's rows are out_stride apart.
+template <class T>
+static inline void transpose_square(const T* in, int64_t in_stride, T* out, int64_t out_stride) {
+  using V = Vector<T>;
+  V rows[V::kLanes];
+  CALQUE_UNROLL for (int r = 0; r < V::kLanes; ++r) rows[r] = load<V>(in + r * in_stride);
+  transpose_step<1>(rows);
+  CALQUE_UNROLL for (int r = 0; r < V::kLanes; ++r) store(out + r * out_stride, rows[r]);
+}
+
+template <class T>
+static void pack_general(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns, int64_t width,
+                         T* out) {
+  for (int64_t i = 0; i < k; ++i) {
+    for (int64_t j = 0; j < columns; ++j) out[i * width + j] = b[i * row_stride + j * col_stride];
+    for (int64_t j = columns; j < width; ++j) out[i * width + j] = T{};
+  }
+}
+
+template <class T>
+static void pack_contiguous(const T* b, int64_t row_stride, int64_t k, int64_t columns, int64_t width, T* out) {
+  using V = Vector<T>;
+  const int64_t whole = columns / V::kLanes * V::kLanes;
+  for (int64_t i = 0; i < k; ++i) {
+    const T* in = b + i * row_stride;
+    for (int64_t j = 0; j < whole; j += V::kLanes) store(out + i * width + j, load<V>(in + j));
+    if (whole < columns) store(out + i * width + whole, load_partial<V>(in + whole, columns - whole));
+    for (int64_t j = columns > whole ? whole + V::kLanes : whole; j < width; j += V::kLanes) {
+      store(out + i * width + j, V{});
+    }
+  }
+}
+
+// b's columns are contiguous: the packed panel is its transpose.
+template <class T>
+static void pack_transposed(const T* b, int64_t col_stride, int64_t k, int64_t columns, int64_t width, T* out) {
+  constexpr int n = Vector<T>::kLanes;
+  const int64_t whole_columns = columns / n * n, whole_k = k / n * n;
+  for (int64_t i = 0; i < whole_k; i += n) {
+    for (int64_t j = 0; j < whole_columns; j += n) {
+      transpose_square(b + j * col_stride + i, col_stride, out + i * width + j, width);
+    }
+  }
+  const int64_t rest_k = k - whole_k;
+  if (rest_k > 0) {
+    for (int64_t i = whole_k; i < k; ++i) {
+      for (int64_t j = 0; j < whole_columns; ++j) out[i * width + j] = b[j * col_stride + i];
+    }
+  }
+  if (whole_columns < width) {
+    for (int64_t i = 0; i < k; ++i) {
+      for (int64_t j = whole_columns; j < columns; ++j) out[i * width + j] = b[j * col_stride + i];
+      for (int64_t j = columns; j < width; ++j) out[i * width + j] = T{};
+    }
+  }
+}
+
+template <class T>
+static void pack_panel(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns, int64_t width,
+                       T* out) {
+  if (col_stride == 1) {
+    pack_contiguous(b, row_stride, k, columns, width, out);
+  } else if (row_stride == 1) {
+    pack_transposed(b, col_stride, k, columns, width, out);
+  } else {
+    pack_general(b, row_stride, col_stride, k, columns, width, out);
+  }
+}
+
+template <class T>
+static void pack_rows(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k, int64_t width,
+                      T* out) {
+  for (int64_t i = 0; i < k; ++i) {
+    for (int64_t r = 0; r < rows; ++r) out[i * width + r] = a[r * row_stride + i * col_stride];
+  }
+}
+
+// --- The table ---
+
+template <class T, int Vectors, int Rows>
+static constexpr TileFunction<T> tile_or_null() {
+  if constexpr (Vectors <= kPanelVectors && Rows <= max_tile_rows(Vectors)) {
+    return multiply_tile<T, Rows, Vectors, 1>;
+  } else {
+    return nullptr;
+  }
+}
+
+template <class T, int Vectors, int... Row>
+static constexpr void fill_tiles(GemmTable<T>& table, Lanes<Row...>) {
+  ((table.tiles[Vectors - 1][Row] = tile_or_null<T, Vectors, Row + 1>()), ...);
+  table.max_rows[Vectors - 1] = Vectors <= kPanelVectors ? max_tile_rows(Vectors) : 0;
+}
+
+template <class T, int Rows, int Panels>
+static constexpr void set_wide_tile(GemmTable<T>& table) {
+  table.wide_panels[Rows - 1] = Panels;
+  table.wide_tiles[Rows - 1] = multiply_tile<T, Rows, kPanelVectors, Panels>;
+}
+
+template <class T>
+static constexpr GemmTable<T> make_table() {
+  GemmTable<T> table{};
+  table.lanes = Vector<T>::kLanes;
+  table.panel_vectors = kPanelVectors;
+  using Rows = typename CountLanes<kMaxTileRows>::type;
+  fill_tiles<T, 1>(table, Rows{});
+  fill_tiles<T, 2>(table, Rows{});
+  fill_tiles<T, 3>(table, Rows{});
+  fill_tiles<T, 4>(table, Rows{});
+  set_wide_tile<T, 1, (kVectorBytes == 64 ? 2 : kVectorBytes == 32 ? 4 : 1)>(table);
+  set_wide_tile<T, 2, (kVectorBytes == 16 ? 1 : 2)>(table);
+  set_wide_tile<T, 3, (kVectorBytes == 16 ? 1 : 2)>(table);
+  table.pack_panel = pack_panel<T>;
+  table.pack_rows = pack_rows<T>;
+  return table;
+}
+
+extern const GemmKernels kGemmKernels;
+constexpr GemmKernels kTable = {make_table<float>(), make_table<double>()};
+const GemmKernels kGemmKernels = kTable;
+
+}  // namespace calque::kernels::CALQUE_ISA_LEVEL

@@ -1,0 +1,75 @@
+// The inner loops of the matrix product that each instruction-set level provides, as a table; for gemm*.cpp only.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/kernels/isa.h"
+
+namespace calque::kernels {
+
+inline constexpr int kMaxTileRows = 12;
+inline constexpr int kMaxPanelVectors = 4;
+inline constexpr int kMaxWideRows = 3;
+
+// A run of k for one tile: a whole product, or a part of one that is too long for the cache.
+template <class T>
+struct ProductSegment {
+  const T* a;             // row 0 of tile 0
+  int64_t a_tile_stride;  // from one unit of the tile index to the next
+  int64_t a_row_stride;
+  int64_t a_col_stride;
+  const T* b;  // k = 0, first column of the tile; columns are contiguous
+  int64_t b_row_stride;
+  int64_t b_panel_stride;  // between the panels of a wide tile
+  int64_t k;
+  bool starts;  // the chain begins here at +0, else it goes on from the carry
+  bool ends;    // the chain is whole: goes to c; else it is put into the carry
+  bool adds;    // c += chain, else c = chain
+};
+
+template <class T>
+struct ProductTile {
+  int64_t a_index;  // of the tile: times a_tile_stride
+  T* c;
+  int64_t c_row_stride;
+  T* carry;  // unfinished chains, laid out as c is
+  int64_t carry_row_stride;
+};
+
+// Computes one tile through all segments, in order. Rows, vectors and panels are fixed for each function.
+template <class T>
+using TileFunction = void (*)(const ProductSegment<T>* segments, int64_t count, const ProductTile<T>& tile);
+
+template <class T>
+struct GemmTable {
+  int lanes;          // of a vector
+  int panel_vectors;  // vectors in a whole panel
+  // [vectors - 1]: the most rows of a tile of so many vectors, and the tiles [rows - 1].
+  int max_rows[kMaxPanelVectors];
+  TileFunction<T> tiles[kMaxPanelVectors][kMaxTileRows];
+  // [rows - 1]: how many whole panels a tile of few rows covers at once, to have enough independent chains.
+  int wide_panels[kMaxWideRows];
+  TileFunction<T> wide_tiles[kMaxWideRows];
+  // out[k][width] = b[k, 0 .. columns), the rest zeros; width is a multiple of lanes.
+  void (*pack_panel)(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns, int64_t width,
+                     T* out);
+  // out[k][width] = a[0 .. rows, k]; columns from rows to width are left as they are.
+  void (*pack_rows)(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k, int64_t width, T* out);
+};
+
+struct GemmKernels {
+  GemmTable<float> f32;
+  GemmTable<double> f64;
+};
+
+namespace baseline {
+extern const GemmKernels kGemmKernels;
+}
+namespace avx2 {
+extern const GemmKernels kGemmKernels;
+}
+namespace avx512 {
+extern const GemmKernels kGemmKernels;
+}
+
+}  // namespace calque::kernels

@@ -1,0 +1,282 @@
+// The thread pool: one mailbox for each worker, a sense-reversing barrier, and waits that spin before they sleep.
+#include "runtime/thread_pool.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace calque {
+namespace {
+
+// 50 to 100 us on time-stamp counters of 2 to 4 GHz. A shorter spin sleeps on an idle machine between the steps of a
+// recurrent network; a pure spin is a thousand times slower when another process wants the core.
+constexpr uint64_t kSpinTicks = 200'000;
+constexpr unsigned kDefaultFloatMode = 0x1F80;  // MXCSR: all exceptions masked, nearest, subnormals kept
+
+// A 32-bit word that threads wait on: it spins first, and the waker makes a system call only if somebody sleeps.
+struct alignas(64) WaitWord {
+  std::atomic<uint32_t> value{0};
+  std::atomic<uint32_t> sleepers{0};
+
+  // Returns when the word is no longer `old`.
+  void wait_while(uint32_t old) {
+    const uint64_t start = __rdtsc();
+    while (value.load(std::memory_order_acquire) == old) {
+      if (__rdtsc() - start > kSpinTicks) return sleep_while(old);
+      _mm_pause();
+    }
+  }
+
+  // The store and the look at `sleepers` are both sequentially consistent, as are a sleeper's two steps: either the
+  // waker sees the sleeper or the sleeper sees the new value.
+  void set(uint32_t fresh) {
+    value.store(fresh, std::memory_order_seq_cst);
+    if (sleepers.load(std::memory_order_seq_cst) != 0) futex(FUTEX_WAKE_PRIVATE, INT32_MAX);
+  }
+
+ private:
+  void sleep_while(uint32_t old) {
+    sleepers.fetch_add(1, std::memory_order_seq_cst);
+    while (value.load(std::memory_order_seq_cst) == old) futex(FUTEX_WAIT_PRIVATE, old);
+    sleepers.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  void futex(int operation, uint32_t argument) {
+    static_assert(sizeof value == sizeof(uint32_t));
+    syscall(SYS_futex, reinterpret_cast<uint32_t*>(&value), operation, argument, nullptr, nullptr, 0);
+  }
+};
+
+// True while this thread is a member of some team: a nested run() is then a plain call.
+thread_local bool inside_member = false;
+
+// Marks the thread as a member and puts it into the default floating-point mode, for one scope.
+class MemberScope {
+ public:
+  MemberScope() : was_inside_(inside_member), float_mode_(_mm_getcsr()) {
+    inside_member = true;
+    if (float_mode_ != kDefaultFloatMode) _mm_setcsr(kDefaultFloatMode);
+  }
+  ~MemberScope() {
+    inside_member = was_inside_;
+    if (float_mode_ != kDefaultFloatMode) _mm_setcsr(float_mode_);
+  }
+  MemberScope(const MemberScope&) = delete;
+  MemberScope& operator=(const MemberScope&) = delete;
+
+ private:
+  bool was_inside_;
+  unsigned float_mode_;
+};
+
+[[noreturn]] void terminate_for_exception_across_barrier() {
+  std::fputs("calque: internal error: a callable that uses Team::barrier() threw an exception; please report\n", stderr);
+  std::terminate();
+}
+
+int allowed_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+int initial_num_threads() {
+  const char* text = std::getenv("CALQUE_NUM_THREADS");
+  if (text == nullptr || *text == '\0') return std::min(allowed_cores(), ThreadPool::kMaxThreads);
+  char* end = nullptr;
+  const long threads = std::strtol(text, &end, 10);
+  if (*end == '\0' && threads >= 1 && threads <= ThreadPool::kMaxThreads) return static_cast<int>(threads);
+  const int cores = std::min(allowed_cores(), ThreadPool::kMaxThreads);
+  std::fprintf(stderr, "calque: CALQUE_NUM_THREADS=%s is not a number from 1 to %d; using %d\n", text,
+               ThreadPool::kMaxThreads, cores);
+  return cores;
+}
+
+}  // namespace
+
+namespace detail {
+
+// What the members of the running team share.
+struct TeamState {
+  WaitWord phase;                                // counts the barriers passed
+  alignas(64) std::atomic<int> arrived{0};       // members that wait at the current barrier
+  alignas(64) std::atomic<bool> failed{false};   // a member threw
+  std::atomic<bool> used_barrier{false};
+
+  void fail() {
+    failed.store(true, std::memory_order_seq_cst);
+    if (used_barrier.load(std::memory_order_seq_cst)) terminate_for_exception_across_barrier();
+  }
+};
+
+struct Worker {
+  WaitWord ticket;  // counts the jobs given to this worker
+  int rank = 0;
+};
+
+struct PoolState {
+  std::mutex busy;  // held by the caller whose job runs
+  TeamState team;
+  int size = 0;
+  const FunctionRef<void(Team&)>* job = nullptr;
+  WaitWord finished;  // counts the jobs all of whose workers are done
+  alignas(64) std::atomic<int> running{0};
+  std::array<std::exception_ptr, ThreadPool::kMaxThreads> exceptions;
+  std::array<std::unique_ptr<Worker>, ThreadPool::kMaxThreads> workers;  // by rank; rank 0 is the caller
+  int started = 1;
+
+  void start_workers(int threads);
+  void work(Worker& worker);
+  void run_member(int rank);
+  void run(int threads, const FunctionRef<void(Team&)>& f);
+  void rethrow_first();
+};
+
+void PoolState::run_member(int rank) {
+  MemberScope scope;
+  Team member(rank, size, &team);
+  try {
+    (*job)(member);
+  } catch (...) {
+    exceptions[rank] = std::current_exception();
+    team.fail();
+  }
+}
+
+void PoolState::work(Worker& worker) {
+  for (uint32_t seen = 0;; ++seen) {
+    worker.ticket.wait_while(seen);
+    run_member(worker.rank);
+    if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      finished.set(finished.value.load(std::memory_order_relaxed) + 1);
+    }
+  }
+}
+
+void PoolState::start_workers(int threads) {
+  if (started >= threads) return;
+  // Signals belong to the user's threads: workers are started with all of them blocked.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    for (; started < threads; ++started) {
+      auto worker = std::make_unique<Worker>();
+      worker->rank = started;
+      std::thread([this, w = worker.get()] { work(*w); }).detach();
+      workers[started] = std::move(worker);
+    }
+  } catch (...) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
+  start_workers(threads);
+  size = threads;
+  job = &f;
+  team.failed.store(false, std::memory_order_relaxed);
+  team.used_barrier.store(false, std::memory_order_relaxed);
+  running.store(threads - 1, std::memory_order_relaxed);
+  const uint32_t before = finished.value.load(std::memory_order_relaxed);
+  for (int rank = 1; rank < threads; ++rank) {
+    WaitWord& ticket = workers[rank]->ticket;
+    ticket.set(ticket.value.load(std::memory_order_relaxed) + 1);
+  }
+  run_member(0);
+  finished.wait_while(before);
+  if (team.failed.load(std::memory_order_relaxed)) rethrow_first();
+}
+
+void PoolState::rethrow_first() {
+  std::exception_ptr first;
+  for (int rank = size; rank-- > 0;) {
+    if (exceptions[rank]) first = std::move(exceptions[rank]);
+    exceptions[rank] = nullptr;
+  }
+  std::rethrow_exception(first);
+}
+
+}  // namespace detail
+
+void Team::wait_for_all() {
+  detail::TeamState& team = *state_;
+  // Each side first says what it does, then looks at what the other does, so at least one of them sees the clash.
+  if (!team.used_barrier.load(std::memory_order_relaxed)) team.used_barrier.store(true, std::memory_order_seq_cst);
+  if (team.failed.load(std::memory_order_seq_cst)) terminate_for_exception_across_barrier();
+  const uint32_t phase = team.phase.value.load(std::memory_order_relaxed);
+  if (team.arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
+    team.arrived.store(0, std::memory_order_relaxed);
+    team.phase.set(phase + 1);
+  } else {
+    team.phase.wait_while(phase);
+  }
+}
+
+ThreadPool::ThreadPool() : num_threads_(initial_num_threads()) {
+  pthread_atfork(nullptr, nullptr, &ThreadPool::forget_threads_after_fork);
+}
+
+ThreadPool& ThreadPool::instance() {
+  static ThreadPool* pool = new ThreadPool;  // never destroyed: its threads outlive static destructors
+  return *pool;
+}
+
+// Only the forking thread exists in the child. The parent's state is abandoned, not freed: its lock may be held.
+void ThreadPool::forget_threads_after_fork() { instance().state_.store(nullptr, std::memory_order_relaxed); }
+
+detail::PoolState& ThreadPool::state() {
+  detail::PoolState* state = state_.load(std::memory_order_acquire);
+  if (state != nullptr) return *state;
+  auto fresh = std::make_unique<detail::PoolState>();
+  if (state_.compare_exchange_strong(state, fresh.get(), std::memory_order_acq_rel)) state = fresh.release();
+  return *state;
+}
+
+void ThreadPool::set_num_threads(int threads) {
+  num_threads_.store(std::clamp(threads, 1, kMaxThreads), std::memory_order_relaxed);
+}
+
+void ThreadPool::run(int threads, FunctionRef<void(Team&)> f) {
+  threads = std::clamp(threads, 1, kMaxThreads);
+  if (threads > 1 && !inside_member) {
+    detail::PoolState& pool = state();
+    std::unique_lock<std::mutex> lock(pool.busy, std::try_to_lock);
+    if (lock.owns_lock()) return pool.run(threads, f);
+  }
+  MemberScope scope;
+  Team alone;
+  f(alone);
+}
+
+void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> f) {
+  if (n <= 0) return;
+  grain = std::max<int64_t>(grain, 1);
+  const int64_t grains = (n - 1) / grain + 1;
+  ThreadPool& pool = ThreadPool::instance();
+  const int threads = static_cast<int>(std::min<int64_t>(pool.num_threads(), grains));
+  pool.run(threads, [&](Team& team) {
+    // The first grains % size members take one grain more.
+    const int64_t share = grains / team.size, extra = grains % team.size;
+    const int64_t first = share * team.rank + std::min<int64_t>(team.rank, extra);
+    const int64_t last = first + share + (team.rank < extra ? 1 : 0);
+    if (first < last) f(first * grain, last == grains ? n : last * grain);
+  });
+}
+
+}  // namespace calque

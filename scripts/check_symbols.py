@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# Checks what object files and plugins define, by way of nm: no weak symbols in kernels, plain C from plugins.
+"""check_symbols.py weak <object>...      fails if an object defines a weak or unique symbol
+check_symbols.py exports <plugin>...   fails if a plugin exports anything but C functions calque_*
+check_symbols.py self-test <compiler>  compiles one good and one bad source and expects the bad one caught"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+# A pointer to the personality routine: data, the same for every level, folding it is harmless.
+HARMLESS_WEAK = re.compile(r"^DW\.ref\.")
+
+
+def symbols(path, *options):
+    """The (kind, name) pairs that nm lists for a file."""
+    lines = subprocess.run(["nm", "--no-demangle", *options, path], check=True, capture_output=True, text=True)
+    rows = (line.split() for line in lines.stdout.splitlines())
+    return [(row[-2], row[-1]) for row in rows if len(row) >= 2 and len(row[-2]) == 1]
+
+
+def weak_symbols(path):
+    """Definitions that the linker may replace by another object's: weak (W, V) and unique (u)."""
+    return [name for kind, name in symbols(path, "--defined-only")
+            if kind in "WVu" and not HARMLESS_WEAK.match(name)]
+
+
+def foreign_exports(path):
+    """Exported names that are not a C function of ours."""
+    return [name for kind, name in symbols(path, "-D", "--defined-only")
+            if not (kind == "T" and re.fullmatch(r"calque_[a-z0-9_]+", name))]
+
+
+def demangle(name):
+    return subprocess.run(["c++filt", name], capture_output=True, text=True).stdout.strip()
+
+
+GOOD = 'extern "C" int calque_good() { return 1; }'
+BAD = """template <class T> [[gnu::noipa]] T twice(T x) { return x + x; }
+int calque_data = 1;
+int mangled() { return twice(1); }
+extern "C" int calque_good() { return mangled(); }"""
+
+
+def self_test(compiler):
+    """Names of the bad source that go uncaught, or of the good one that are caught, are faults."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for text in (GOOD, BAD):
+            library = os.path.join(folder, f"{len(found)}.so")
+            subprocess.run([compiler, "-x", "c++", "-std=c++20", "-O3", "-fPIC", "-shared", "-o", library, "-"],
+                           input=text, text=True, check=True)
+            found.append((sorted(weak_symbols(library)), sorted(foreign_exports(library))))
+    twice = "_Z5twiceIiET_S0_"
+    expected = [([], []), ([twice], [twice, "_Z7mangledv", "calque_data"])]
+    print(f"self-test: found {found}, expected {expected}")
+    return 0 if found == expected else 1
+
+
+def main(arguments):
+    checks = {"weak": (weak_symbols, "defines the weak symbol"), "exports": (foreign_exports, "exports")}
+    if len(arguments) < 2 or arguments[0] not in [*checks, "self-test"]:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if arguments[0] == "self-test":
+        return self_test(arguments[1])
+    find, verb = checks[arguments[0]]
+    faults = [(path, name) for path in arguments[1:] for name in find(path)]
+    for path, name in faults:
+        print(f"{path}: {verb} {demangle(name)}")
+    print(f"{len(arguments) - 1} files checked, {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,265 @@
+// The matrix product against an obvious triple loop, in every bit: all levels, strides, team sizes and kinds of sum.
+#include "runtime/kernels/gemm.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "runtime/thread_pool.h"
+
+namespace calque::kernels {
+namespace {
+
+using Random = std::mt19937_64;
+
+int64_t pick(Random& random, int64_t low, int64_t high) {
+  return std::uniform_int_distribution<int64_t>(low, high)(random);
+}
+
+std::vector<IsaLevel> levels() {
+  std::vector<IsaLevel> found;
+  for (IsaLevel level : {IsaLevel::baseline, IsaLevel::avx2, IsaLevel::avx512}) {
+    if (is_supported(level)) found.push_back(level);
+  }
+  return found;
+}
+
+// The definition, element by element.
+template <class T>
+void reference_product(const ProductSum<T>& p) {
+  for (int64_t i = 0; i < p.m; ++i) {
+    for (int64_t j = 0; j < p.n; ++j) {
+      T sum = p.accumulate ? p.c[i * p.c_row_stride + j] : T{0};
+      for (int64_t t = 0; t < p.term_count; ++t) {
+        const ProductTerm<T>& term = p.terms[t];
+        T chain = 0;
+        for (int64_t k = 0; k < term.k; ++k) {
+          chain = std::fma(term.a.data[i * term.a.row_stride + k * term.a.col_stride],
+                           term.b.data[k * term.b.row_stride + j * term.b.col_stride], chain);
+        }
+        sum = t == 0 && !p.accumulate ? chain : sum + chain;
+      }
+      p.c[i * p.c_row_stride + j] = sum;
+    }
+  }
+}
+
+template <class T>
+bool same_bits(T a, T b) {
+  return (std::isnan(a) && std::isnan(b)) || std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+template <class T>
+T random_value(Random& random, bool special) {
+  if (special && pick(random, 0, 15) == 0) {
+    const T values[] = {T(0),
+                        T(-0.0),
+                        std::numeric_limits<T>::infinity(),
+                        -std::numeric_limits<T>::infinity(),
+                        std::numeric_limits<T>::quiet_NaN(),
+                        std::numeric_limits<T>::denorm_min(),
+                        std::numeric_limits<T>::max(),
+                        std::numeric_limits<T>::min()};
+    return values[pick(random, 0, 7)];
+  }
+  return static_cast<T>(std::ldexp(std::uniform_real_distribution<double>(-1, 1)(random),
+                                   static_cast<int>(pick(random, -3, 3))));
+}
+
+// Exactly the memory that a view may touch, so that a sanitizer sees any step beyond it.
+template <class T>
+struct Matrix {
+  std::vector<T> memory;
+  MatrixView<T> view;
+
+  Matrix(Random& random, int64_t rows, int64_t cols, bool special) {
+    if (rows == 0 || cols == 0) {  // nothing to point at
+      view = {nullptr, cols, 1};
+      return;
+    }
+    switch (pick(random, 0, 4)) {
+      case 0: view = {nullptr, cols, 1}; break;                             // row-major
+      case 1: view = {nullptr, 1, rows}; break;                             // transposed
+      case 2: view = {nullptr, cols + pick(random, 1, 9), 1}; break;        // a slice of a wider one
+      case 3: view = {nullptr, 1, rows + pick(random, 1, 9)}; break;        // the same transposed
+      default: view = {nullptr, 2 * cols + 1, 2}; break;                    // every second column
+    }
+    memory.resize((rows - 1) * view.row_stride + (cols - 1) * view.col_stride + 1);
+    for (T& x : memory) x = random_value<T>(random, special);
+    view.data = memory.data();
+  }
+};
+
+template <class T>
+struct Case {
+  std::vector<Matrix<T>> operands;
+  std::vector<ProductTerm<T>> terms;
+  std::vector<T> c;
+  ProductSum<T> sum;
+
+  Case(Random& random, int64_t m, int64_t n, const std::vector<int64_t>& ks, bool accumulate, bool special) {
+    for (int64_t k : ks) {
+      operands.emplace_back(random, m, k, special);
+      operands.emplace_back(random, k, n, special);
+      ProductTerm<T> term;
+      term.a = operands[operands.size() - 2].view;
+      term.b = operands[operands.size() - 1].view;
+      term.k = k;
+      terms.push_back(term);
+    }
+    sum = {m, n, terms.data(), static_cast<int64_t>(terms.size()), nullptr, n + pick(random, 0, 2) * 3, accumulate};
+    c.resize(m * sum.c_row_stride);
+    for (T& x : c) x = random_value<T>(random, special);
+  }
+};
+
+// Packs the operands that `packed` names into memory with a guard behind, then computes into `c`.
+template <class T>
+std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigned packed) {
+  std::vector<T> c = test.c;
+  std::vector<ProductTerm<T>> terms = test.terms;
+  std::vector<std::vector<T>> buffers(terms.size());
+  ProductSum<T> sum = test.sum;
+  sum.c = c.data();
+  sum.terms = terms.data();
+  ThreadPool::instance().run(threads, [&](Team& team) {
+    for (size_t t = 0; t < terms.size(); ++t) {
+      if ((packed >> t & 1) == 0) continue;
+      if (team.rank == 0) buffers[t].assign(packed_elements<T>(terms[t].k, sum.n, level), T(1e30));
+      team.barrier();
+      pack(test.terms[t].b, terms[t].k, sum.n, buffers[t].data(), team, level);
+      team.barrier();
+      if (team.rank == 0) {
+        terms[t].packed_b = buffers[t].data();
+        terms[t].b = {};
+      }
+      team.barrier();
+    }
+    product_sum(sum, team, level);
+  });
+  return c;
+}
+
+template <class T>
+void check(const Case<T>& test, const std::vector<int>& threads, unsigned packed) {
+  std::vector<T> expected = test.c;
+  ProductSum<T> sum = test.sum;
+  sum.c = expected.data();
+  reference_product(sum);
+  for (IsaLevel level : levels()) {
+    for (int size : threads) {
+      const std::vector<T> actual = compute(test, level, size, packed);
+      size_t different = 0;
+      for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
+      INFO(name(level) << ", " << size << " threads, packed " << packed << ", m " << sum.m << ", n " << sum.n
+                       << ", terms " << sum.term_count << ", k " << (sum.term_count ? sum.terms[0].k : -1)
+                       << ", accumulate " << sum.accumulate << ", " << sizeof(T) << " bytes");
+      CHECK(different == 0);
+    }
+  }
+}
+
+template <class T>
+void check_random(uint64_t seed, int cases) {
+  Random random(seed);
+  const int64_t sizes[] = {0, 1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 33, 48, 64, 65, 100, 129};
+  const int64_t count = std::size(sizes);
+  for (int i = 0; i < cases; ++i) {
+    const int64_t m = sizes[pick(random, 0, count - 1)], n = sizes[pick(random, 0, count - 1)];
+    std::vector<int64_t> ks(pick(random, 0, 5));
+    for (int64_t& k : ks) k = sizes[pick(random, 0, count - 4)];
+    const bool accumulate = pick(random, 0, 1) != 0, special = pick(random, 0, 2) == 0;
+    check(Case<T>(random, m, n, ks, accumulate, special), {static_cast<int>(pick(random, 1, 4))},
+          static_cast<unsigned>(pick(random, 0, 31)));
+  }
+}
+
+TEST_CASE("float products of random shapes equal the reference in every bit") { check_random<float>(1, 500); }
+TEST_CASE("double products of random shapes equal the reference in every bit") { check_random<double>(2, 300); }
+
+TEST_CASE("chains longer than a block of k are carried exactly") {
+  Random random(3);
+  for (int64_t k : {256, 257, 600, 1025}) {
+    for (bool accumulate : {false, true}) {
+      check(Case<float>(random, 7, 70, {k}, accumulate, false), {1, 2}, 0);
+      check(Case<float>(random, 14, 19, {k, 3, k}, accumulate, true), {1, 3}, 2);
+      check(Case<double>(random, 5, 37, {k, k + 1}, accumulate, false), {2}, 1);
+    }
+  }
+}
+
+TEST_CASE("many short products are summed in order") {
+  Random random(4);
+  for (int64_t k : {1, 3, 16}) {
+    const std::vector<int64_t> ks(100, k);
+    check(Case<float>(random, 40, 96, ks, false, false), {1, 2}, 0);
+    check(Case<float>(random, 6, 300, ks, true, false), {1, 2, 4}, 0);
+    check(Case<double>(random, 13, 21, ks, true, false), {2}, 0xFF);
+  }
+}
+
+TEST_CASE("wide results, where columns are split and rows of a are packed") {
+  Random random(5);
+  for (int64_t m : {1, 2, 3, 4, 16, 25, 500}) {
+    const int64_t n = m == 500 ? 330 : 1100;
+    for (unsigned packed : {0u, 1u}) {
+      check(Case<float>(random, m, n, {9, 40}, false, false), {1, 2, 3}, packed);
+      check(Case<double>(random, m, n, {11}, true, false), {1, 2, 3}, packed);
+    }
+  }
+}
+
+TEST_CASE("results of one or a few columns") {
+  Random random(6);
+  for (int64_t n : {1, 2, 3, 4, 5}) {
+    for (bool accumulate : {false, true}) {
+      check(Case<float>(random, 300, n, {70}, accumulate, false), {1, 2, 3}, 0);
+      check(Case<float>(random, 65, n, {300, 5}, accumulate, true), {1, 2, 4}, 0);
+      check(Case<double>(random, 90, n, {31, 2}, accumulate, false), {1, 2}, 3);
+    }
+  }
+}
+
+TEST_CASE("a product of no terms is zero, or leaves what is there") {
+  Random random(7);
+  check(Case<float>(random, 9, 33, {}, false, false), {1, 3}, 0);
+  check(Case<float>(random, 9, 33, {}, true, true), {1, 3}, 0);
+  check(Case<float>(random, 9, 33, {0, 0}, true, true), {1, 3}, 0);  // -0 + +0 is +0
+}
+
+TEST_CASE("the shares of a team cover the result once") {
+  for (IsaLevel level : levels()) {
+    for (int64_t m : {0, 1, 5, 16, 200}) {
+      for (int64_t n : {0, 1, 17, 64, 96, 1024, 1030}) {
+        for (int size = 1; size <= 5; ++size) {
+          ProductSum<float> sum;
+          sum.m = m;
+          sum.n = n;
+          std::vector<int> hits(m * n, 0);
+          for (int rank = 0; rank < size; ++rank) {
+            const ProductShare share = product_share(sum, rank, size, level);
+            for (int64_t i = share.row_begin; i < share.row_end; ++i) {
+              for (int64_t j = share.col_begin; j < share.col_end; ++j) ++hits.at(i * n + j);
+            }
+          }
+          CHECK(std::count(hits.begin(), hits.end(), 1) == m * n);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("instruction-set levels have names, and the chosen one runs here") {
+  CHECK(std::string(name(IsaLevel::baseline)) == "baseline");
+  CHECK(std::string(name(IsaLevel::avx2)) == "avx2");
+  CHECK(std::string(name(IsaLevel::avx512)) == "avx512");
+  CHECK(is_supported(isa_level()));
+}
+
+}  // namespace
+}  // namespace calque::kernels
