@@ -2,7 +2,7 @@
 # opens, and it is part of every cache key. Include "calque_build_id.h" from one .cpp file per target: it
 # changes with each edit of these folders.
 calque_glob(build_id_inputs RECURSE
-  "ir/*.cpp" "ir/*.h" "ir/*.def" "passes/*.cpp" "passes/*.h" "codegen/*.cpp" "codegen/*.h"
+  "ir/*.cpp" "ir/*.h" "ir/*.def" "ir/*.inc" "passes/*.cpp" "passes/*.h" "codegen/*.cpp" "codegen/*.h"
   "include/calque/kernel_abi.h")
 set(build_id_list ${CMAKE_BINARY_DIR}/generated_lists/build_id_inputs.txt)
 list(JOIN build_id_inputs "\n" build_id_lines)

@@ -20,7 +20,7 @@ endif()
 # Public headers may include ir/op, so that is installed with them.
 install(DIRECTORY include/calque DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ir/op DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ir
-        FILES_MATCHING PATTERN "*.h" PATTERN "*.def")
+        FILES_MATCHING PATTERN "*.h" PATTERN "*.def" PATTERN "*.inc")
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/calque)
 install(EXPORT calque_targets NAMESPACE calque:: DESTINATION ${package_folder})

@@ -10,7 +10,8 @@ namespace calque {
 template <class Signature>
 class FunctionRef;
 
-// Refers to the callable it was made from, which must outlive every call: meant for parameters, not for members.
+// Refers to the callable it was made from, which must outlive every call: meant for parameters, not for
+// members.
 template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:

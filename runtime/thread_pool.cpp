@@ -1,4 +1,5 @@
-// The thread pool: one mailbox for each worker, a sense-reversing barrier, and waits that spin before they sleep.
+// The thread pool: one mailbox for each worker, a sense-reversing barrier, and waits that spin before they
+// sleep.
 #include "runtime/thread_pool.h"
 
 #include <linux/futex.h>
@@ -21,12 +22,13 @@
 namespace calque {
 namespace {
 
-// 50 to 100 us on time-stamp counters of 2 to 4 GHz. A shorter spin sleeps on an idle machine between the steps of a
-// recurrent network; a pure spin is a thousand times slower when another process wants the core.
+// 50 to 100 us on time-stamp counters of 2 to 4 GHz. A shorter spin sleeps on an idle machine between the
+// steps of a recurrent network; a pure spin is a thousand times slower when another process wants the core.
 constexpr uint64_t kSpinTicks = 200'000;
 constexpr unsigned kDefaultFloatMode = 0x1F80;  // MXCSR: all exceptions masked, nearest, subnormals kept
 
-// A 32-bit word that threads wait on: it spins first, and the waker makes a system call only if somebody sleeps.
+// A 32-bit word that threads wait on: it spins first, and the waker makes a system call only if somebody
+// sleeps.
 struct alignas(64) WaitWord {
   std::atomic<uint32_t> value{0};
   std::atomic<uint32_t> sleepers{0};
@@ -40,8 +42,8 @@ struct alignas(64) WaitWord {
     }
   }
 
-  // The store and the look at `sleepers` are both sequentially consistent, as are a sleeper's two steps: either the
-  // waker sees the sleeper or the sleeper sees the new value.
+  // The store and the look at `sleepers` are both sequentially consistent, as are a sleeper's two steps:
+  // either the waker sees the sleeper or the sleeper sees the new value.
   void set(uint32_t fresh) {
     value.store(fresh, std::memory_order_seq_cst);
     if (sleepers.load(std::memory_order_seq_cst) != 0) futex(FUTEX_WAKE_PRIVATE, INT32_MAX);
@@ -83,7 +85,9 @@ class MemberScope {
 };
 
 [[noreturn]] void terminate_for_exception_across_barrier() {
-  std::fputs("calque: internal error: a callable that uses Team::barrier() threw an exception; please report\n", stderr);
+  std::fputs(
+      "calque: internal error: a callable that uses Team::barrier() threw an exception; please report\n",
+      stderr);
   std::terminate();
 }
 
@@ -111,9 +115,9 @@ namespace detail {
 
 // What the members of the running team share.
 struct TeamState {
-  WaitWord phase;                                // counts the barriers passed
-  alignas(64) std::atomic<int> arrived{0};       // members that wait at the current barrier
-  alignas(64) std::atomic<bool> failed{false};   // a member threw
+  WaitWord phase;                               // counts the barriers passed
+  alignas(64) std::atomic<int> arrived{0};      // members that wait at the current barrier
+  alignas(64) std::atomic<bool> failed{false};  // a member threw
   std::atomic<bool> used_barrier{false};
 
   void fail() {
@@ -216,8 +220,10 @@ void PoolState::rethrow_first() {
 
 void Team::wait_for_all() {
   detail::TeamState& team = *state_;
-  // Each side first says what it does, then looks at what the other does, so at least one of them sees the clash.
-  if (!team.used_barrier.load(std::memory_order_relaxed)) team.used_barrier.store(true, std::memory_order_seq_cst);
+  // Each side first says what it does, then looks at what the other does, so at least one of them sees the
+  // clash.
+  if (!team.used_barrier.load(std::memory_order_relaxed))
+    team.used_barrier.store(true, std::memory_order_seq_cst);
   if (team.failed.load(std::memory_order_seq_cst)) terminate_for_exception_across_barrier();
   const uint32_t phase = team.phase.value.load(std::memory_order_relaxed);
   if (team.arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
@@ -237,7 +243,8 @@ ThreadPool& ThreadPool::instance() {
   return *pool;
 }
 
-// Only the forking thread exists in the child. The parent's state is abandoned, not freed: its lock may be held.
+// Only the forking thread exists in the child. The parent's state is abandoned, not freed: its lock may be
+// held.
 void ThreadPool::forget_threads_after_fork() { instance().state_.store(nullptr, std::memory_order_relaxed); }
 
 detail::PoolState& ThreadPool::state() {

@@ -1,4 +1,5 @@
-// The process's one pool of threads: runs a callable on several threads at once, with a fast barrier between them.
+// The process's one pool of threads: runs a callable on several threads at once, with a fast barrier between
+// them.
 #pragma once
 
 #include <atomic>
@@ -15,8 +16,8 @@ struct PoolState;
 
 // What a callable knows about the threads that run it together.
 //
-// A callable that uses barrier() must not let an exception out on any member: the others would wait for it for
-// ever, so the process is terminated with a message instead.
+// A callable that uses barrier() must not let an exception out on any member: the others would wait for it
+// for ever, so the process is terminated with a message instead.
 struct Team {
   int rank = 0;  // 0 is the thread that called run()
   int size = 1;
@@ -36,8 +37,8 @@ struct Team {
 
 // One pool for the process; its threads are started when first needed and live until the process ends.
 //
-// Every member, the caller included, runs in the default floating-point mode (round to nearest, subnormals kept,
-// exceptions masked); the caller's own mode is restored afterwards.
+// Every member, the caller included, runs in the default floating-point mode (round to nearest, subnormals
+// kept, exceptions masked); the caller's own mode is restored afterwards.
 class ThreadPool {
  public:
   static constexpr int kMaxThreads = 256;
@@ -46,14 +47,16 @@ class ThreadPool {
 
   // Calls `f` on `threads` threads at once (clamped to [1, kMaxThreads]); the caller is member 0.
   //
-  // The team may be smaller than asked for, so `f` reads team.size: a call from inside a member, and a call made
-  // while another user thread has the pool, run inline with size 1. run(1, f) is a plain call without atomics.
-  // If `f` throws, the exception of the lowest rank is rethrown here after all members have finished (but see Team
-  // for barriers). Throws std::system_error when a thread cannot be started. After fork() the child starts a fresh
-  // set of threads at its first run(); forking from inside a member and returning from it is not supported.
+  // The team may be smaller than asked for, so `f` reads team.size: a call from inside a member, and a call
+  // made while another user thread has the pool, run inline with size 1. run(1, f) is a plain call without
+  // atomics. If `f` throws, the exception of the lowest rank is rethrown here after all members have finished
+  // (but see Team for barriers). Throws std::system_error when a thread cannot be started. After fork() the
+  // child starts a fresh set of threads at its first run(); forking from inside a member and returning from
+  // it is not supported.
   void run(int threads, FunctionRef<void(Team&)> f);
 
-  // The size that parallel_for and the kernels use: CALQUE_NUM_THREADS, else the cores this process may run on.
+  // The size that parallel_for and the kernels use: CALQUE_NUM_THREADS, else the cores this process may run
+  // on.
   int num_threads() const { return num_threads_.load(std::memory_order_relaxed); }
   // Clamped to [1, kMaxThreads].
   void set_num_threads(int threads);
@@ -70,8 +73,9 @@ class ThreadPool {
   std::atomic<detail::PoolState*> state_{nullptr};
 };
 
-// Calls f(begin, end) on contiguous ranges that cover [0, n), one for each thread at most. Borders are multiples of
-// `grain` (at least 1), the least that is worth a thread; the ranges depend on n, grain and the team's size only.
+// Calls f(begin, end) on contiguous ranges that cover [0, n), one for each thread at most. Borders are
+// multiples of `grain` (at least 1), the least that is worth a thread; the ranges depend on n, grain and the
+// team's size only.
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> f);
 
 }  // namespace calque

@@ -54,7 +54,8 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
                                   a.rank() >= b.rank() ? y : x));
     if (x == 1) result.set(i + shift, y);
   }
-  return result;
+  // When both shapes grew, the element count may no longer fit.
+  return result == longer || result == shorter ? result : Shape(result.dims());
 }
 
 int64_t normalize_axis(int64_t axis, int rank, const char* op) {

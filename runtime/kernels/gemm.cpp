@@ -1,7 +1,8 @@
-// Drives the matrix product: splits it over the team, blocks it for the caches, packs, and calls the level's tiles.
+// Drives the matrix product: splits it over the team, blocks it for the caches, packs, and calls the level's
+// tiles.
 //
-// Order of the loops: blocks of rows, groups of k (of one long product or of many short ones), panels of columns,
-// tiles of rows. A chain that a group cuts is carried through memory, which is exact.
+// Order of the loops: blocks of rows, groups of k (of one long product or of many short ones), panels of
+// columns, tiles of rows. A chain that a group cuts is carried through memory, which is exact.
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
@@ -20,9 +21,9 @@ constexpr int64_t kBlockRows = 480;   // rows of a group whose packed a stays in
 constexpr int64_t kMaxParts = 64;     // products in a group
 constexpr int64_t kTileBytes = 2048;  // more than any tile of c
 constexpr int64_t kMaxWidePanels = 4;
-// A row-major b is read in place for up to so many rows; beyond, packing its panel first is cheaper.
-constexpr int64_t kDirectRows = 12;
-// Packing a costs as much as multiplying it by about one panel if its rows are not contiguous, else less is gained.
+// A row-major b is read in place for up to so many rows; packing its panels first pays beyond.
+constexpr int64_t kDirectRows = 128;
+// The whole panels of columns from which packing a pays: sooner where the values of a row are not contiguous.
 constexpr int64_t kPackRowsPanels = 12;
 constexpr int64_t kPackTransposedRowsPanels = 3;
 
@@ -61,7 +62,8 @@ Problem<T> problem_of(const ProductSum<T>& p, const GemmTable<T>& table) {
   return {p.m, p.n, false, p.c, p.c_row_stride, 1};
 }
 
-// The share in rows and columns of the problem. Columns are split by whole panels if that is even, else by vectors.
+// The share in rows and columns of the problem. Columns are split by whole panels if that is even, else by
+// vectors.
 template <class T>
 ProductShare share_of(const Problem<T>& p, const GemmTable<T>& table, int rank, int size) {
   const int64_t vectors = ceil_div(p.n, table.lanes), panels = ceil_div(vectors, table.panel_vectors);
@@ -120,7 +122,11 @@ class ShareProduct {
  public:
   ShareProduct(const ProductSum<T>& sum, const Problem<T>& problem, const ProductShare& share,
                const GemmTable<T>& table)
-      : sum_(sum), problem_(problem), share_(share), table_(table), panel_(table.lanes * table.panel_vectors) {}
+      : sum_(sum),
+        problem_(problem),
+        share_(share),
+        table_(table),
+        panel_(table.lanes * table.panel_vectors) {}
 
   void run() {
     if (share_.row_begin >= share_.row_end || share_.col_begin >= share_.col_end) return;
@@ -144,9 +150,12 @@ class ShareProduct {
   void pack_group_rows();
   Piece piece_at(int64_t column) const;
   void prepare_segments(const Piece& piece);
-  const T* pack_part(const Part<T>& part, const Piece& piece, T* out) const;
+  void point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const;
+  T* point_at_columns(const Part<T>& part, const Piece& piece, T* buffer, ProductSegment<T>& segment) const;
+  void pack_part(const Part<T>& part, const Piece& piece, T* out) const;
   void multiply_piece(const Piece& piece);
-  void multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows, ProductTile<T> tile);
+  void multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows,
+                          ProductTile<T> tile);
   int64_t tile_rows(const Piece& piece) const;
 
   const ProductSum<T>& sum_;
@@ -164,7 +173,7 @@ class ShareProduct {
   Part<T> parts_[kMaxParts];
   ProductSegment<T> segments_[kMaxParts];
   int64_t part_count_ = 0, group_k_ = 0;
-  T* packed_rows_ = nullptr;      // a of the group in strips [tile][k][packed_tile_rows_]; null: read in place
+  T* packed_rows_ = nullptr;  // a of the group in strips [tile][k][packed_tile_rows_]; null: read in place
   int64_t packed_tile_rows_ = 0;
 };
 
@@ -188,7 +197,8 @@ void ShareProduct<T>::prepare_carry() {
   const int64_t columns = ceil_div(share_.col_end - share_.col_begin, table_.lanes) * table_.lanes;
   block_rows_ = std::clamp<int64_t>((int64_t{1} << 18) / columns, kMaxTileRows, kBlockRows);
   carry_row_stride_ = columns;
-  carry_ = thread_buffers.carry.template reserve<T>(std::min(block_rows_, share_.row_end - share_.row_begin) * columns);
+  carry_ = thread_buffers.carry.template reserve<T>(std::min(block_rows_, share_.row_end - share_.row_begin) *
+                                                    columns);
 }
 
 // Takes products, or even parts of a long one, until about kBlockK of k are together.
@@ -268,65 +278,78 @@ void ShareProduct<T>::pack_group_rows() {
 }
 
 template <class T>
-const T* ShareProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out) const {
+void ShareProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out) const {
   const MatrixView<T> b = problem_.b(*part.term);
   const int64_t width = piece.vectors * table_.lanes;
   for (int p = 0; p < piece.panels; ++p) {
     const int64_t column = piece.column + p * panel_, columns = std::min(piece.columns - p * panel_, width);
-    table_.pack_panel(b.data + part.k_begin * b.row_stride + column * b.col_stride, b.row_stride, b.col_stride, part.k,
-                      columns, width, out + p * part.k * width);
+    table_.pack_panel(b.data + part.k_begin * b.row_stride + column * b.col_stride, b.row_stride,
+                      b.col_stride, part.k, columns, width, out + p * part.k * width);
   }
-  return out;
 }
 
-// Points the segments at the columns of the piece: packed by the user, in place, or packed here.
 template <class T>
 void ShareProduct<T>::prepare_segments(const Piece& piece) {
-  const int64_t width = piece.vectors * table_.lanes;
-  T* buffer = thread_buffers.b.template reserve<T>(std::max(kBlockK, group_k_) * panel_ * kMaxWidePanels);
-  int64_t packed_k = 0;  // already in the strips of a
+  T* buffer = thread_buffers.b.template reserve<T>(kBlockK * panel_ * kMaxWidePanels);
+  int64_t packed_k = 0;  // before this part, in the strips of a
   for (int64_t i = 0; i < part_count_; ++i) {
     const Part<T>& part = parts_[i];
-    const ProductTerm<T>& term = *part.term;
-    const MatrixView<T> a = problem_.a(term), b = problem_.b(term);
-    ProductSegment<T> s{};
-    s.k = part.k;
-    s.starts = part.starts;
-    s.ends = part.ends;
-    s.adds = part.adds;
-    if (part.k == 0) {  // a sum of nothing, +0: its operands may be null
-      segments_[i] = s;
-      continue;
-    }
-    if (packed_rows_ != nullptr) {
-      s.a = packed_rows_ + packed_k * packed_tile_rows_;
-      s.a_tile_stride = packed_tile_rows_ * group_k_;
-      s.a_row_stride = 1;
-      s.a_col_stride = packed_tile_rows_;
-      packed_k += part.k;
-    } else {
-      s.a = a.data + row_begin_ * a.row_stride + part.k_begin * a.col_stride;
-      s.a_tile_stride = a.row_stride;
-      s.a_row_stride = a.row_stride;
-      s.a_col_stride = a.col_stride;
-    }
-    if (term.packed_b != nullptr) {
-      const int64_t panel_begin = piece.column / panel_ * panel_;
-      s.b_row_stride = std::min(panel_, ceil_div(problem_.n - panel_begin, table_.lanes) * table_.lanes);
-      s.b = term.packed_b + panel_begin * term.k + part.k_begin * s.b_row_stride + (piece.column - panel_begin);
-      s.b_panel_stride = panel_ * term.k;
-    } else if (b.col_stride == 1 && row_end_ - row_begin_ <= kDirectRows && piece.columns % table_.lanes == 0) {
-      s.b = b.data + part.k_begin * b.row_stride + piece.column;
-      s.b_row_stride = b.row_stride;
-      s.b_panel_stride = panel_;
-    } else {
-      s.b = pack_part(part, piece, buffer);
-      s.b_row_stride = width;
-      s.b_panel_stride = width * part.k;
-      buffer += part.k * width * piece.panels;
-    }
-    segments_[i] = s;
+    ProductSegment<T>& segment = segments_[i] = {};
+    segment.k = part.k;
+    segment.starts = part.starts;
+    segment.ends = part.ends;
+    segment.adds = part.adds;
+    if (part.k == 0) continue;  // a sum of nothing, +0: its operands may be null
+    point_at_rows(part, packed_k, segment);
+    buffer = point_at_columns(part, piece, buffer, segment);
+    packed_k += part.k;
   }
+}
+
+// a: packed with its group, or in place.
+template <class T>
+void ShareProduct<T>::point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const {
+  if (packed_rows_ != nullptr) {
+    segment.a = packed_rows_ + packed_k * packed_tile_rows_;
+    segment.a_tile_stride = packed_tile_rows_ * group_k_;
+    segment.a_row_stride = 1;
+    segment.a_col_stride = packed_tile_rows_;
+    return;
+  }
+  const MatrixView<T> a = problem_.a(*part.term);
+  segment.a = a.data + row_begin_ * a.row_stride + part.k_begin * a.col_stride;
+  segment.a_tile_stride = a.row_stride;
+  segment.a_row_stride = a.row_stride;
+  segment.a_col_stride = a.col_stride;
+}
+
+// b: packed by the caller, in place, or packed here into `buffer`, of which the rest is returned.
+template <class T>
+T* ShareProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T* buffer,
+                                     ProductSegment<T>& segment) const {
+  const ProductTerm<T>& term = *part.term;
+  if (term.packed_b != nullptr) {
+    const int64_t panel_begin = piece.column / panel_ * panel_;
+    const int64_t padded = ceil_div(problem_.n - panel_begin, table_.lanes) * table_.lanes;
+    segment.b_row_stride = std::min(panel_, padded);
+    segment.b = term.packed_b + panel_begin * term.k + part.k_begin * segment.b_row_stride + piece.column -
+                panel_begin;
+    segment.b_panel_stride = panel_ * term.k;
+    return buffer;
+  }
+  const MatrixView<T> b = problem_.b(term);
+  if (b.col_stride == 1 && row_end_ - row_begin_ <= kDirectRows && piece.columns % table_.lanes == 0) {
+    segment.b = b.data + part.k_begin * b.row_stride + piece.column;
+    segment.b_row_stride = b.row_stride;
+    segment.b_panel_stride = panel_;
+    return buffer;
+  }
+  const int64_t width = piece.vectors * table_.lanes;
+  pack_part(part, piece, buffer);
+  segment.b = buffer;
+  segment.b_row_stride = width;
+  segment.b_panel_stride = width * part.k;
+  return buffer + part.k * width * piece.panels;
 }
 
 template <class T>
@@ -341,7 +364,8 @@ void ShareProduct<T>::multiply_piece(const Piece& piece) {
     tile.a_index = packed_rows_ != nullptr ? t : first;
     tile.c = problem_.c + (row_begin_ + first) * problem_.c_row_stride + piece.column * problem_.c_col_stride;
     tile.c_row_stride = problem_.c_row_stride;
-    tile.carry = carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.column - share_.col_begin : tile.c;
+    tile.carry =
+        carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.column - share_.col_begin : tile.c;
     tile.carry_row_stride = carry_ != nullptr ? carry_row_stride_ : tile.c_row_stride;
     if (edge) {
       multiply_edge_tile(piece, multiply, row_begin_ + first, count, tile);
@@ -353,8 +377,8 @@ void ShareProduct<T>::multiply_piece(const Piece& piece) {
 
 // A tile that c does not hold in whole vectors is computed beside c.
 template <class T>
-void ShareProduct<T>::multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows,
-                                         ProductTile<T> tile) {
+void ShareProduct<T>::multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row,
+                                         int64_t rows, ProductTile<T> tile) {
   alignas(64) T beside[kTileBytes / sizeof(T)];
   const int64_t stride = piece.vectors * piece.panels * table_.lanes;
   T* c = problem_.c + row * problem_.c_row_stride + piece.column * problem_.c_col_stride;
@@ -394,7 +418,8 @@ void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel le
   const GemmTable<T>& table = gemm_table<T>(level);
   const int64_t panel = table.lanes * table.panel_vectors, panels = ceil_div(n, panel);
   for (int64_t p = panels * team.rank / team.size; p < panels * (team.rank + 1) / team.size; ++p) {
-    const int64_t columns = std::min(panel, n - p * panel), width = ceil_div(columns, table.lanes) * table.lanes;
+    const int64_t columns = std::min(panel, n - p * panel),
+                  width = ceil_div(columns, table.lanes) * table.lanes;
     table.pack_panel(b.data + p * panel * b.col_stride, b.row_stride, b.col_stride, k, columns, width,
                      out + p * panel * k);
   }

@@ -1,8 +1,9 @@
-// Matrix products with one result for every machine: sums of products, packing, and the split over a team of threads.
+// Matrix products with one result for every machine: sums of products, packing, and the split over a team of
+// threads.
 //
-// Every element of a product is the chain acc = +0; for k in 0 .. K-1: acc = fma(a[m,k], b[k,n], acc), in this order,
-// at every instruction-set level, for any number of threads and any layout, packed or not: the same bits everywhere
-// (any NaN equals any NaN). Vectors run over m and n only, and no chain is split.
+// Every element of a product is the chain acc = +0; for k in 0 .. K-1: acc = fma(a[m,k], b[k,n], acc), in
+// this order, at every instruction-set level, for any number of threads and any layout, packed or not: the
+// same bits everywhere (any NaN equals any NaN). Vectors run over m and n only, and no chain is split.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +28,14 @@ struct MatrixView {
 template <class T>
 struct ProductTerm {
   MatrixView<T> a;
-  MatrixView<T> b;                // not read where packed_b is given
+  MatrixView<T> b;  // not read where packed_b is given
   int64_t k = 0;
-  const T* packed_b = nullptr;    // what pack() made of b at the same level
+  const T* packed_b = nullptr;  // what pack() made of b at the same level
 };
 
-// c[i * c_row_stride + j] = ((c_old, if accumulate) + T1) + T2 + ..., each T a product of its own, added in order.
-// Without accumulate the first product is stored as it is, and no terms at all mean zeros. m, n, k may be 0.
-// c overlaps no operand.
+// c[i * c_row_stride + j] = ((c_old, if accumulate) + T1) + T2 + ..., each T a product of its own, added in
+// order. Without accumulate the first product is stored as it is, and no terms at all mean zeros. m, n, k may
+// be 0. c overlaps no operand.
 template <class T>
 struct ProductSum {
   int64_t m = 0;
@@ -46,8 +47,8 @@ struct ProductSum {
   bool accumulate = false;
 };
 
-// The part of c that one member computes: a function of the shape, the team and the level only. A caller that goes
-// on with its own part (a bias, an activation) needs no barrier before.
+// The part of c that one member computes: a function of the shape, the team and the level only. A caller that
+// goes on with its own part (a bias, an activation) needs no barrier before.
 struct ProductShare {
   int64_t row_begin, row_end, col_begin, col_end;
 };
@@ -58,17 +59,20 @@ struct ProductShare {
 template <class T>
 int64_t packed_elements(int64_t k, int64_t n, IsaLevel level = isa_level());
 
-// Packs b: [k, n] into panels of whole vectors, as product_sum reads it best; worth it for an operand that is used
-// again. Each member packs its share: a barrier must follow before anybody uses `out` (best aligned to 64 bytes).
+// Packs b: [k, n] into panels of whole vectors, as product_sum reads it best; worth it for an operand that is
+// used again. Each member packs its share: a barrier must follow before anybody uses `out` (best aligned to
+// 64 bytes).
 template <class T>
 void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel level = isa_level());
 
 template <class T>
-ProductShare product_share(const ProductSum<T>& product, int rank, int team_size, IsaLevel level = isa_level());
+ProductShare product_share(const ProductSum<T>& product, int rank, int team_size,
+                           IsaLevel level = isa_level());
 
-// Computes the calling member's share; a barrier must follow before anybody reads another member's part. Columns are
-// split where they are many (each core then keeps its part of the weights in its own cache), else rows. Operands that
-// are not packed are packed on the way where that pays, into buffers that each thread keeps.
+// Computes the calling member's share; a barrier must follow before anybody reads another member's part. Columns
+// are split where they are many (each core then keeps its part of the weights in its own cache), else rows.
+// Operands that are not packed are packed on the way where that pays, into buffers that each thread keeps (up to
+// about 3 MB; std::bad_alloc where there is no such memory).
 template <class T>
 void product_sum(const ProductSum<T>& product, Team& team, IsaLevel level = isa_level());
 

@@ -14,28 +14,68 @@ static constexpr int max_tile_rows(int vectors) {
   return 4;
 }
 
-// One k loop, with the segments as its bounds. Not inlined and not cloned: several copies in one function made GCC
-// keep accumulators in memory.
+// The accumulators at the start of a segment: +0, or what the carry holds.
+template <class T, int Rows, int Columns>
+CALQUE_INLINE void start_chains(Vector<T> (&acc)[Rows][Columns], const ProductSegment<T>& segment,
+                                const ProductTile<T>& tile) {
+  using V = Vector<T>;
+  if (segment.starts) {
+    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) acc[r][v] = V{};
+    }
+  } else {
+    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+      const T* carry = tile.carry + r * tile.carry_row_stride;
+      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) acc[r][v] = load<V>(carry + v * V::kLanes);
+    }
+  }
+}
+
+// Puts them where the segment says: into c, onto c, or into the carry.
+template <class T, int Rows, int Columns>
+CALQUE_INLINE void finish_chains(const Vector<T> (&acc)[Rows][Columns], const ProductSegment<T>& segment,
+                                 T* out, int64_t out_stride) {
+  using V = Vector<T>;
+  if (segment.ends && segment.adds) {
+    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+      T* row = out + r * out_stride;
+      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) {
+        store(row + v * V::kLanes, load<V>(row + v * V::kLanes) + acc[r][v]);
+      }
+    }
+  } else {
+    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) store(out + r * out_stride + v * V::kLanes, acc[r][v]);
+    }
+  }
+}
+
+// The rows of c or the carry, fetched while the first segment is multiplied.
+template <class T, int Rows, int Columns>
+CALQUE_INLINE void prefetch_rows(const T* out, int64_t out_stride) {
+  CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+    CALQUE_UNROLL for (int v = 0; v < Columns; ++v) {
+      __builtin_prefetch(out + r * out_stride + v * Vector<T>::kLanes, 1);
+    }
+  }
+}
+
+// One k loop, with the segments as its bounds. Not inlined: several copies in one function made GCC keep
+// accumulators in memory.
 template <class T, int Rows, int Vectors, int Panels>
 __attribute__((noinline)) static void multiply_tile(const ProductSegment<T>* segments, int64_t count,
                                                     const ProductTile<T>& tile) {
   using V = Vector<T>;
   constexpr int kColumns = Vectors * Panels;  // in vectors; panels are neighbours in c
+  constexpr int kPointers =
+      (Rows + 2) / 3;  // three rows share one: addresses reach 0, 1 and 2 strides from it
   for (const ProductSegment<T>* s = segments; s != segments + count; ++s) {
+    T* out = s->ends ? tile.c : tile.carry;
+    const int64_t out_stride = s->ends ? tile.c_row_stride : tile.carry_row_stride;
+    if (s == segments) prefetch_rows<T, Rows, kColumns>(out, out_stride);
     V acc[Rows][kColumns];
-    if (s->starts) {
-      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) acc[r][v] = V{};
-      }
-    } else {
-      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-        const T* carry = tile.carry + r * tile.carry_row_stride;
-        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) acc[r][v] = load<V>(carry + v * V::kLanes);
-      }
-    }
-    // Three rows share a pointer: x86 addresses reach 0, 1 and 2 strides from it.
+    start_chains(acc, *s, tile);
     const int64_t row_stride = s->a_row_stride, col_stride = s->a_col_stride, b_stride = s->b_row_stride;
-    constexpr int kPointers = (Rows + 2) / 3;
     const T* a[kPointers];
     a[0] = s->a + tile.a_index * s->a_tile_stride;
     CALQUE_UNROLL for (int i = 1; i < kPointers; ++i) a[i] = a[i - 1] + 3 * row_stride;
@@ -54,20 +94,7 @@ __attribute__((noinline)) static void multiply_tile(const ProductSegment<T>* seg
       }
       CALQUE_UNROLL for (int i = 0; i < kPointers; ++i) a[i] += col_stride;
     }
-    T* out = s->ends ? tile.c : tile.carry;
-    const int64_t out_stride = s->ends ? tile.c_row_stride : tile.carry_row_stride;
-    if (s->ends && s->adds) {
-      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-        T* row = out + r * out_stride;
-        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) {
-          store(row + v * V::kLanes, load<V>(row + v * V::kLanes) + acc[r][v]);
-        }
-      }
-    } else {
-      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-        CALQUE_UNROLL for (int v = 0; v < kColumns; ++v) store(out + r * out_stride + v * V::kLanes, acc[r][v]);
-      }
-    }
+    finish_chains(acc, *s, out, out_stride);
   }
 }
 
@@ -82,7 +109,8 @@ struct CountLanes<0, Lane...> {
   using type = Lanes<Lane...>;
 };
 
-// Exchanges the off-diagonal halves of each 2 Half x 2 Half block of the rows x and y (y is Half rows below x).
+// Exchanges the off-diagonal halves of each 2 Half x 2 Half block of the rows x and y (y is Half rows below
+// x).
 template <int Half, class V, int... Lane>
 CALQUE_INLINE void exchange(V& x, V& y, Lanes<Lane...>) {
   constexpr int n = V::kLanes;
@@ -112,17 +140,19 @@ static inline void transpose_square(const T* in, int64_t in_stride, T* out, int6
   CALQUE_UNROLL for (int r = 0; r < V::kLanes; ++r) store(out + r * out_stride, rows[r]);
 }
 
+// Of each of k rows: `columns` values, then zeros up to `padded`.
 template <class T>
-static void pack_general(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns, int64_t width,
-                         T* out) {
+static void pack_general(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns,
+                         int64_t padded, int64_t out_stride, T* out) {
   for (int64_t i = 0; i < k; ++i) {
-    for (int64_t j = 0; j < columns; ++j) out[i * width + j] = b[i * row_stride + j * col_stride];
-    for (int64_t j = columns; j < width; ++j) out[i * width + j] = T{};
+    for (int64_t j = 0; j < columns; ++j) out[i * out_stride + j] = b[i * row_stride + j * col_stride];
+    for (int64_t j = columns; j < padded; ++j) out[i * out_stride + j] = T{};
   }
 }
 
 template <class T>
-static void pack_contiguous(const T* b, int64_t row_stride, int64_t k, int64_t columns, int64_t width, T* out) {
+static void pack_contiguous(const T* b, int64_t row_stride, int64_t k, int64_t columns, int64_t width,
+                            T* out) {
   using V = Vector<T>;
   const int64_t whole = columns / V::kLanes * V::kLanes;
   for (int64_t i = 0; i < k; ++i) {
@@ -135,9 +165,10 @@ static void pack_contiguous(const T* b, int64_t row_stride, int64_t k, int64_t c
   }
 }
 
-// b's columns are contiguous: the packed panel is its transpose.
+// Each column of b is contiguous: the packed panel is the transpose of what lies in memory.
 template <class T>
-static void pack_transposed(const T* b, int64_t col_stride, int64_t k, int64_t columns, int64_t width, T* out) {
+static void pack_transposed(const T* b, int64_t col_stride, int64_t k, int64_t columns, int64_t width,
+                            T* out) {
   constexpr int n = Vector<T>::kLanes;
   const int64_t whole_columns = columns / n * n, whole_k = k / n * n;
   for (int64_t i = 0; i < whole_k; i += n) {
@@ -145,35 +176,28 @@ static void pack_transposed(const T* b, int64_t col_stride, int64_t k, int64_t c
       transpose_square(b + j * col_stride + i, col_stride, out + i * width + j, width);
     }
   }
-  const int64_t rest_k = k - whole_k;
-  if (rest_k > 0) {
-    for (int64_t i = whole_k; i < k; ++i) {
-      for (int64_t j = 0; j < whole_columns; ++j) out[i * width + j] = b[j * col_stride + i];
-    }
-  }
-  if (whole_columns < width) {
-    for (int64_t i = 0; i < k; ++i) {
-      for (int64_t j = whole_columns; j < columns; ++j) out[i * width + j] = b[j * col_stride + i];
-      for (int64_t j = columns; j < width; ++j) out[i * width + j] = T{};
-    }
-  }
+  // What no square covers: the last rows of the panel, then its last columns.
+  pack_general(b + whole_k, 1, col_stride, k - whole_k, whole_columns, whole_columns, width,
+               out + whole_k * width);
+  pack_general(b + whole_columns * col_stride, 1, col_stride, k, columns - whole_columns,
+               width - whole_columns, width, out + whole_columns);
 }
 
 template <class T>
-static void pack_panel(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns, int64_t width,
-                       T* out) {
+static void pack_panel(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns,
+                       int64_t width, T* out) {
   if (col_stride == 1) {
     pack_contiguous(b, row_stride, k, columns, width, out);
   } else if (row_stride == 1) {
     pack_transposed(b, col_stride, k, columns, width, out);
   } else {
-    pack_general(b, row_stride, col_stride, k, columns, width, out);
+    pack_general(b, row_stride, col_stride, k, columns, width, width, out);
   }
 }
 
 template <class T>
-static void pack_rows(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k, int64_t width,
-                      T* out) {
+static void pack_rows(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k,
+                      int64_t width, T* out) {
   for (int64_t i = 0; i < k; ++i) {
     for (int64_t r = 0; r < rows; ++r) out[i * width + r] = a[r * row_stride + i * col_stride];
   }

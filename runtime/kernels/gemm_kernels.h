@@ -1,4 +1,5 @@
-// The inner loops of the matrix product that each instruction-set level provides, as a table; for gemm*.cpp only.
+// The inner loops of the matrix product that each instruction-set level provides, as a table; for gemm*.cpp
+// only.
 #pragma once
 
 #include <cstdint>
@@ -51,10 +52,11 @@ struct GemmTable {
   int wide_panels[kMaxWideRows];
   TileFunction<T> wide_tiles[kMaxWideRows];
   // out[k][width] = b[k, 0 .. columns), the rest zeros; width is a multiple of lanes.
-  void (*pack_panel)(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns, int64_t width,
-                     T* out);
+  void (*pack_panel)(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns,
+                     int64_t width, T* out);
   // out[k][width] = a[0 .. rows, k]; columns from rows to width are left as they are.
-  void (*pack_rows)(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k, int64_t width, T* out);
+  void (*pack_rows)(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k,
+                    int64_t width, T* out);
 };
 
 struct GemmKernels {

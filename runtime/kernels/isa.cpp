@@ -25,10 +25,12 @@ IsaLevel choose() {
   for (IsaLevel level : kLevels) {
     if (std::strcmp(wanted, name(level)) != 0) continue;
     if (is_supported(level)) return level;
-    std::fprintf(stderr, "calque: CALQUE_ISA=%s is not supported by this machine; using %s\n", wanted, name(best));
+    std::fprintf(stderr, "calque: CALQUE_ISA=%s is not supported by this machine; using %s\n", wanted,
+                 name(best));
     return best;
   }
-  std::fprintf(stderr, "calque: CALQUE_ISA=%s is not one of baseline, avx2, avx512; using %s\n", wanted, name(best));
+  std::fprintf(stderr, "calque: CALQUE_ISA=%s is not one of baseline, avx2, avx512; using %s\n", wanted,
+               name(best));
   return best;
 }
 
@@ -37,9 +39,12 @@ IsaLevel choose() {
 bool is_supported(IsaLevel level) {
   // The builtin also asks the operating system, through xgetbv, whether it saves the wide registers.
   switch (level) {
-    case IsaLevel::baseline: return true;
-    case IsaLevel::avx2: return __builtin_cpu_supports("x86-64-v3");
-    case IsaLevel::avx512: return __builtin_cpu_supports("x86-64-v4");
+    case IsaLevel::baseline:
+      return true;
+    case IsaLevel::avx2:
+      return __builtin_cpu_supports("x86-64-v3");
+    case IsaLevel::avx512:
+      return __builtin_cpu_supports("x86-64-v4");
   }
   return false;
 }
@@ -51,9 +56,12 @@ IsaLevel isa_level() {
 
 const char* name(IsaLevel level) {
   switch (level) {
-    case IsaLevel::baseline: return "baseline";
-    case IsaLevel::avx2: return "avx2";
-    case IsaLevel::avx512: return "avx512";
+    case IsaLevel::baseline:
+      return "baseline";
+    case IsaLevel::avx2:
+      return "avx2";
+    case IsaLevel::avx512:
+      return "avx512";
   }
   return "unknown";
 }

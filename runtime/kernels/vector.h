@@ -1,7 +1,9 @@
-// SIMD vectors of the instruction-set level being compiled, over GCC's vector extensions; for *.isa.cpp files only.
+// SIMD vectors of the instruction-set level being compiled, over GCC's vector extensions; for *.isa.cpp files
+// only.
 //
-// Everything lives in a namespace named after the level and is always inlined, so that no function of one level can
-// be linked into another. Each operation is the IEEE one, lane by lane: results do not depend on the width.
+// Everything lives in a namespace named after the level and is always inlined, so that no function of one
+// level can be linked into another. Each operation is the IEEE one, lane by lane: results do not depend on
+// the width.
 #pragma once
 
 #ifndef CALQUE_ISA_LEVEL
@@ -54,7 +56,8 @@ struct Vector {
   Raw v;
 };
 
-// One truth value for each lane of a Vector whose elements have ElementBytes: all bits of the lane set, or none.
+// One truth value for each lane of a Vector whose elements have ElementBytes: all bits of the lane set, or
+// none.
 template <int ElementBytes, int Bytes = kVectorBytes>
 struct Mask {
   using Scalar = typename IntegerOfSize<ElementBytes>::type;
@@ -145,7 +148,8 @@ CALQUE_INLINE Vector<T, B> operator-(Vector<T, B> a) {
   return {-a.v};
 }
 
-// --- Bits of integers; shifts are by 0 to width - 1, >> copies the sign, shift_right_logical brings in zeros ---
+// --- Bits of integers; shifts are by 0 to width - 1, >> copies the sign, shift_right_logical brings in zeros
+// ---
 
 template <class T, int B>
 CALQUE_INLINE Vector<T, B> operator&(Vector<T, B> a, Vector<T, B> b) {
@@ -270,8 +274,9 @@ CALQUE_INLINE To bit_cast(Vector<T, B> x) {
   return {(typename To::Raw)x.v};
 }
 
-// The same values, in as many lanes: rounded to nearest from integer or double, truncated to integer. A value that
-// does not fit an integer gives an unspecified one, which may differ between levels: callers clamp first.
+// The same values, in as many lanes: rounded to nearest from integer or double, truncated to integer. A value
+// that does not fit an integer gives an unspecified one, which may differ between levels: callers clamp
+// first.
 template <class To, class T, int B>
 CALQUE_INLINE To convert(Vector<T, B> x) {
   static_assert(To::kLanes == Vector<T, B>::kLanes);
@@ -279,8 +284,8 @@ CALQUE_INLINE To convert(Vector<T, B> x) {
 }
 
 // --- fma and sqrt, correctly rounded; integers: a * b + c modulo 2^n ---
-// (GCC 12 warns of an uninitialized variable in the unmasked _mm512_sqrt and _mm512_roundscale; a mask of all ones
-// gives the same instruction.)
+// (GCC 12 warns of an uninitialized variable in the unmasked _mm512_sqrt and _mm512_roundscale; a mask of all
+// ones gives the same instruction.)
 
 #ifdef __AVX512VL__
 CALQUE_INLINE Vector<float, 64> fma(Vector<float, 64> a, Vector<float, 64> b, Vector<float, 64> c) {

@@ -10,8 +10,11 @@ void infer_pad(std::span<const Type> inputs, Attributes& attributes, std::vector
   Shape shape = inputs[0].shape;
   const int64_t axis = normalize_axis(attributes[0], shape.rank(), "pad");
   if (attributes[1] < 0 || attributes[2] < 0) throw UserError("pad: before and after must not be negative");
+  int64_t size = shape[axis];
+  if (__builtin_add_overflow(size, attributes[1], &size) || __builtin_add_overflow(size, attributes[2], &size))
+    throw UserError("pad: the padded axis is longer than 64 bits can say");
   attributes.set(0, axis);
-  shape.set(axis, shape[axis] + attributes[1] + attributes[2]);
+  shape.set(axis, size);
   results = {{inputs[0].dtype, Shape(shape.dims())}};  // checked again: the element count grew
 }
 void gradient_pad(GradientContext& context) {
@@ -31,7 +34,8 @@ void infer_concat(std::span<const Type> inputs, Attributes& attributes, std::vec
     if (input.dtype == inputs[0].dtype && expected.rank() == shape.rank()) expected.set(axis, shape[axis]);
     if (expected != shape || input.dtype != inputs[0].dtype)
       throw UserError(fmt::format("concat: {} and {} differ beside axis {}", to_string(inputs[0]), to_string(input), axis));
-    total += input.shape[axis];
+    if (__builtin_add_overflow(total, input.shape[axis], &total))
+      throw UserError("concat: the joined axis is longer than 64 bits can say");
   }
   shape.set(axis, total);
   results = {{inputs[0].dtype, Shape(shape.dims())}};

@@ -12,12 +12,13 @@ void infer_reshape(std::span<const Type> inputs, Attributes& attributes, std::ve
   const Type& x = inputs[0];
   std::vector<int64_t> dims(attributes.list(0).begin(), attributes.list(0).end());
   const int64_t elements = x.shape.element_count();
-  int64_t known = 1, open = -1;
+  int64_t open = -1;
   for (size_t i = 0; i < dims.size(); ++i) {
     if (dims[i] == -1 && open < 0) open = static_cast<int64_t>(i);
     else if (dims[i] < 0) throw UserError(fmt::format("reshape: size {} in axis {} is negative", dims[i], i));
-    else known *= dims[i];
   }
+  if (open >= 0) dims[open] = 1;
+  const int64_t known = Shape(std::span<const int64_t>(dims)).element_count();  // checked against overflow
   if (open >= 0 && known > 0) dims[open] = elements / known;
   if (open >= 0 && known == 0) throw UserError("reshape: -1 beside a size of 0 has no single meaning");
   const Shape shape{std::span<const int64_t>(dims)};
@@ -63,6 +64,9 @@ void infer_expand(std::span<const Type> inputs, Attributes& attributes, std::vec
 void gradient_expand(GradientContext& context) {
   if (context.needs(0)) context.give(0, context.result_gradient());  // `give` sums what was repeated
 }
+
+void infer_detach(std::span<const Type> inputs, Attributes&, std::vector<Type>& results) { results = {inputs[0]}; }
+void gradient_detach(GradientContext&) {}
 
 void infer_slice(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {
   Shape shape = inputs[0].shape;

@@ -1,0 +1,39 @@
+// Rebuilding a graph node by node.
+#include "passes/rewriter.h"
+
+#include <utility>
+
+namespace calque::passes {
+
+const Node& append_copy(Graph& graph, const Node& node, std::span<const ValueId> inputs) {
+  if (!node.body) return graph.add(node.op, inputs, node.attributes, node.location);
+  return graph.add_fusion(inputs, static_cast<Domain>(node.attributes[0]), node.attributes[1], node.attributes[2],
+                          *node.body, node.location);
+}
+
+Rewriter::Rewriter(const Graph& source)
+    : source_(source), graph_(source.name()), map_(source.value_count(), ~ValueId{0}) {
+  for (size_t i = 0; i < source.inputs().size(); ++i) {
+    const ValueId input = source.inputs()[i];
+    map_[input] = graph_.add_input(source.type(input), source.input_name(i));
+  }
+}
+
+std::vector<ValueId> Rewriter::operator()(std::span<const ValueId> old) const {
+  std::vector<ValueId> values;
+  values.reserve(old.size());
+  for (ValueId value : old) values.push_back(map_[value]);
+  return values;
+}
+
+void Rewriter::copy(const Node& node) {
+  const Node& added = append_copy(graph_, node, (*this)(node.inputs));
+  for (uint32_t i = 0; i < node.result_count; ++i) map_[node.result(i)] = added.result(i);
+}
+
+Graph Rewriter::finish() {
+  graph_.set_outputs((*this)(source_.outputs()));
+  return std::move(graph_);
+}
+
+}  // namespace calque::passes

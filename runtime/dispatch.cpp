@@ -1,0 +1,122 @@
+// Runs an op: asks the observer, infers types, runs the kernel, records the gradient, tells the observer.
+#include "runtime/dispatch.h"
+
+#include "ir/op/error.h"
+#include "runtime/eager_emitter.h"
+#include "runtime/tape.h"
+#include "runtime/views.h"
+
+namespace calque {
+
+thread_local constinit ThreadState thread_state;
+
+namespace {
+
+constexpr size_t kMostInline = 8;
+
+/// Types of the results; elementwise ops on equal types, by far the most common, skip the rule.
+void infer_results(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, Attributes& attributes,
+                   std::span<Tensor> results) {
+  const auto make = [](const Type& type) {
+    TensorImpl* impl = TensorImpl::create();
+    impl->dtype = type.dtype;
+    impl->shape = type.shape;
+    return Tensor::adopt(impl);
+  };
+  if (row.signature == Signature::floating && is_floating(inputs[0]->dtype) &&
+      (inputs.size() == 1 || (inputs[1]->dtype == inputs[0]->dtype && inputs[1]->shape == inputs[0]->shape))) {
+    results[0] = make(inputs[0]->type());
+    return;
+  }
+  if (row.signature == Signature::numeric && inputs.size() == 2 && is_numeric(inputs[0]->dtype) &&
+      inputs[1]->dtype == inputs[0]->dtype &&
+      (inputs[1]->shape == inputs[0]->shape || inputs[1]->shape.rank() == 0)) {
+    results[0] = make(inputs[0]->type());
+    return;
+  }
+  Type inline_types[kMostInline];
+  std::vector<Type> more;
+  std::span<Type> types(inline_types, std::min(inputs.size(), kMostInline));
+  if (inputs.size() > kMostInline) {
+    more.resize(inputs.size());
+    types = more;
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) types[i] = inputs[i]->type();
+  const std::vector<Type> inferred = infer(op, types, attributes);
+  for (size_t i = 0; i < results.size(); ++i) results[i] = make(inferred[i]);
+}
+
+void allocate(TensorImpl& impl) {
+  impl.set_contiguous_strides();
+  impl.storage = Ref<Storage>::adopt(Storage::create(impl.shape.element_count() * size_of(impl.dtype)));
+}
+
+void run_kernel(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results) {
+  kernels::View inline_views[kMostInline];
+  std::vector<kernels::View> more;
+  std::span<kernels::View> views(inline_views, std::min(inputs.size(), kMostInline));
+  if (inputs.size() > kMostInline) {
+    more.resize(inputs.size());
+    views = more;
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) views[i] = inputs[i]->view();
+  kernels::View outputs[kMostInline];
+  for (size_t i = 0; i < results.size(); ++i) {
+    allocate(*results[i].impl());
+    outputs[i] = results[i].impl()->view();
+  }
+  kernels::eager_kernel(op)(views, attributes, std::span(outputs, results.size()));
+}
+
+/// The body runs op by op: each of its ops goes on the tape, none is shown to the observer.
+void run_composite(const OpRow& row, std::span<TensorImpl* const> inputs, const Attributes& attributes,
+                   std::span<Tensor> results) {
+  const ObserverPause pause;
+  EagerEmitter emitter;
+  std::vector<Value> values;
+  for (TensorImpl* input : inputs) values.push_back(emitter.add(Tensor::share(input)));
+  results[0] = emitter.tensor(row.body(emitter, values, attributes));
+}
+
+void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Attributes& given,
+         std::span<Tensor> results) {
+  for (TensorImpl* input : inputs) materialize(*input);
+  if (row.kind == OpKind::composite) return run_composite(row, inputs, given, results);
+  Attributes attributes = given;
+  infer_results(row, op, inputs, attributes, results);
+  if (row.kind == OpKind::view)
+    for (size_t i = 0; i < results.size(); ++i)
+      make_view(op, attributes, *inputs[0], static_cast<int>(i), *results[i].impl());
+  else
+    run_kernel(op, inputs, attributes, results);
+  if (thread_state.grad_enabled) record_on_tape(op, inputs, attributes, results);
+}
+
+}  // namespace
+
+int result_count(Op op, const Attributes& attributes) {
+  return op == Op::split ? static_cast<int>(std::clamp<int64_t>(attributes[0], 1, 64)) : 1;
+}
+
+void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
+              const void* location) {
+  const OpRow& entry = row(op);
+  for (TensorImpl* input : inputs)
+    if (!input) throw UserError(std::string(entry.name) + ": an input is an empty handle, not a tensor");
+  Observer* observer = thread_state.observer;
+  if (!observer) return run(entry, op, inputs, attributes, results);
+  const OpCall call{op, inputs, attributes, location};
+  if (observer->before(call, results)) return;
+  run(entry, op, inputs, attributes, results);
+  observer->after(call, results);
+}
+
+std::vector<Tensor> run_op(Op op, std::span<const Tensor> inputs, const Attributes& attributes, const void* location) {
+  std::vector<TensorImpl*> impls;
+  for (const Tensor& input : inputs) impls.push_back(input.impl());
+  std::vector<Tensor> results(result_count(op, attributes));
+  dispatch(op, impls, attributes, results, location);
+  return results;
+}
+
+}  // namespace calque

@@ -1,0 +1,22 @@
+// The way of every op: observer, types, kernel, tape.
+#pragma once
+
+#include <span>
+
+#include "runtime/observer.h"
+#include "runtime/tensor_impl.h"
+
+namespace calque {
+
+/// Runs one op on tensors. `results` has room for as many as the op gives (`result_count`). Throws UserError.
+void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
+              const void* location);
+
+/// How many results an op gives with these attributes.
+int result_count(Op op, const Attributes& attributes);
+
+/// dispatch for callers that hold tensors; the results as a vector.
+std::vector<Tensor> run_op(Op op, std::span<const Tensor> inputs, const Attributes& attributes,
+                           const void* location = nullptr);
+
+}  // namespace calque

@@ -1,0 +1,58 @@
+// The one interface through which a tracer sees the runtime: asked before each outermost op, told after it.
+#pragma once
+
+#include <span>
+
+#include "ir/op/op.h"
+#include "runtime/tensor_impl.h"
+
+namespace calque {
+
+struct OpCall {
+  Op op;
+  std::span<TensorImpl* const> inputs;
+  const Attributes& attributes;
+  const void* location;  // return address in the user's code
+};
+
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// True: the observer has taken the op and filled `results` (with placeholders, say). False: it is to be run.
+  virtual bool before(const OpCall& call, std::span<Tensor> results) = 0;
+  /// The op ran. Not called after an op that threw.
+  virtual void after(const OpCall& call, std::span<Tensor> results) = 0;
+  /// The last handle of a value that carries this observer is gone.
+  virtual void released(TensorImpl& impl) noexcept = 0;
+  /// The elements of a placeholder are needed now. Throws UserError when asked by another thread.
+  virtual void needed(TensorImpl& impl) = 0;
+  /// Something is about to happen that the observer cannot follow (a write in place, a backward pass): whatever is
+  /// pending must have happened first.
+  virtual void border(const char* reason) = 0;
+};
+
+/// State of the running thread.
+struct ThreadState {
+  Observer* observer = nullptr;  // null inside composites and backward passes: only outermost ops are seen
+  bool grad_enabled = true;
+};
+extern thread_local constinit ThreadState thread_state;
+
+/// Hides the observer while something is done that it has agreed to see as one step, or not at all.
+class ObserverPause {
+ public:
+  ObserverPause() : observer_(std::exchange(thread_state.observer, nullptr)) {}
+  ~ObserverPause() { thread_state.observer = observer_; }
+  ObserverPause(const ObserverPause&) = delete;
+  ObserverPause& operator=(const ObserverPause&) = delete;
+
+ private:
+  Observer* observer_;
+};
+
+/// Tells this thread's observer, if there is one, of a border.
+inline void border(const char* reason) {
+  if (thread_state.observer) thread_state.observer->border(reason);
+}
+
+}  // namespace calque

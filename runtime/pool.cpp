@@ -1,0 +1,101 @@
+// Size-class free lists, one set for each thread.
+#include "runtime/pool.h"
+
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+
+#include "ir/op/error.h"
+
+namespace calque::memory {
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t kMostCached = 0;  // a reused block would hide use after free
+#else
+constexpr size_t kMostCached = size_t{2} << 30;  // a thread
+#endif
+constexpr int kClasses = 4 * 64;
+
+/// Class of a size: blocks of (4 + c % 4) * 2^(c / 4) units of 64 bytes, 64 bytes at least.
+int class_of(size_t bytes) {
+  const size_t units = bytes == 0 ? 1 : (bytes + 63) / 64;
+  if (units <= 4) return static_cast<int>(units) - 1;
+  const int shift = std::bit_width(units - 1) - 3;  // units - 1 >= 4, so its top three bits name the class
+  const size_t top = ((units - 1) >> shift) + 1;    // 5..8
+  return 4 * (shift + 1) + static_cast<int>(top) - 5;
+}
+
+size_t bytes_of(int size_class) {
+  if (size_class < 4) return 64 * (size_class + 1);
+  const int shift = size_class / 4 - 1;
+  return (size_t{64} * (5 + size_class % 4)) << shift;
+}
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+struct ThreadCache {
+  FreeBlock* lists[kClasses] = {};
+  size_t bytes = 0;
+  ~ThreadCache();
+};
+
+// A tensor may outlive its thread's cache (static destruction order), so the cache says when it is gone.
+thread_local bool cache_is_gone = false;
+thread_local ThreadCache cache;
+
+ThreadCache::~ThreadCache() {
+  release_cached();
+  cache_is_gone = true;
+}
+
+void* fresh_block(size_t bytes) {
+  void* block = std::aligned_alloc(64, bytes);
+  if (!block && cache.bytes != 0) {
+    release_cached();
+    block = std::aligned_alloc(64, bytes);
+  }
+  if (!block) throw EnvironmentError("out of memory: " + std::to_string(bytes) + " bytes for a tensor");
+  return block;
+}
+
+}  // namespace
+
+void* allocate(size_t bytes) {
+  if (bytes > SIZE_MAX / 4) throw EnvironmentError("out of memory: " + std::to_string(bytes) + " bytes for a tensor");
+  const int size_class = class_of(bytes);
+  if (cache_is_gone) return fresh_block(bytes_of(size_class));
+  FreeBlock*& list = cache.lists[size_class];
+  if (!list) return fresh_block(bytes_of(size_class));
+  FreeBlock* block = list;
+  list = block->next;
+  cache.bytes -= bytes_of(size_class);
+  return block;
+}
+
+void free(void* block, size_t bytes) noexcept {
+  const int size_class = class_of(bytes);
+  const size_t size = bytes_of(size_class);
+  if (cache_is_gone || cache.bytes + size > kMostCached) return std::free(block);
+  FreeBlock* freed = static_cast<FreeBlock*>(block);
+  freed->next = cache.lists[size_class];
+  cache.lists[size_class] = freed;
+  cache.bytes += size;
+}
+
+size_t cached_bytes() { return cache.bytes; }
+
+void release_cached() {
+  for (FreeBlock*& list : cache.lists)
+    while (list) {
+      FreeBlock* next = list->next;
+      std::free(list);
+      list = next;
+    }
+  cache.bytes = 0;
+}
+
+}  // namespace calque::memory

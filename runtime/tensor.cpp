@@ -1,0 +1,235 @@
+// Tensors: reference counting, access to elements, gradients, writes in place.
+#include "calque/tensor.h"
+
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include "calque/autograd.h"
+#include "calque/ops.h"
+#include "runtime/dispatch.h"
+#include "runtime/tape.h"
+#include "runtime/views.h"
+
+namespace calque {
+
+// --- storage and reference counts
+
+Storage* Storage::create(size_t bytes) {
+  static_assert(sizeof(Storage) <= 64);
+  Storage* storage = new (memory::allocate(64 + bytes)) Storage;
+  storage->bytes = bytes;
+  return storage;
+}
+
+void Storage::release() noexcept {
+  // A sole owner needs no locked instruction.
+  if (references.load(std::memory_order_acquire) != 1 && references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const size_t size = 64 + bytes;
+  this->~Storage();
+  memory::free(this, size);
+}
+
+TensorImpl::TensorImpl() = default;
+TensorImpl::~TensorImpl() = default;
+
+void TensorImpl::destroy() noexcept {
+  if (observer) observer->released(*this);
+  this->~TensorImpl();
+  memory::free(this, sizeof(TensorImpl));
+}
+
+namespace detail {
+void retain(TensorImpl* impl) noexcept { impl->references.fetch_add(1, std::memory_order_relaxed); }
+void release(TensorImpl* impl) noexcept {
+  if (impl->references.load(std::memory_order_acquire) != 1 &&
+      impl->references.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
+  impl->destroy();
+}
+}  // namespace detail
+
+// --- views of memory
+
+void TensorImpl::set_contiguous_strides() {
+  int64_t step = 1;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    strides[axis] = step;
+    step *= shape[axis];
+  }
+}
+
+kernels::View TensorImpl::view() const {
+  return {storage->data() + offset * static_cast<int64_t>(size_of(dtype)), dtype, shape, strides};
+}
+
+void materialize(TensorImpl& impl) {
+  if (impl.is_pending()) impl.observer->needed(impl);
+}
+
+kernels::View view_of(const Tensor& tensor) {
+  materialize(*tensor.impl());
+  return tensor.impl()->view();
+}
+
+Tensor empty(const Type& type) {
+  TensorImpl* impl = TensorImpl::create();
+  impl->dtype = type.dtype;
+  impl->shape = type.shape;
+  impl->set_contiguous_strides();
+  impl->storage = Ref<Storage>::adopt(Storage::create(type.shape.element_count() * size_of(type.dtype)));
+  return Tensor::adopt(impl);
+}
+
+// --- Tensor
+
+namespace {
+TensorImpl& checked(TensorImpl* impl) {
+  if (!impl) throw UserError("an empty handle is used as a tensor");
+  return *impl;
+}
+
+void check_dtype(const TensorImpl& impl, DType asked) {
+  if (impl.dtype != asked)
+    throw UserError(fmt::format("data: the tensor holds {}, not {}; cast it first", name(impl.dtype), name(asked)));
+}
+}  // namespace
+
+DType Tensor::dtype() const { return checked(impl_).dtype; }
+const Shape& Tensor::shape() const { return checked(impl_).shape; }
+int64_t Tensor::size(int64_t axis) const {
+  return shape()[static_cast<int>(normalize_axis(axis, rank(), "size"))];
+}
+
+bool Tensor::is_contiguous() const {
+  const TensorImpl& impl = checked(impl_);
+  return kernels::is_contiguous({nullptr, impl.dtype, impl.shape, impl.strides});
+}
+
+Tensor Tensor::contiguous() const {
+  if (is_contiguous()) return *this;
+  border("a copy in row-major order");
+  Tensor copy = empty(impl_->type());
+  kernels::copy(view_of(*this), copy.impl()->view());
+  return copy;
+}
+
+uint32_t Tensor::version() const {
+  const TensorImpl& impl = checked(impl_);
+  return impl.storage ? impl.storage->version.load(std::memory_order_relaxed) : 0;
+}
+
+const void* Tensor::raw_data(DType dtype) const {
+  check_dtype(checked(impl_), dtype);
+  return view_of(*this).data;
+}
+
+void* Tensor::mutable_raw_data(DType dtype) {
+  check_dtype(checked(impl_), dtype);
+  border("a writable pointer was taken");
+  const kernels::View view = view_of(*this);
+  impl_->storage->version.fetch_add(1, std::memory_order_relaxed);
+  return view.data;
+}
+
+double Tensor::item() const {
+  if (element_count() != 1) throw UserError("item: " + to_string(impl_->type()) + " has not exactly one element");
+  const kernels::View view = view_of(*this);
+  switch (view.dtype) {
+    case DType::f32: return *view.as<float>();
+    case DType::f64: return *view.as<double>();
+    case DType::i64: return static_cast<double>(*view.as<int64_t>());
+    case DType::i32: return *view.as<int32_t>();
+    case DType::boolean: return *view.as<uint8_t>();
+  }
+  return 0;
+}
+
+void Tensor::copy_to(void* destination, DType dtype) const {
+  check_dtype(checked(impl_), dtype);
+  TensorImpl dense;
+  dense.shape = shape();
+  dense.set_contiguous_strides();
+  kernels::copy(view_of(*this), {destination, dtype, dense.shape, dense.strides});
+}
+
+Tensor& Tensor::assign_(const Tensor& source) {
+  TensorImpl& target = checked(impl_);
+  const TensorImpl& from = checked(source.impl());
+  if (target.requires_grad && is_grad_enabled())
+    throw UserError("assign_: a tensor that requires grad is written in place; do it inside a NoGradGuard");
+  if (from.dtype != target.dtype || broadcast_shapes(from.shape, target.shape, "assign_") != target.shape)
+    throw UserError(fmt::format("assign_: {} does not fit into {}", to_string(from.type()), to_string(target.type())));
+  border("a write in place");
+  const ObserverPause pause;
+  Tensor fitting = from.shape == target.shape ? source : expand(source, target.shape);
+  kernels::View values = view_of(fitting);
+  Tensor copy;  // the source may overlap what is written
+  if (fitting.impl() != &target && fitting.impl()->storage.get() == target.storage.get()) {
+    copy = empty(fitting.impl()->type());
+    kernels::copy(values, copy.impl()->view());
+    values = copy.impl()->view();
+  }
+  kernels::copy(values, view_of(*this));
+  target.storage->version.fetch_add(1, std::memory_order_relaxed);
+  return *this;
+}
+
+// --- gradients
+
+bool Tensor::requires_grad() const { return checked(impl_).requires_grad; }
+
+Tensor& Tensor::set_requires_grad(bool value) {
+  TensorImpl& impl = checked(impl_);
+  if (impl.producer) throw UserError("set_requires_grad: the tensor was made by a recorded op; detach() it first");
+  if (value && !is_floating(impl.dtype))
+    throw UserError(fmt::format("set_requires_grad: {} has no gradients; f32 and f64 do", name(impl.dtype)));
+  border("requires_grad was changed");
+  impl.requires_grad = value;
+  return *this;
+}
+
+Tensor Tensor::grad() const { return checked(impl_).gradient; }
+
+void Tensor::set_grad(const Tensor& gradient) {
+  TensorImpl& impl = checked(impl_);
+  if (gradient && gradient.impl()->type() != impl.type())
+    throw UserError(fmt::format("set_grad: {} is not of the type {}", to_string(gradient.impl()->type()),
+                                to_string(impl.type())));
+  impl.gradient = gradient;
+}
+
+void Tensor::clear_grad() { checked(impl_).gradient = {}; }
+
+Tensor Tensor::detach() const { return calque::detach(*this); }
+
+// --- factories and printing
+
+template <class T>
+Tensor from_span(std::span<const T> values, const Shape& shape) {
+  if (static_cast<int64_t>(values.size()) != shape.element_count())
+    throw UserError(fmt::format("from_span: {} values for shape {}", values.size(), to_string(shape)));
+  Tensor tensor = empty({dtype_of<T>, shape});
+  std::copy(values.begin(), values.end(), tensor.impl()->view().template as<T>());
+  return tensor;
+}
+template Tensor from_span(std::span<const float>, const Shape&);
+template Tensor from_span(std::span<const double>, const Shape&);
+template Tensor from_span(std::span<const int64_t>, const Shape&);
+template Tensor from_span(std::span<const int32_t>, const Shape&);
+template Tensor from_span(std::span<const bool>, const Shape&);
+
+Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0.0, dtype); }
+Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1.0, dtype); }
+
+std::ostream& operator<<(std::ostream& stream, const Tensor& tensor) {
+  if (!tensor) return stream << "(no tensor)";
+  stream << to_string(tensor.impl()->type()) << " {";
+  constexpr int64_t kMostPrinted = 8;
+  const Tensor flat = no_grad([&] { return reshape(tensor.contiguous(), {-1}); });
+  for (int64_t i = 0; i < std::min(kMostPrinted, flat.element_count()); ++i)
+    stream << (i ? ", " : "") << no_grad([&] { return select(flat, 0, i).item(); });
+  return stream << (flat.element_count() > kMostPrinted ? ", ...}" : "}");
+}
+
+}  // namespace calque

@@ -1,0 +1,103 @@
+// What stands behind a Tensor: elements (or the promise of them), strides, history.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <new>
+#include <utility>
+
+#include "calque/tensor.h"
+#include "runtime/kernels/eager.h"
+#include "runtime/pool.h"
+
+namespace calque {
+
+class Observer;
+class TapeNode;
+
+/// Reference-counted bytes of elements. Header and elements are one block.
+struct Storage {
+  std::atomic<int32_t> references{1};
+  std::atomic<uint32_t> version{0};       // writes in place so far
+  std::atomic<int32_t> pending_reads{0};  // by segments that have not run yet
+  size_t bytes = 0;
+
+  static Storage* create(size_t bytes);
+  void retain() { references.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;
+  std::byte* data() { return reinterpret_cast<std::byte*>(this) + 64; }
+};
+
+/// Reference counting of any type with `references` and `destroy()`, as a handle.
+template <class T>
+class Ref {
+ public:
+  Ref() = default;
+  static Ref adopt(T* object) {
+    Ref ref;
+    ref.object_ = object;
+    return ref;
+  }
+  static Ref share(T* object) {
+    if (object) object->retain();
+    return adopt(object);
+  }
+  Ref(const Ref& other) : object_(other.object_) {
+    if (object_) object_->retain();
+  }
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref& operator=(Ref other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Ref() {
+    if (object_) object_->release();
+  }
+  T* get() const { return object_; }
+  T* operator->() const { return object_; }
+  T& operator*() const { return *object_; }
+  explicit operator bool() const { return object_ != nullptr; }
+
+ private:
+  T* object_ = nullptr;
+};
+
+struct TensorImpl {
+  std::atomic<int32_t> references{1};
+  DType dtype = DType::f32;
+  bool requires_grad = false;             // a leaf that asks for it, or made by a recorded op
+  int32_t result_index = 0;               // which result of `producer`
+  Shape shape;
+  std::array<int64_t, kMaxRank> strides{};  // in elements
+  int64_t offset = 0;                     // in elements, into the storage
+  Ref<Storage> storage;                   // null: a placeholder whose observer makes it when needed
+  Ref<TapeNode> producer;                 // null: a leaf
+  Tensor gradient;
+
+  // Of the observer, while a compiled function runs; an intrusive list of the values that are alive.
+  Observer* observer = nullptr;
+  uint32_t value_id = 0;
+  TensorImpl *previous = nullptr, *next = nullptr;
+
+  TensorImpl();
+  ~TensorImpl();
+  TensorImpl(const TensorImpl&) = delete;
+  TensorImpl& operator=(const TensorImpl&) = delete;
+  static TensorImpl* create() { return new (memory::allocate(sizeof(TensorImpl))) TensorImpl; }
+  void destroy() noexcept;
+  bool is_pending() const { return !storage; }
+  /// Row-major strides for the shape.
+  void set_contiguous_strides();
+  kernels::View view() const;
+  Type type() const { return {dtype, shape}; }
+};
+
+/// Gives the placeholder its elements by asking its observer; does nothing for other tensors.
+void materialize(TensorImpl& impl);
+/// The elements of a tensor as kernels see them, made first when pending.
+kernels::View view_of(const Tensor& tensor);
+/// A new contiguous tensor with uninitialised elements.
+Tensor empty(const Type& type);
+
+}  // namespace calque
