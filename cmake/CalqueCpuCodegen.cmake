@@ -14,6 +14,8 @@ if(codegen_sources)
   set(CMAKE_MESSAGE_LOG_LEVEL NOTICE)  # LLVM also asks for libraries of its tools, which nothing here uses
   find_package(LLVM 19.1 REQUIRED CONFIG HINTS /usr/lib/llvm-19/lib/cmake/llvm)
   unset(CMAKE_MESSAGE_LOG_LEVEL)
+  # Part of every cache key; the library must know it without opening the plugin.
+  target_compile_definitions(calque PRIVATE CALQUE_LLVM_VERSION="LLVM ${LLVM_PACKAGE_VERSION}")
   llvm_map_components_to_libnames(llvm_libraries x86codegen x86asmparser x86desc x86info x86disassembler
     passes mc mcdisassembler core support target targetparser codegen analysis irreader object)
 

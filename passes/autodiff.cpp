@@ -27,7 +27,8 @@ std::vector<bool> values_with_gradient(const Graph& program, std::span<const boo
   for (size_t i = 0; i < program.inputs().size(); ++i)
     requires_grad[program.inputs()[i]] = input_requires_grad[i] && is_floating(program.type(program.inputs()[i]).dtype);
   for (const Node& node : program.nodes()) {
-    const bool any = std::ranges::any_of(node.inputs, [&](ValueId input) { return requires_grad[input]; });
+    const bool any = node.op != Op::detach &&
+                     std::ranges::any_of(node.inputs, [&](ValueId input) { return requires_grad[input]; });
     for (uint32_t i = 0; i < node.result_count; ++i)
       requires_grad[node.result(i)] = any && is_floating(program.type(node.result(i)).dtype);
   }
@@ -137,10 +138,6 @@ Graph forward_part(const JointGraph& joint, const std::vector<ValueId>& saved) {
   return forward;
 }
 
-}  // namespace
-
-namespace {
-
 /// Builds the backward graph; `gradient_outputs[i]` is the program output whose gradient is input `program_inputs + i`.
 void backward_part(const JointGraph& joint, const passes::Partition& cut, std::span<const int> gradient_outputs,
                    FreshNames& fresh, Differentiation& result) {
@@ -163,6 +160,8 @@ void backward_part(const JointGraph& joint, const passes::Partition& cut, std::s
       add_source(graph.inputs()[input], graph.input_name(input), Differentiation::SourceKind::output_gradient,
                  gradient_outputs[i]);
 
+  std::vector<bool> is_saved(graph.value_count());
+  for (ValueId value : cut.saved) is_saved[value] = true;
   std::vector<ValueId> inputs;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     if (!cut.in_backward[id]) continue;
@@ -171,7 +170,7 @@ void backward_part(const JointGraph& joint, const passes::Partition& cut, std::s
     for (ValueId input : node.inputs) inputs.push_back(map[input]);
     const Node& added = passes::append_copy(backward, node, inputs);
     for (uint32_t i = 0; i < node.result_count; ++i)
-      if (!std::ranges::count(cut.saved, node.result(i))) map[node.result(i)] = added.result(i);
+      if (!is_saved[node.result(i)]) map[node.result(i)] = added.result(i);
   }
   std::vector<ValueId> outputs;
   for (ValueId output : graph.outputs().subspan(joint.program_outputs)) outputs.push_back(map[output]);

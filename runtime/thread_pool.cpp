@@ -25,6 +25,8 @@ namespace {
 // 50 to 100 us on time-stamp counters of 2 to 4 GHz. A shorter spin sleeps on an idle machine between the
 // steps of a recurrent network; a pure spin is a thousand times slower when another process wants the core.
 constexpr uint64_t kSpinTicks = 200'000;
+// A team larger than the machine cannot gain by spinning: its members wait for each other's cores.
+constexpr uint64_t kCrowdedSpinTicks = 2'000;
 constexpr unsigned kDefaultFloatMode = 0x1F80;  // MXCSR: all exceptions masked, nearest, subnormals kept
 
 // A 32-bit word that threads wait on: it spins first, and the waker makes a system call only if somebody
@@ -33,11 +35,11 @@ struct alignas(64) WaitWord {
   std::atomic<uint32_t> value{0};
   std::atomic<uint32_t> sleepers{0};
 
-  // Returns when the word is no longer `old`.
-  void wait_while(uint32_t old) {
+  // Returns when the word is no longer `old`; sleeps after `spin` ticks.
+  void wait_while(uint32_t old, uint64_t spin) {
     const uint64_t start = __rdtsc();
     while (value.load(std::memory_order_acquire) == old) {
-      if (__rdtsc() - start > kSpinTicks) return sleep_while(old);
+      if (__rdtsc() - start > spin) return sleep_while(old);
       _mm_pause();
     }
   }
@@ -115,6 +117,7 @@ namespace detail {
 
 // What the members of the running team share.
 struct TeamState {
+  uint64_t spin = kSpinTicks;                   // set before the members start
   WaitWord phase;                               // counts the barriers passed
   alignas(64) std::atomic<int> arrived{0};      // members that wait at the current barrier
   alignas(64) std::atomic<bool> failed{false};  // a member threw
@@ -134,6 +137,7 @@ struct Worker {
 struct PoolState {
   std::mutex busy;  // held by the caller whose job runs
   TeamState team;
+  const int cores = allowed_cores();
   int size = 0;
   const FunctionRef<void(Team&)>* job = nullptr;
   WaitWord finished;  // counts the jobs all of whose workers are done
@@ -161,9 +165,11 @@ void PoolState::run_member(int rank) {
 }
 
 void PoolState::work(Worker& worker) {
+  uint64_t spin = 0;
   for (uint32_t seen = 0;; ++seen) {
-    worker.ticket.wait_while(seen);
+    worker.ticket.wait_while(seen, spin);
     run_member(worker.rank);
+    spin = team.spin;
     if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       finished.set(finished.value.load(std::memory_order_relaxed) + 1);
     }
@@ -194,6 +200,7 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
   start_workers(threads);
   size = threads;
   job = &f;
+  team.spin = threads > cores ? kCrowdedSpinTicks : kSpinTicks;
   team.failed.store(false, std::memory_order_relaxed);
   team.used_barrier.store(false, std::memory_order_relaxed);
   running.store(threads - 1, std::memory_order_relaxed);
@@ -203,7 +210,7 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
     ticket.set(ticket.value.load(std::memory_order_relaxed) + 1);
   }
   run_member(0);
-  finished.wait_while(before);
+  finished.wait_while(before, team.spin);
   if (team.failed.load(std::memory_order_relaxed)) rethrow_first();
 }
 
@@ -230,7 +237,7 @@ void Team::wait_for_all() {
     team.arrived.store(0, std::memory_order_relaxed);
     team.phase.set(phase + 1);
   } else {
-    team.phase.wait_while(phase);
+    team.phase.wait_while(phase, team.spin);
   }
 }
 

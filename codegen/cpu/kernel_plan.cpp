@@ -1,10 +1,13 @@
 // Assigns values to stages, walks the stages backwards from the results and decides what is kept in memory.
 #include "codegen/cpu/kernel_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
 
+#include "ir/op/error.h"
 #include "ir/op/scalar/program.h"
 
 namespace calque::codegen {
@@ -14,6 +17,8 @@ namespace {
 /// A value of at most this cost is computed again in each stage that reads it, instead of kept in scratch memory.
 constexpr int kRecomputeCost = 6;
 constexpr int kCostBound = 1 << 20;
+/// The planner and the emitter recurse over the nodes of a body.
+constexpr size_t kMaxBodyNodes = 4096;
 
 int cost_of(Primitive primitive) {
   switch (primitive) {
@@ -27,7 +32,8 @@ int cost_of(Primitive primitive) {
 }
 
 bool is_index_map(Op op) {
-  return op == Op::slice || op == Op::split || op == Op::reshape || op == Op::permute || op == Op::expand;
+  return op == Op::slice || op == Op::split || op == Op::reshape || op == Op::permute || op == Op::expand ||
+         op == Op::detach;
 }
 bool is_reduction(Op op) { return op == Op::sum || op == Op::max; }
 /// Always made in memory, piece by piece.
@@ -37,7 +43,10 @@ class Planner {
  public:
   explicit Planner(const KernelDomain& kernel) : body_(*kernel.body) {
     plan_.kernel = kernel;
-    plan_.forms = forms_of(kernel);
+    if (body_.nodes().size() > kMaxBodyNodes)
+      throw UserError(fmt::format("fusion: {} nodes in one body (at most {})", body_.nodes().size(), kMaxBodyNodes));
+    for (ValueId value = 0; value < body_.value_count(); ++value)
+      plan_.forms.push_back(form_of(body_.type(value).shape, kernel.domain));
   }
 
   KernelPlan run() {
@@ -106,12 +115,20 @@ class Planner {
 
   void schedule_outputs() {
     uint32_t operand = static_cast<uint32_t>(body_.inputs().size());
-    for (ValueId output : body_.outputs()) schedule(output, {Place::Kind::operand, operand++, 0});
+    for (ValueId output : body_.outputs()) {
+      if (in_rows() && plan_.kernel.rows == 0 && plan_.forms[output].rows != 0)
+        throw UserError("fusion: no row makes a result that all rows share");
+      schedule(output, {Place::Kind::operand, operand++, 0});
+    }
     if (!in_rows()) stages_[{0, plan_.kernel.columns}];  // exists even without results
     if (plan_.kernel.domain != Domain::columns) return;
     Stage& stage = stages_.begin()->second;
-    for (NodeId id = 0; id < body_.nodes().size(); ++id)
-      if (is_reduction(body_.node(id).op)) stage.reductions.push_back(id);
+    for (NodeId id = 0; id < body_.nodes().size(); ++id) {
+      if (!is_reduction(body_.node(id).op)) continue;
+      if (plan_.stage_keys[body_.node(id).inputs[0]].level != 0)
+        throw UserError("fusion: a columns domain sums a value that depends on another sum");
+      stage.reductions.push_back(id);
+    }
   }
 
   /// Has the value written to a place, by the stage that computes it.

@@ -71,7 +71,8 @@ struct KernelPlan {
   bool is_stored_before(ValueId value, const StageKey& reader) const;
 };
 
-/// Throws UserError for a body that this generator does not compile.
+/// Throws UserError for the few bodies that keep the rules of fusions but are not compiled: very long ones, sums of sums
+/// over rows, and rows shared by all of no rows.
 KernelPlan plan_kernel(const KernelDomain& kernel);
 
 }  // namespace calque::codegen

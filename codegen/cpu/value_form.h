@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "ir/graph/graph.h"
 
@@ -16,21 +15,21 @@ struct Form {
   bool operator==(const Form&) const = default;
 };
 
-/// What a kernel computes: the attributes of a fusion and its body.
+inline Form form_of(const Shape& shape, Domain domain) {
+  if (domain == Domain::flat) return {1, shape.element_count()};
+  Form form;
+  for (int axis = 0; axis + 1 < shape.rank(); ++axis) form.rows *= shape[axis];
+  if (shape.rank() > 0) form.width = shape.back();
+  return form;
+}
+
+/// What a kernel computes: the attributes of a fusion and its body, which keeps the rules of `check_fusion`
+/// (ir/graph/verifier.h).
 struct KernelDomain {
   const Graph* body = nullptr;
   Domain domain = Domain::flat;
   int64_t rows = 1;
   int64_t columns = 1;
 };
-
-/// The most nodes of one body; emission recurses over them.
-inline constexpr size_t kMaxBodyNodes = 4096;
-/// The most rows that a columns domain sums in one pass: one block of the reduction tree.
-inline constexpr int64_t kMaxSummedRows = 64;
-
-/// The form of every value of the body. Throws UserError, naming the op, for a body that this generator does not
-/// compile: an op that is no map of the domain, an axis that is neither its rows nor its columns.
-std::vector<Form> forms_of(const KernelDomain& kernel);
 
 }  // namespace calque::codegen

@@ -26,7 +26,6 @@ struct CompileStats {
   uint64_t replayed_ops = 0;     // ops that had been skipped and were run eagerly after a mismatch
   uint64_t compilations = 0;     // plans made by the code generator
   uint64_t cache_hits = 0;       // plans that came from disk
-  uint64_t eager_calls = 0;      // calls that ran eagerly as a whole (disabled, another thread inside, over the bound)
   uint64_t kernel_launches = 0;  // calls into generated kernels
 };
 
@@ -50,7 +49,8 @@ class CallScope {
   CallScope& operator=(const CallScope&) = delete;
 
  private:
-  void* frame_ = nullptr;
+  CompiledFunction* function_;
+  void* frame_ = nullptr;  // null when the call runs eagerly, or inside another compiled function
 };
 std::shared_ptr<CompiledFunction> make_compiled_function(const CompileOptions& options);
 CompileStats stats_of(const CompiledFunction& function);

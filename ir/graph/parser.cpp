@@ -330,30 +330,57 @@ class Parser {
   Cursor cursor_;
 };
 
-bool equal_blocks(const Graph& a, const Graph& b);
+/// Where a value comes from, which does not depend on when inputs were added: input number or node, then result number.
+struct Origin {
+  bool input;
+  uint32_t index, result;
+  bool operator==(const Origin&) const = default;
+};
 
-bool equal_nodes(const Node& a, const Node& b) {
-  if (a.op != b.op || a.attributes != b.attributes || a.inputs != b.inputs || a.first_result != b.first_result ||
-      a.result_count != b.result_count || !a.body != !b.body)
-    return false;
-  return !a.body || equal_blocks(*a.body, *b.body);
+std::vector<Origin> origins(const Graph& graph) {
+  std::vector<Origin> result(graph.value_count());
+  for (uint32_t i = 0; i < graph.inputs().size(); ++i) result[graph.inputs()[i]] = {true, i, 0};
+  for (NodeId id = 0; id < graph.nodes().size(); ++id)
+    for (uint32_t i = 0; i < graph.node(id).result_count; ++i) result[graph.node(id).result(i)] = {false, id, i};
+  return result;
 }
 
-bool equal_blocks(const Graph& a, const Graph& b) {
-  if (a.value_count() != b.value_count() || !std::ranges::equal(a.inputs(), b.inputs()) ||
-      !std::ranges::equal(a.outputs(), b.outputs()))
-    return false;
-  for (size_t i = 0; i < a.inputs().size(); ++i)
-    if (a.input_name(i) != b.input_name(i)) return false;
-  for (ValueId value = 0; value < a.value_count(); ++value)
-    if (a.type(value) != b.type(value)) return false;
-  return std::ranges::equal(a.nodes(), b.nodes(), equal_nodes);
-}
+/// Compares blocks; the names of the graphs aside.
+class Comparison {
+ public:
+  Comparison(const Graph& a, const Graph& b) : a_(a), b_(b), origins_a_(origins(a)), origins_b_(origins(b)) {}
+
+  bool equal() const {
+    if (a_.inputs().size() != b_.inputs().size() || a_.nodes().size() != b_.nodes().size()) return false;
+    for (size_t i = 0; i < a_.inputs().size(); ++i)
+      if (a_.input_name(i) != b_.input_name(i) || a_.type(a_.inputs()[i]) != b_.type(b_.inputs()[i])) return false;
+    for (NodeId id = 0; id < a_.nodes().size(); ++id)
+      if (!equal_nodes(a_.node(id), b_.node(id))) return false;
+    return equal_values(a_.outputs(), b_.outputs());
+  }
+
+ private:
+  bool equal_values(std::span<const ValueId> a, std::span<const ValueId> b) const {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [this](ValueId x, ValueId y) { return origins_a_[x] == origins_b_[y]; });
+  }
+  bool equal_nodes(const Node& a, const Node& b) const {
+    if (a.op != b.op || a.attributes != b.attributes || a.result_count != b.result_count || !a.body != !b.body ||
+        !equal_values(a.inputs, b.inputs))
+      return false;
+    for (uint32_t i = 0; i < a.result_count; ++i)
+      if (a_.type(a.result(i)) != b_.type(b.result(i))) return false;
+    return !a.body || Comparison(*a.body, *b.body).equal();
+  }
+
+  const Graph &a_, &b_;
+  const std::vector<Origin> origins_a_, origins_b_;
+};
 
 }  // namespace
 
 Graph parse(std::string_view text) { return Parser(text).graph(); }
 
-bool equal(const Graph& a, const Graph& b) { return a.name() == b.name() && equal_blocks(a, b); }
+bool equal(const Graph& a, const Graph& b) { return a.name() == b.name() && Comparison(a, b).equal(); }
 
 }  // namespace calque

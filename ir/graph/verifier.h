@@ -7,24 +7,25 @@ namespace calque {
 
 /// Throws InternalError `graph @name, %node: <rule>` at the first rule that does not hold:
 ///   - the names of the graph and of its inputs are identifiers, those of the inputs unique;
-///   - operands and outputs exist; operands are defined before they are used; results are numbered consecutively;
+///   - operands and outputs exist; operands are defined before they are used; every value is an input or
+///     the result of one node;
 ///   - attributes are as many as the row specifies and as its shape rule leaves them (no negative axis);
 ///   - result types are those that the shape rule gives;
 ///   - only a fusion has a block, and it keeps the rules of `check_fusion`.
 void verify(const Graph& graph);
 
-/// The rules of fusions, the contract between the fuse pass and the code generators. `node` is a fusion of `graph`
-/// whose block already keeps the rules above. Throws InternalError.
+/// The rules of fusions, the contract between the fuse pass and the code generators (check_fusion.cpp). `node` is a
+/// fusion of `graph` whose block keeps the rules above. Throws InternalError.
+/// A value of the block is seen as a matrix: its last axis by all axes before it; in a flat domain as one row.
 ///   - operands and results have the types of the block's inputs and outputs, of which there is at least one;
-///   - the block holds elementwise ops, full, arange, expand and reshape that add or drop leading axes of size 1 (expand
-///     also repeats any axis), and, by domain:
-///       rows: slice, split and concat of the last axis, reductions with keepdim over the last axis of at most
-///       reduction::kBlock elements;
-///       columns: reductions over the first axis of at most reduction::kOuterBlock rows, with more than one column
-///       (else the axis would be innermost, which is another tree);
-///   - every value fits the domain (graph.h): as a matrix of its last axis by all before it, `flat` has one row and
-///     `columns` elements or one; `rows` has `rows` rows or one, of any length; `columns` has one element or, its first
-///     axis by all behind it, `rows` rows or one, and `columns` columns or one.
+///   - flat: one row; every value has `columns` elements or one, results have all;
+///     rows: every value has `rows` rows or one;
+///     columns: so too, at most reduction::kOuterBlock rows and not just one column (then the rows are an innermost axis,
+///     which is another tree); results are one row of all columns;
+///   - the block holds elementwise ops, full, arange; reshape and permute that keep rows and order; expand that
+///     repeats whole rows or single columns; slice and split of the last axis; in rows also pad and concat of it;
+///   - reductions: in rows over the last axis, kept as size 1, of at most reduction::kBlock elements; in columns over the
+///     rows.
 void check_fusion(const Graph& graph, const Node& node);
 
 }  // namespace calque

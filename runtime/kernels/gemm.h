@@ -69,10 +69,10 @@ template <class T>
 ProductShare product_share(const ProductSum<T>& product, int rank, int team_size,
                            IsaLevel level = isa_level());
 
-// Computes the calling member's share; a barrier must follow before anybody reads another member's part. Columns
-// are split where they are many (each core then keeps its part of the weights in its own cache), else rows.
-// Operands that are not packed are packed on the way where that pays, into buffers that each thread keeps (up to
-// about 3 MB; std::bad_alloc where there is no such memory).
+// Computes the calling member's share; a barrier must follow before anybody reads another member's part.
+// Columns are split where they are many (each core then keeps its part of the weights in its own cache), else
+// rows. Operands that are not packed are packed on the way where that pays, into buffers that each thread
+// keeps (up to about 3 MB; std::bad_alloc where there is no such memory).
 template <class T>
 void product_sum(const ProductSum<T>& product, Team& team, IsaLevel level = isa_level());
 

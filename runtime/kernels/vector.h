@@ -46,14 +46,29 @@ struct RawVector {
   typedef T unaligned __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias));
 };
 
+// Vectors on which + - * wrap instead of overflowing: unsigned for integers, the same for floats.
+template <class T, int Bytes>
+struct WrappingVector : RawVector<T, Bytes> {};
+template <int Bytes>
+struct WrappingVector<int32_t, Bytes> : RawVector<uint32_t, Bytes> {};
+template <int Bytes>
+struct WrappingVector<int64_t, Bytes> : RawVector<uint64_t, Bytes> {};
+
 // Bytes / sizeof(T) lanes of T: float, double, int32_t or int64_t.
 template <class T, int Bytes = kVectorBytes>
 struct Vector {
   using Scalar = T;
   using Raw = typename RawVector<T, Bytes>::type;
   using Integer = Vector<typename IntegerOfSize<sizeof(T)>::type, Bytes>;  // the integers that hold its bits
+  using Wrapping = typename WrappingVector<T, Bytes>::type;
   static constexpr int kLanes = Bytes / static_cast<int>(sizeof(T));
   Raw v;
+
+  // What a formula (ir/op/scalar/formulas.h) asks of its engine, with square_root, floor_of, bits and the shifts
+  // below.
+  CALQUE_INLINE Vector constant(double value) { return {static_cast<T>(value) - Raw{}}; }
+  CALQUE_INLINE Vector from_bits(Integer x) { return {(Raw)x.v}; }
+  CALQUE_INLINE Vector from_integer(Integer x) { return {__builtin_convertvector(x.v, Raw)}; }
 };
 
 // One truth value for each lane of a Vector whose elements have ElementBytes: all bits of the lane set, or
@@ -128,15 +143,18 @@ CALQUE_INLINE void store_partial(T* p, Vector<T, B> x, int64_t count) {
 
 template <class T, int B>
 CALQUE_INLINE Vector<T, B> operator+(Vector<T, B> a, Vector<T, B> b) {
-  return {a.v + b.v};
+  using Wrapping = typename Vector<T, B>::Wrapping;
+  return {(typename Vector<T, B>::Raw)((Wrapping)a.v + (Wrapping)b.v)};
 }
 template <class T, int B>
 CALQUE_INLINE Vector<T, B> operator-(Vector<T, B> a, Vector<T, B> b) {
-  return {a.v - b.v};
+  using Wrapping = typename Vector<T, B>::Wrapping;
+  return {(typename Vector<T, B>::Raw)((Wrapping)a.v - (Wrapping)b.v)};
 }
 template <class T, int B>
 CALQUE_INLINE Vector<T, B> operator*(Vector<T, B> a, Vector<T, B> b) {
-  return {a.v * b.v};
+  using Wrapping = typename Vector<T, B>::Wrapping;
+  return {(typename Vector<T, B>::Raw)((Wrapping)a.v * (Wrapping)b.v)};
 }
 // For integers the caller keeps zero divisors and min / -1 out: they trap.
 template <class T, int B>
@@ -145,7 +163,7 @@ CALQUE_INLINE Vector<T, B> operator/(Vector<T, B> a, Vector<T, B> b) {
 }
 template <class T, int B>
 CALQUE_INLINE Vector<T, B> operator-(Vector<T, B> a) {
-  return {-a.v};
+  return {(typename Vector<T, B>::Raw)(-(typename Vector<T, B>::Wrapping)a.v)};
 }
 
 // --- Bits of integers; shifts are by 0 to width - 1, >> copies the sign, shift_right_logical brings in zeros
@@ -238,6 +256,10 @@ CALQUE_INLINE Mask<E, B> operator^(Mask<E, B> a, Mask<E, B> b) {
 }
 template <int E, int B>
 CALQUE_INLINE Mask<E, B> operator~(Mask<E, B> a) {
+  return {~a.v};
+}
+template <int E, int B>
+CALQUE_INLINE Mask<E, B> operator!(Mask<E, B> a) {
   return {~a.v};
 }
 template <int E, int B>
@@ -382,6 +404,29 @@ CALQUE_INLINE Vector<T, B> floor(Vector<T, B> a) {
     }
   }
   return {r};
+}
+
+// --- The names that formulas use (ir/op/scalar/formulas.h) ---
+
+template <class T, int B>
+CALQUE_INLINE Vector<T, B> square_root(Vector<T, B> a) {
+  return sqrt(a);
+}
+template <class T, int B>
+CALQUE_INLINE Vector<T, B> floor_of(Vector<T, B> a) {
+  return floor(a);
+}
+template <class T, int B>
+CALQUE_INLINE typename Vector<T, B>::Integer bits(Vector<T, B> a) {
+  return {(typename Vector<T, B>::Integer::Raw)a.v};
+}
+template <class T, int B>
+CALQUE_INLINE Vector<T, B> shift_left(Vector<T, B> a, int count) {
+  return {(typename Vector<T, B>::Raw)((typename Vector<T, B>::Wrapping)a.v << count)};
+}
+template <class T, int B>
+CALQUE_INLINE Vector<T, B> shift_right(Vector<T, B> a, int count) {
+  return {a.v >> count};
 }
 
 }  // namespace calque::kernels::CALQUE_ISA_LEVEL

@@ -1,0 +1,79 @@
+// A character language model around any recurrent cell, and one step of its training.
+#pragma once
+
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "calque/autograd.h"
+#include "cli/cells.h"
+
+namespace calque::cli {
+
+/// A cell by name, and what its weights look like.
+struct CellKind {
+  const char* name;
+  Cell cell;
+  int64_t gates;
+  bool has_layer_norm;
+};
+
+inline constexpr CellKind kCellKinds[] = {
+    {"layernorm_lstm", layernorm_lstm, 4, true}, {"lstm", lstm, 4, false}, {"gru", gru, 3, false}};
+
+/// Throws UserError for a name that no cell has.
+inline const CellKind& cell_kind(const std::string& name) {
+  for (const CellKind& kind : kCellKinds)
+    if (name == kind.name) return kind;
+  throw UserError("there is no cell named " + name + "; there are layernorm_lstm, lstm and gru");
+}
+
+/// Embedding [V,H] -> cell, step by step -> linear layer to V logits.
+struct LanguageModel : nn::Module {
+  LanguageModel(const CellKind& kind, int64_t vocabulary, int64_t hidden)
+      : kind(kind),
+        hidden(hidden),
+        embedding(vocabulary, hidden),
+        weights(hidden, hidden, kind.gates, kind.has_layer_norm),
+        output(hidden, vocabulary) {
+    register_module("embedding", embedding);
+    register_module("cell", weights);
+    register_module("output", output);
+  }
+  CellState zero_state(int64_t batch) const { return {zeros({batch, hidden}), zeros({batch, hidden})}; }
+
+  const CellKind& kind;
+  const int64_t hidden;
+  nn::Embedding embedding;
+  CellWeights weights;
+  nn::Linear output;
+};
+
+/// Mean cross entropy (in nats) of all targets of a batch. `cell` is the model's cell, or compile() of it.
+/// `state` is carried on.
+template <class AnyCell>
+Tensor loss_of(const LanguageModel& model, AnyCell& cell, const nn::TextBatch& batch, CellState& state) {
+  const Tensor embedded = model.embedding(batch.inputs);  // [T*B,H]
+  std::vector<Tensor> outputs;
+  for (const Tensor& x : split(embedded, batch.steps, 0)) {
+    state = cell(x, state.h, state.c, model.weights);
+    outputs.push_back(state.h);
+  }
+  return cross_entropy(model.output(concat(outputs, 0)), batch.targets);
+}
+
+/// One update: forward, backward through the batch's steps, clipping, Adam. Returns the loss in bits per
+/// character.
+template <class AnyCell>
+double train_step(LanguageModel& model, AnyCell& cell, const nn::TextBatch& batch, CellState& state,
+                  optim::Adam& adam, double clip = 1.0) {
+  const Tensor loss = loss_of(model, cell, batch, state);
+  loss.backward();
+  state = {state.h.detach(), state.c.detach()};  // gradients end where the batch began
+  optim::clip_grad_norm(model.parameters(), clip);
+  adam.step();
+  adam.zero_grad();
+  return loss.item() / std::numbers::ln2;
+}
+
+}  // namespace calque::cli

@@ -1,0 +1,124 @@
+// The training loop, and text made by the trained model.
+#include "cli/training.h"
+
+#include <csignal>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "cli/progress.h"
+
+namespace calque::cli {
+
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// While one is alive, the first Ctrl-C only sets a flag; a second one ends the program as usual.
+class InterruptGuard {
+ public:
+  InterruptGuard() {
+    interrupted = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    sigaction(SIGINT, &action, &before_);
+  }
+  ~InterruptGuard() { sigaction(SIGINT, &before_, nullptr); }
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+ private:
+  struct sigaction before_ {};
+};
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+double TrainingCurve::steady_seconds() const {
+  std::vector<double> late(seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2), seconds.end());
+  if (late.empty()) return 0;
+  std::nth_element(late.begin(), late.begin() + static_cast<ptrdiff_t>(late.size() / 2), late.end());
+  return late[late.size() / 2];
+}
+
+double TrainingCurve::final_bits() const {
+  if (bits.empty()) return 0;
+  const size_t count = std::max<size_t>(1, bits.size() / 10);
+  double total = 0;
+  for (size_t i = bits.size() - count; i < bits.size(); ++i) total += bits[i];
+  return total / static_cast<double>(count);
+}
+
+std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int64_t vocabulary) {
+  manual_seed(settings.seed);
+  return std::make_unique<LanguageModel>(cell_kind(settings.cell), vocabulary, settings.hidden);
+}
+
+TrainingCurve train(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches,
+                    const TrainingSettings& settings, const std::string& label) {
+  const InterruptGuard guard;
+  optim::Adam adam(model.parameters(), {.learning_rate = settings.learning_rate});
+  TrainingCurve curve;
+  curve.characters_per_step = settings.batch * settings.length;
+  Progress progress(label, settings.steps, curve.characters_per_step);
+  CellState state;
+  const auto start = std::chrono::steady_clock::now();
+  for (int64_t step = 0; step < settings.steps && !interrupted; ++step) {
+    const auto step_start = std::chrono::steady_clock::now();
+    const nn::TextBatch batch = batches[step];
+    if (batch.starts_anew) state = model.zero_state(settings.batch);
+    curve.bits.push_back(train_step(model, cell, batch, state, adam, settings.clip));
+    curve.seconds.push_back(seconds_since(step_start));
+    progress.update(step + 1, curve.bits.back());
+  }
+  curve.total_seconds = seconds_since(start);
+  curve.interrupted = interrupted != 0;
+  progress.finish();
+  return curve;
+}
+
+namespace {
+
+int64_t pick(const Tensor& logits, double temperature, RandomStream& random) {
+  if (temperature == 0) return argmax(logits, 1).to_vector<int64_t>()[0];
+  const std::vector<float> probabilities = softmax(logits / temperature).to_vector<float>();
+  double left = random.uniform();
+  int64_t last_possible = 0;  // rounding may leave a little of 1 over
+  for (size_t i = 0; i < probabilities.size(); ++i) {
+    if (probabilities[i] > 0) last_possible = static_cast<int64_t>(i);
+    left -= probabilities[i];
+    if (left < 0) break;
+  }
+  return last_possible;
+}
+
+}  // namespace
+
+std::string generate(const LanguageModel& model, const nn::Vocabulary& vocabulary, const std::string& prompt,
+                     int64_t length, double temperature, uint64_t seed) {
+  if (prompt.empty()) throw UserError("the prompt is empty; give at least one character");
+  const NoGradGuard guard;
+  RandomStream random(seed);
+  CellState state = model.zero_state(1);
+  const auto advance = [&](int64_t token) {
+    const Tensor x = model.embedding(from_vector<int64_t>({token}));
+    state = model.kind.cell(x, state.h, state.c, model.weights);
+    return model.output(state.h);
+  };
+  Tensor logits;
+  for (const int64_t token : vocabulary.encode(prompt)) logits = advance(token);
+  std::string text;
+  for (int64_t i = 0; i < length; ++i) {
+    const int64_t token = pick(logits, temperature, random);
+    text += vocabulary.decode(token);
+    logits = advance(token);
+  }
+  return text;
+}
+
+}  // namespace calque::cli

@@ -1,0 +1,49 @@
+// The training loop of `calque train` and `calque demo`: what is asked for, what came out.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "calque/nn.h"
+#include "cli/language_model.h"
+
+namespace calque::cli {
+
+struct TrainingSettings {
+  std::string cell = "layernorm_lstm";
+  int64_t hidden = 256, batch = 16, length = 100, steps = 500;
+  double learning_rate = 3e-3, clip = 1.0;
+  uint64_t seed = 1;
+};
+
+struct TrainingCurve {
+  std::vector<double> bits;     // loss of each step, in bits per character
+  std::vector<double> seconds;  // of each step
+  double total_seconds = 0;     // first call and compiling included
+  bool interrupted = false;
+  /// Characters of one step.
+  int64_t characters_per_step = 0;
+  /// Median seconds of a step in the second half, when all is warm.
+  double steady_seconds() const;
+  /// Mean loss of the last tenth of the steps.
+  double final_bits() const;
+};
+
+using AnyCell = std::function<CellState(const Tensor&, const Tensor&, const Tensor&, const CellWeights&)>;
+
+/// Trains the model with this cell and shows progress under `label`. Ctrl-C ends it after the step that is
+/// under way.
+TrainingCurve train(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches,
+                    const TrainingSettings& settings, const std::string& label);
+
+/// A model that the seed alone determines.
+std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int64_t vocabulary);
+
+/// Text from the model: `length` characters after `prompt`. Temperature 0 takes the likeliest character each
+/// time.
+std::string generate(const LanguageModel& model, const nn::Vocabulary& vocabulary, const std::string& prompt,
+                     int64_t length, double temperature, uint64_t seed);
+
+}  // namespace calque::cli

@@ -1,0 +1,271 @@
+// From a traced segment to plans: prepare, differentiate, lower, generate code; or all of it from the cache.
+#include "compiler/compiled_segment.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+
+#include "compiler/cache.h"
+#include "compiler/codegen_client.h"
+#include "compiler/compile_dump.h"
+#include "compiler/log.h"
+#include "compiler/plan_text.h"
+#include "compiler/settings.h"
+#include "ir/graph/parser.h"
+#include "ir/graph/printer.h"
+#include "ir/graph/verifier.h"
+#include "ir/op/error.h"
+#include "passes/pipeline.h"
+
+namespace calque {
+
+namespace {
+
+/// Graphs and images before they become plans: what a cache entry holds.
+struct Generated {
+  Graph forward{"forward"}, backward{"backward"};
+  std::vector<std::byte> forward_image, backward_image;
+  GradientMap map;
+  bool has_backward = false;
+};
+
+PassOptions pass_options(const std::string& dump_name) {
+  PassOptions options;
+  options.disabled.insert(settings().disabled_passes.begin(), settings().disabled_passes.end());
+  options.verify = settings().verify_ir;
+  options.after = dump_hook(dump_name);
+  return options;
+}
+
+std::string cache_key(const SegmentGraph& traced) {
+  std::string key = fmt::format("calque plan\nbuild {}\ncodegen {}\nisa {}\ndisabled {}\n", codegen_build_id(), codegen_version(),
+                                codegen_isa(), fmt::join(settings().disabled_passes, ","));
+  for (const SlotRecord& slot : traced.slots)
+    key += fmt::format("slot {} {} {}\n", slot.requires_grad, slot.is_leaf,
+                       fmt::join(std::span(slot.strides).first(slot.shape.rank()), ","));
+  key += fmt::format("held {} roots {} gradients {}\n", traced.held.size(), fmt::join(traced.roots, ","),
+                     fmt::join(traced.output_has_gradient(), ","));
+  return key + print(traced.graph);
+}
+
+/// A copy of the graph that gives other outputs.
+Graph with_outputs(Graph graph, std::vector<ValueId> outputs) {
+  graph.set_outputs(std::move(outputs));
+  return graph;
+}
+
+/// The forward graph gives the roots and the saved values; held views are made again from their roots.
+Graph keep_roots(const Graph& forward, const SegmentGraph& traced) {
+  std::vector<ValueId> outputs;
+  for (int root : traced.roots) outputs.push_back(forward.outputs()[root]);
+  for (size_t i = traced.graph.outputs().size(); i < forward.outputs().size(); ++i)
+    outputs.push_back(forward.outputs()[i]);
+  return with_outputs(forward, std::move(outputs));
+}
+
+/// Gradients of leaves that are products of matrices are given as their factors: the tape sums such products of all
+/// calls in one go.
+Graph defer_products(const Graph& backward, const Differentiation& differentiation, const SegmentGraph& traced,
+                     std::vector<GradientOutput>& gradients) {
+  const std::vector<uint32_t> uses = backward.use_counts();
+  std::vector<ValueId> outputs;
+  for (size_t i = 0; i < differentiation.wanted.size(); ++i) {
+    const ValueId value = backward.outputs()[i];
+    GradientOutput gradient{differentiation.wanted[i], static_cast<int>(outputs.size()), false};
+    const bool is_leaf = traced.slots[gradient.slot].is_leaf;
+    if (is_leaf && !backward.is_input(value) && uses[value] == 1 &&
+        backward.node(backward.producer(value)).op == Op::matmul) {
+      const Node& product = backward.node(backward.producer(value));
+      outputs.insert(outputs.end(), product.inputs.begin(), product.inputs.end());
+      gradient.is_product = true;
+    } else {
+      outputs.push_back(value);
+    }
+    gradients.push_back(gradient);
+  }
+  return with_outputs(backward, std::move(outputs));
+}
+
+bool wants_gradient(const SegmentGraph& traced) {
+  const auto any = [](const std::vector<bool>& flags) { return std::find(flags.begin(), flags.end(), true) != flags.end(); };
+  return any(traced.input_requires_grad()) && any(traced.output_has_gradient());
+}
+
+Differentiation differentiate_segment(const SegmentGraph& traced, const Graph& prepared) {
+  // std::vector<bool> is no span of bool.
+  const std::vector<bool> inputs = traced.input_requires_grad(), outputs = traced.output_has_gradient();
+  const auto input_flags = std::make_unique<bool[]>(inputs.size()), output_flags = std::make_unique<bool[]>(outputs.size());
+  std::copy(inputs.begin(), inputs.end(), input_flags.get());
+  std::copy(outputs.begin(), outputs.end(), output_flags.get());
+  return differentiate(prepared, {input_flags.get(), inputs.size()}, {output_flags.get(), outputs.size()});
+}
+
+std::vector<std::byte> image_of(const Graph& lowered, const std::string& dump_name) {
+  const CodegenOutput output = generate(print(lowered), !settings().dump_dir.empty());
+  dump_code(dump_name, output);
+  return output.image;
+}
+
+Generated generate_plans(const SegmentGraph& traced, const Graph& prepared, const Differentiation* differentiation,
+                         const std::string& name) {
+  Generated generated;
+  const PassOptions options = pass_options(name + ".forward");
+  generated.forward = lower(keep_roots(differentiation ? differentiation->forward : prepared, traced), options);
+  generated.forward_image = image_of(generated.forward, name + ".forward");
+  if (!differentiation || differentiation->wanted.empty()) return generated;
+  generated.has_backward = true;
+  generated.map.sources = differentiation->sources;
+  generated.backward = lower(defer_products(differentiation->backward, *differentiation, traced, generated.map.gradients),
+                             pass_options(name + ".backward"));
+  generated.backward_image = image_of(generated.backward, name + ".backward");
+  return generated;
+}
+
+std::string as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+std::vector<std::byte> as_bytes(const std::string& text) {
+  const auto* data = reinterpret_cast<const std::byte*>(text.data());
+  return {data, data + text.size()};
+}
+
+Blobs to_blobs(const Generated& generated) {
+  Blobs blobs{{"forward", print(generated.forward)}, {"forward.image", as_text(generated.forward_image)}};
+  if (generated.has_backward) {
+    blobs["backward"] = print(generated.backward);
+    blobs["backward.image"] = as_text(generated.backward_image);
+    blobs["map"] = print(generated.map);
+  }
+  return blobs;
+}
+
+/// Throws UserError when an entry does not hold what it must.
+Generated from_blobs(const Blobs& blobs) {
+  const auto part = [&](const char* name) -> const std::string& {
+    const auto found = blobs.find(name);
+    if (found == blobs.end()) throw UserError(std::string("cache: an entry lacks its part ") + name);
+    return found->second;
+  };
+  Generated generated;
+  generated.forward = parse(part("forward"));
+  generated.forward_image = as_bytes(part("forward.image"));
+  generated.has_backward = blobs.contains("backward");
+  if (generated.has_backward) {
+    generated.backward = parse(part("backward"));
+    generated.backward_image = as_bytes(part("backward.image"));
+    generated.map = parse_gradient_map(part("map"));
+  }
+  return generated;
+}
+
+std::unique_ptr<Plan> forward_plan(Generated& generated, const SegmentGraph& traced) {
+  std::vector<InputLayout> layouts;
+  for (const SlotRecord& slot : traced.slots) layouts.push_back({slot.strides});
+  std::vector<bool> fresh(generated.forward.outputs().size(), false);
+  std::fill_n(fresh.begin(), traced.roots.size(), true);
+  return std::make_unique<Plan>(std::move(generated.forward), ExecutableImage::from_bytes(generated.forward_image), layouts,
+                                fresh);
+}
+
+Strides dense_strides(const Type& type) {
+  TensorImpl dense;
+  dense.shape = type.shape;
+  dense.set_contiguous_strides();
+  return dense.strides;
+}
+
+std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& traced, const Plan& forward) {
+  std::vector<InputLayout> layouts;
+  for (size_t i = 0; i < generated.map.sources.size(); ++i) {
+    const Differentiation::Source& source = generated.map.sources[i];
+    switch (source.kind) {
+      case Differentiation::SourceKind::input: layouts.push_back({traced.slots[source.index].strides}); break;
+      case Differentiation::SourceKind::saved:
+        layouts.push_back({forward.output(traced.roots.size() + source.index).strides});
+        break;
+      case Differentiation::SourceKind::output_gradient:
+        layouts.push_back({dense_strides(generated.backward.type(generated.backward.inputs()[i]))});
+        break;
+    }
+  }
+  std::vector<bool> fresh(generated.backward.outputs().size(), true);
+  for (const GradientOutput& gradient : generated.map.gradients)
+    if (gradient.is_product) fresh[gradient.first] = fresh[gradient.first + 1] = false;
+  return std::make_unique<Plan>(std::move(generated.backward), ExecutableImage::from_bytes(generated.backward_image), layouts,
+                                fresh);
+}
+
+/// Whether what came from the cache fits the segment: types of inputs and outputs, indices in range.
+void check_fits(const Generated& generated, const SegmentGraph& traced) {
+  const auto demand = [](bool condition) {
+    if (!condition) throw UserError("cache: an entry does not fit the program it is filed under");
+  };
+  verify(generated.forward);
+  demand(generated.forward.inputs().size() == traced.slots.size());
+  demand(generated.forward.outputs().size() >= traced.roots.size());
+  for (size_t i = 0; i < traced.slots.size(); ++i)
+    demand(generated.forward.type(generated.forward.inputs()[i]) == traced.graph.type(traced.graph.inputs()[i]));
+  for (size_t i = 0; i < traced.roots.size(); ++i)
+    demand(generated.forward.type(generated.forward.outputs()[i]) ==
+           traced.graph.type(traced.graph.outputs()[traced.roots[i]]));
+  if (!generated.has_backward) return;
+  verify(generated.backward);
+  const size_t saved = generated.forward.outputs().size() - traced.roots.size();
+  check_gradient_map(generated.map, generated.backward, traced.slots.size(), saved, traced.held.size());
+}
+
+std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& traced) {
+  const std::optional<Blobs> blobs = disk_cache().load(key);
+  if (!blobs) return std::nullopt;
+  try {
+    Generated generated = from_blobs(*blobs);
+    check_fits(generated, traced);
+    return generated;
+  } catch (const std::exception& error) {
+    warn_once("cache entry", error.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name) {
+  const auto start = std::chrono::steady_clock::now();
+  auto compiled = std::make_unique<CompiledSegment>();
+  compiled->traced = std::move(traced);
+  const SegmentGraph& segment = compiled->traced;
+  const std::string key = cache_key(segment);
+  std::optional<Generated> generated = load_plans(key, segment);
+  compiled->from_cache = generated.has_value();
+  if (!generated) {
+    const Graph prepared = prepare(segment.graph, pass_options(name));
+    std::optional<Differentiation> differentiation;
+    if (wants_gradient(segment)) differentiation = differentiate_segment(segment, prepared);
+    generated = generate_plans(segment, prepared, differentiation ? &*differentiation : nullptr, name);
+    disk_cache().store(key, to_blobs(*generated));
+  }
+  compiled->forward = forward_plan(*generated, segment);
+  if (generated->has_backward) {
+    compiled->backward = std::make_shared<BackwardProgram>();
+    compiled->backward->plan = backward_plan(*generated, segment, *compiled->forward);
+    compiled->backward->map = std::move(generated->map);
+  }
+  const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+  compiled->compile_milliseconds = elapsed.count();
+  log(LogTopic::compile, "{}: {} ops, {} kernels forward{}, {:.2f} ms{}", name, segment.graph.nodes().size(),
+      compiled->forward->kernel_count(), compiled->backward ? " and a backward" : "", elapsed.count(),
+      compiled->from_cache ? " (from the cache)" : "");
+  return compiled;
+}
+
+Graph prepared_graph(const SegmentGraph& segment) { return prepare(segment.graph, pass_options("")); }
+
+EagerGradient eager_gradient(const SegmentGraph& segment) {
+  EagerGradient result;
+  result.differentiation = differentiate_segment(segment, prepared_graph(segment));
+  result.saved = result.differentiation.forward.outputs().size() - segment.graph.outputs().size();
+  return result;
+}
+
+}  // namespace calque

@@ -1,0 +1,43 @@
+// What a segment becomes: a plan, and the plan of its backward pass.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compiler/plan.h"
+#include "compiler/plan_text.h"
+#include "compiler/segment_graph.h"
+#include "passes/autodiff.h"
+
+namespace calque {
+
+struct BackwardProgram {
+  std::unique_ptr<Plan> plan;
+  GradientMap map;
+  std::atomic<uint64_t> runs{0};
+};
+
+struct CompiledSegment {
+  SegmentGraph traced;
+  std::unique_ptr<Plan> forward;                // outputs: the roots, then the saved values
+  std::shared_ptr<BackwardProgram> backward;    // null when nothing needs a gradient
+  bool from_cache = false;
+  double compile_milliseconds = 0;
+};
+
+/// Compiles, or takes from the cache. Throws when that is not possible; the segment is then run eagerly.
+std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name);
+
+/// The segment after the derivative-preserving passes, for dumps.
+Graph prepared_graph(const SegmentGraph& segment);
+
+/// Forward and backward as graphs of eager ops, for gradients that are themselves recorded: made when asked for.
+struct EagerGradient {
+  Differentiation differentiation;
+  size_t saved = 0;                             // how many outputs of its forward are saved values
+};
+EagerGradient eager_gradient(const SegmentGraph& segment);
+
+}  // namespace calque

@@ -1,0 +1,279 @@
+// Matching, recording and replaying one call.
+#include "compiler/frame.h"
+
+#include "compiler/compiled_function.h"
+#include "compiler/log.h"
+#include "compiler/replay.h"
+#include "compiler/segment.h"
+#include "compiler/settings.h"
+#include "ir/op/error.h"
+#include "runtime/dispatch.h"
+
+namespace calque {
+
+Frame::Frame(CompiledFunction& function) : function_(function), tree_(function.tree()) {
+  live_.previous = live_.next = &live_;
+  outer_ = std::exchange(thread_state.observer, this);
+  ++function_.stats().calls;
+}
+
+/// Without finish(): the function threw. What it computed so far may be held by somebody, so it is computed.
+Frame::~Frame() {
+  thread_state.observer = outer_;
+  if (live_.next == &live_) return;
+  try {
+    if (mode_ == Mode::match) replay();
+  } catch (const std::exception& error) {
+    warn_once("replay", std::string("a value held across an exception could not be computed: ") + error.what());
+  }
+  forget_all();
+}
+
+void Frame::finish() {
+  end_segment();
+  thread_state.observer = outer_;
+  forget_all();
+}
+
+// --- the list of live values
+
+void Frame::link(TensorImpl& impl, uint32_t value_id) {
+  impl.observer = this;
+  impl.value_id = value_id;
+  impl.previous = live_.previous;
+  impl.next = &live_;
+  live_.previous->next = &impl;
+  live_.previous = &impl;
+}
+
+void Frame::unlink(TensorImpl& impl) {
+  impl.previous->next = impl.next;
+  impl.next->previous = impl.previous;
+  impl.previous = impl.next = nullptr;
+  impl.observer = nullptr;
+}
+
+void Frame::forget_all() {
+  while (live_.next != &live_) unlink(*live_.next);
+}
+
+void Frame::released(TensorImpl& impl) noexcept {
+  if (std::this_thread::get_id() == thread_) unlink(impl);
+}
+
+std::vector<TensorImpl*> Frame::live_values() const {
+  std::vector<TensorImpl*> values;
+  for (TensorImpl* impl = live_.next; impl != &live_; impl = impl->next)
+    if (impl->value_id >= first_value_) values.push_back(impl);
+  return values;
+}
+
+// --- matching
+
+bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot) {
+  const TraceOperand operand = node.inputs[i];
+  if (!operand.is_slot) return in_segment(tensor) && tensor.value_id == operand.index;
+  if (in_segment(tensor)) return false;
+  if (operand.index < slots_.size()) return slots_[operand.index].impl() == &tensor;
+  // First sight of this slot; one op may bind the same new slot twice.
+  if (operand.index - node.first_slot < next_new_slot) return true;  // compared with its first sight by the caller
+  const SlotRecord& record = node.new_slots[next_new_slot++];
+  return record.fits(tensor, origin_of(tensor));
+}
+
+bool Frame::matches(const TraceNode& node, const OpCall& call) {
+  if (node.op != call.op || node.grad_enabled != thread_state.grad_enabled ||
+      node.inputs.size() != call.inputs.size() || !(node.attributes == call.attributes))
+    return false;
+  uint32_t next_new_slot = 0;
+  for (size_t i = 0; i < call.inputs.size(); ++i)
+    if (!matches_operand(node, i, *call.inputs[i], next_new_slot)) return false;
+  if (node.new_slots.empty()) return true;
+  if (slots_.size() != node.first_slot) return false;
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const TraceOperand operand = node.inputs[i];
+    if (!operand.is_slot || operand.index < node.first_slot) continue;
+    if (operand.index == slots_.size()) slots_.push_back(Tensor::share(call.inputs[i]));
+    else if (slots_[operand.index].impl() != call.inputs[i]) {
+      slots_.resize(node.first_slot);
+      return false;
+    }
+  }
+  return true;
+}
+
+void Frame::hand_out(TraceId id, std::span<Tensor> results) {
+  const TraceNode& node = tree_[id];
+  for (size_t i = 0; i < results.size(); ++i) {
+    const ResultRecord& record = node.results[i];
+    TensorImpl* impl = TensorImpl::create();
+    impl->dtype = record.dtype;
+    impl->requires_grad = record.requires_grad;
+    impl->shape = record.shape;
+    impl->strides = record.strides;
+    link(*impl, node.first_value + static_cast<uint32_t>(i));
+    results[i] = Tensor::adopt(impl);
+  }
+  cursor_ = id;
+  next_value_ = node.first_value + static_cast<uint32_t>(results.size());
+}
+
+/// A number that is an input of the plan: made eagerly, and not itself compared.
+bool Frame::take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results) {
+  if (node.op != call.op || node.attributes[1] != call.attributes[1] || call.attributes.size() != node.attributes.size())
+    return false;
+  const ObserverPause pause;
+  dispatch(call.op, call.inputs, call.attributes, results, call.location);
+  return true;
+}
+
+bool Frame::before(const OpCall& call, std::span<Tensor> results) {
+  if (mode_ != Mode::match) return false;
+  for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling) {
+    const TraceNode& node = tree_[id];
+    if (node.kind == TraceNode::Kind::op && matches(node, call)) {
+      hand_out(id, results);
+      ++function_.stats().matched_ops;
+      return true;
+    }
+    if (node.kind == TraceNode::Kind::number && take_number(node, call, results)) {
+      cursor_ = id;
+      return true;
+    }
+  }
+  start_recording();
+  return false;
+}
+
+// --- recording
+
+/// What was deferred did not lead to a known way: run it, and go on eagerly, adding a branch.
+void Frame::start_recording() {
+  replay();
+  if (tree_.branches() >= function_.options().most_branches) {
+    mode_ = Mode::eager;
+    function_.note_bound_reached();
+    return;
+  }
+  mode_ = Mode::record;
+  ++function_.stats().recorded_calls;
+}
+
+TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
+  if (in_segment(tensor)) return {tensor.value_id, false};
+  for (size_t i = 0; i < slots_.size(); ++i)
+    if (slots_[i].impl() == &tensor) return {static_cast<uint32_t>(i), true};
+  node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, origin_of(tensor), tensor.shape,
+                            tensor.strides});
+  slots_.push_back(Tensor::share(&tensor));
+  return {static_cast<uint32_t>(slots_.size() - 1), true};
+}
+
+/// Whether the op is a `full` that differs from a recorded sibling in nothing but its value.
+bool Frame::is_number_that_changed(const OpCall& call) const {
+  if (call.op != Op::full || call.attributes.size() != 2) return false;
+  for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling)
+    if (tree_[id].kind == TraceNode::Kind::op && tree_[id].op == Op::full && tree_[id].attributes.size() == 2 &&
+        tree_[id].attributes[1] == call.attributes[1])
+      return true;
+  return false;
+}
+
+void Frame::after(const OpCall& call, std::span<Tensor> results) {
+  if (mode_ != Mode::record) return;
+  TraceNode node;
+  node.kind = is_number_that_changed(call) ? TraceNode::Kind::number : TraceNode::Kind::op;
+  node.op = call.op;
+  node.grad_enabled = thread_state.grad_enabled;
+  node.attributes = call.attributes;
+  node.location = call.location;
+  node.first_value = next_value_;
+  node.first_slot = static_cast<uint32_t>(slots_.size());
+  if (node.kind == TraceNode::Kind::number) {
+    cursor_ = tree_.add(cursor_, std::move(node));
+    return;
+  }
+  for (TensorImpl* input : call.inputs) node.inputs.push_back(record_operand(*input, node));
+  for (const Tensor& result : results) {
+    TensorImpl& impl = *result.impl();
+    node.results.push_back({impl.dtype, impl.requires_grad, impl.shape, impl.strides});
+    link(impl, next_value_++);
+  }
+  cursor_ = tree_.add(cursor_, std::move(node));
+}
+
+// --- segments
+
+TraceId Frame::find_end() const {
+  for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling)
+    if (tree_[id].kind == TraceNode::Kind::end) return id;
+  return kNoTrace;
+}
+
+void Frame::begin_segment(TraceId after) {
+  cursor_ = segment_begin_ = after;
+  first_value_ = next_value_;
+  slots_.clear();
+}
+
+void Frame::end_segment() {
+  if (cursor_ == segment_begin_ || mode_ == Mode::eager) return;
+  TraceId end = find_end();
+  if (end == kNoTrace) {
+    if (mode_ == Mode::match) start_recording();
+    if (mode_ == Mode::eager) return;
+    TraceNode node;
+    node.kind = TraceNode::Kind::end;
+    node.first_value = next_value_;
+    node.segment_begin = segment_begin_;
+    node.segment = std::make_shared<Segment>();
+    end = tree_.add(cursor_, std::move(node));
+    if (function_.options().compile_at_once) function_.compile_segment(end, live_values());
+  } else if (mode_ == Mode::match) {
+    run_end(end);
+  }
+  begin_segment(end);
+}
+
+/// A complete match: the plan makes what is held. A failure to compile, or to run before anything was written, is no
+/// failure of the call.
+void Frame::run_end(TraceId end) {
+  const std::vector<TensorImpl*> live = live_values();
+  if (live.empty()) return;  // nobody holds anything that was asked for
+  if (!function_.ready(end, live)) return replay();
+  if (settings().verify) verify_against_replay(end);
+  const ObserverPause pause;
+  tree_[end].segment->run(slots_, live, function_.stats());
+}
+
+void Frame::border(const char* reason) {
+  if (cursor_ == segment_begin_) return;
+  log(LogTopic::recompile, "{}: a segment ends: {}", function_.options().name, reason);
+  end_segment();
+}
+
+void Frame::needed(TensorImpl& impl) {
+  if (std::this_thread::get_id() != thread_)
+    throw UserError("a value that a compiled function is still computing was used by another thread; use it after the "
+                    "function has returned, or ask for its elements in the function first");
+  if (in_segment(impl)) border("a value was needed");
+}
+
+void Frame::replay() {
+  if (cursor_ == segment_begin_) return;
+  const ObserverPause pause;
+  const std::vector<TraceId> path = tree_.path(segment_begin_, cursor_);
+  std::vector<Tensor> values = replay_path(tree_, path, slots_, first_value_);
+  function_.stats().replayed_ops += path.size();
+  for (TensorImpl* impl : live_values())
+    if (impl->is_pending()) fill_placeholder(*impl, *values[impl->value_id - first_value_].impl());
+}
+
+void Frame::verify_against_replay(TraceId end) {
+  const ObserverPause pause;
+  const std::vector<Tensor> expected =
+      replay_path(tree_, tree_.path(segment_begin_, cursor_), slots_, first_value_);
+  tree_[end].segment->expect(expected);
+}
+
+}  // namespace calque

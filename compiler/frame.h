@@ -1,0 +1,81 @@
+// One call of a compiled function: compares the ops that the function asks for with the recorded tree, defers them, and
+// runs the plan of each segment when it ends.
+#pragma once
+
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "compiler/trace.h"
+#include "runtime/observer.h"
+
+namespace calque {
+
+class CompiledFunction;
+
+class Frame final : public Observer {
+ public:
+  /// Starts observing this thread. `function` is locked by the caller for as long as the frame lives.
+  explicit Frame(CompiledFunction& function);
+  ~Frame() override;
+
+  /// The function returned: everything that is still held gets its value.
+  void finish();
+
+  bool before(const OpCall& call, std::span<Tensor> results) override;
+  void after(const OpCall& call, std::span<Tensor> results) override;
+  void released(TensorImpl& impl) noexcept override;
+  void needed(TensorImpl& impl) override;
+  void border(const char* reason) override;
+
+ private:
+  enum class Mode {
+    match,   // ops are compared and deferred
+    record,  // ops run eagerly and are added to the tree
+    eager,   // past the bound of the tree, or over: nothing is compared or recorded
+  };
+
+  // Matching.
+  bool matches(const TraceNode& node, const OpCall& call);
+  bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
+  bool take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results);
+  void hand_out(TraceId id, std::span<Tensor> results);
+  TraceId find_end() const;
+
+  // Recording.
+  void start_recording();
+  TraceOperand record_operand(TensorImpl& tensor, TraceNode& node);
+  bool is_number_that_changed(const OpCall& call) const;
+
+  // Segments.
+  void end_segment();
+  void run_end(TraceId end);
+  void begin_segment(TraceId after);
+  /// Runs eagerly what was deferred since the segment began, and gives the placeholders that are held their values.
+  void replay();
+  void verify_against_replay(TraceId end);
+  std::vector<TensorImpl*> live_values() const;
+
+  // The list of values of this call that are alive.
+  void link(TensorImpl& impl, uint32_t value_id);
+  void unlink(TensorImpl& impl);
+  void forget_all();
+  bool in_segment(const TensorImpl& impl) const { return impl.observer == this && impl.value_id >= first_value_; }
+  uint32_t origin_of(const TensorImpl& impl) const {
+    return impl.observer == this ? impl.value_id : SlotRecord::kOutside;
+  }
+
+  CompiledFunction& function_;
+  TraceTree& tree_;
+  Mode mode_ = Mode::match;
+  TraceId cursor_ = 0;           // last node matched or recorded
+  TraceId segment_begin_ = 0;    // root or end node before the current segment
+  uint32_t first_value_ = 0;     // of the current segment
+  uint32_t next_value_ = 0;
+  std::vector<Tensor> slots_;
+  TensorImpl live_;              // head of the list
+  std::thread::id thread_ = std::this_thread::get_id();
+  Observer* outer_ = nullptr;
+};
+
+}  // namespace calque

@@ -1,0 +1,216 @@
+// Running a plan.
+#include "compiler/plan.h"
+
+#include <atomic>
+#include <exception>
+
+#include "compiler/plan_builder.h"
+#include "runtime/kernels/eager.h"
+#include "runtime/kernels/gemm.h"
+
+namespace calque {
+
+namespace {
+constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
+constexpr int64_t kGranule = 64;      // elements: no two threads write one cache line
+}  // namespace
+
+Plan::Plan(Graph lowered, ExecutableImage image, std::span<const InputLayout> layouts, const std::vector<bool>& fresh)
+    : graph_(std::move(lowered)), image_(std::move(image)) {
+  PlanBuilder(*this, layouts).build(fresh);
+}
+
+/// One run: where each buffer is this time, and what each member of the team does.
+class PlanRun {
+ public:
+  PlanRun(Plan& plan, std::span<const Tensor> inputs) : plan_(plan), lock_(plan.packed_mutex_, std::try_to_lock) {
+    for (size_t i = 0; i < inputs.size(); ++i) inputs_.push_back(laid_out(inputs[i], plan.inputs_[i]));
+    owned_.resize(plan.owned_count_);
+    for (const PlanBuffer& buffer : plan.buffers_)
+      if (buffer.kind == PlanBuffer::Kind::owned) owned_[buffer.index] = Ref<Storage>::adopt(Storage::create(buffer.bytes));
+  }
+
+  std::vector<Tensor> run() {
+    const int threads = plan_.estimated_nanoseconds_ < kWorthATeam ? 1 : ThreadPool::instance().num_threads();
+    const size_t bytes = plan_.arena_bytes_ + plan_.scratch_bytes_ * threads;
+    arena_ = Ref<Storage>::adopt(Storage::create(bytes));
+    find_stale_packing();
+    ThreadPool::instance().run(threads, [this](Team& team) { work(team); });
+    if (failure_) std::rethrow_exception(failure_);
+    return outputs();
+  }
+
+ private:
+  /// The tensor as the plan expects it to lie; a dense copy when it does not (and dense is then what is expected of copies).
+  static Tensor laid_out(const Tensor& tensor, const Place& place) {
+    const TensorImpl& impl = *tensor.impl();
+    bool fits = true;
+    for (int axis = 0; axis < impl.shape.rank(); ++axis)
+      fits &= impl.shape[axis] == 1 || impl.strides[axis] == place.strides[axis];
+    if (fits) return tensor;
+    TensorImpl* copy = TensorImpl::create();
+    copy->dtype = impl.dtype;
+    copy->shape = impl.shape;
+    copy->strides = place.strides;
+    int64_t last = 0;
+    for (int axis = 0; axis < impl.shape.rank(); ++axis) last += place.strides[axis] * std::max<int64_t>(impl.shape[axis] - 1, 0);
+    copy->storage = Ref<Storage>::adopt(Storage::create((last + 1) * size_of(impl.dtype)));
+    kernels::copy(impl.view(), copy->view());
+    return Tensor::adopt(copy);
+  }
+
+  std::byte* address(const Place& place) const {
+    const PlanBuffer& buffer = plan_.buffers_[place.buffer];
+    const int64_t offset = place.offset * static_cast<int64_t>(size_of(place.type.dtype));
+    switch (buffer.kind) {
+      case PlanBuffer::Kind::input: return static_cast<std::byte*>(inputs_[buffer.index].impl()->view().data) + offset;
+      case PlanBuffer::Kind::owned: return owned_[buffer.index]->data() + offset;
+      case PlanBuffer::Kind::arena: return arena_->data() + buffer.arena_offset + offset;
+    }
+    return nullptr;
+  }
+  kernels::View view(const Place& place) const { return {address(place), place.type.dtype, place.type.shape, place.strides}; }
+
+  /// A weight is packed when it is seen unchanged for the second time: one that changes on every call is read as it is.
+  void find_stale_packing() {
+    if (!lock_.owns_lock()) return;
+    for (size_t i = 0; i < plan_.packed_.size(); ++i) {
+      PackedOperand& operand = plan_.packed_[i];
+      const TensorImpl& input = *inputs_[plan_.buffers_[operand.place.buffer].index].impl();
+      const uint32_t version = input.storage->version.load(std::memory_order_relaxed);
+      const bool unchanged = operand.storage.get() == input.storage.get() && operand.version == version;
+      if (!unchanged) operand.is_packed = false;
+      else if (!operand.is_packed) stale_.push_back(static_cast<int>(i));
+      operand.storage = input.storage;
+      operand.version = version;
+    }
+    for (int i : stale_) {
+      PackedOperand& operand = plan_.packed_[i];
+      const Type& type = operand.place.type;
+      const int64_t elements = type.dtype == DType::f32 ? kernels::packed_elements<float>(type.shape[0], type.shape[1])
+                                                        : kernels::packed_elements<double>(type.shape[0], type.shape[1]);
+      operand.memory = empty({type.dtype, Shape{elements}});
+    }
+  }
+
+  template <class T>
+  static kernels::MatrixView<T> matrix(const kernels::View& view) {
+    return {view.as<const T>(), view.strides[0], view.strides[1]};
+  }
+
+  void pack_stale(Team& team) {
+    for (int i : stale_) {
+      PackedOperand& operand = plan_.packed_[i];
+      const kernels::View weight = view(operand.place), memory = operand.memory.impl()->view();
+      if (weight.dtype == DType::f32)
+        kernels::pack(matrix<float>(weight), weight.shape[0], weight.shape[1], memory.as<float>(), team);
+      else
+        kernels::pack(matrix<double>(weight), weight.shape[0], weight.shape[1], memory.as<double>(), team);
+    }
+    if (stale_.empty()) return;
+    team.barrier();
+    if (team.rank == 0)
+      for (int i : stale_) plan_.packed_[i].is_packed = true;
+    team.barrier();
+  }
+
+  void work(Team& team) {
+    pack_stale(team);
+    for (const PlanStep& step : plan_.steps_) {
+      if (step.barrier_before) team.barrier();
+      switch (step.kind) {
+        case PlanStep::Kind::kernel: run_kernel(step, team); break;
+        case PlanStep::Kind::product:
+          if (step.results[0].type.dtype == DType::f32) run_product<float>(step, team);
+          else run_product<double>(step, team);
+          break;
+        default: run_native(step, team);
+      }
+    }
+  }
+
+  void run_kernel(const PlanStep& step, Team& team) const {
+    const int64_t extent = step.domain == Domain::rows ? step.rows : step.columns;
+    const int64_t granule = step.domain == Domain::rows ? 1 : kGranule;
+    const int64_t chunks = (extent + granule - 1) / granule;
+    const int64_t begin = std::min(extent, chunks * team.rank / team.size * granule);
+    const int64_t end = std::min(extent, chunks * (team.rank + 1) / team.size * granule);
+    if (begin >= end) return;
+    void* buffers[Plan::kMostOperands];
+    int64_t row_strides[Plan::kMostOperands];
+    size_t count = 0;
+    for (const std::vector<Place>* places : {&step.inputs, &step.results})
+      for (const Place& place : *places) {
+        buffers[count] = address(place);
+        row_strides[count++] = row_stride(place);
+      }
+    void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * team.rank;
+    plan_.image_.kernel(step.kernel)(buffers, row_strides, begin, end, scratch);
+  }
+
+  /// Bytes from one row to the next; 0 where there is one row only.
+  static int64_t row_stride(const Place& place) {
+    const Shape& shape = place.type.shape;
+    for (int axis = shape.rank() - 2; axis >= 0; --axis)
+      if (shape[axis] != 1) return place.strides[axis] * static_cast<int64_t>(size_of(place.type.dtype));
+    return 0;
+  }
+
+  template <class T>
+  void run_product(const PlanStep& step, Team& team) const {
+    kernels::ProductTerm<T> terms[Plan::kMostTerms];
+    const size_t count = step.packed.size();
+    for (size_t i = 0; i < count; ++i) {
+      const kernels::View a = view(step.inputs[2 * i]), b = view(step.inputs[2 * i + 1]);
+      terms[i] = {matrix<T>(a), matrix<T>(b), a.shape[1], nullptr};
+      if (step.packed[i] >= 0 && lock_.owns_lock() && plan_.packed_[step.packed[i]].is_packed)
+        terms[i].packed_b = plan_.packed_[step.packed[i]].memory.impl()->view().template as<T>();
+    }
+    const kernels::View c = view(step.results[0]);
+    kernels::product_sum<T>({c.shape[0], c.shape[1], terms, static_cast<int64_t>(count), c.as<T>(), c.strides[0], false},
+                            team);
+  }
+
+  /// Ops without generated code run on one member; what they throw is kept until all have finished.
+  void run_native(const PlanStep& step, Team& team) {
+    if (team.rank != 0 || failure_) return;
+    try {
+      std::vector<kernels::View> inputs, results;
+      for (const Place& place : step.inputs) inputs.push_back(view(place));
+      for (const Place& place : step.results) results.push_back(view(place));
+      if (step.kind == PlanStep::Kind::copy) return kernels::copy(inputs[0], results[0]);
+      const Node& node = plan_.graph_.node(step.node);
+      kernels::eager_kernel(node.op)(inputs, node.attributes, results);
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
+  std::vector<Tensor> outputs() const {
+    std::vector<Tensor> tensors;
+    for (const Place& place : plan_.outputs_) {
+      const PlanBuffer& buffer = plan_.buffers_[place.buffer];
+      TensorImpl* impl = TensorImpl::create();
+      impl->dtype = place.type.dtype;
+      impl->shape = place.type.shape;
+      impl->strides = place.strides;
+      const bool is_input = buffer.kind == PlanBuffer::Kind::input;
+      impl->offset = place.offset + (is_input ? inputs_[buffer.index].impl()->offset : 0);
+      impl->storage = is_input ? inputs_[buffer.index].impl()->storage : owned_[buffer.index];
+      tensors.push_back(Tensor::adopt(impl));
+    }
+    return tensors;
+  }
+
+  Plan& plan_;
+  std::unique_lock<std::mutex> lock_;
+  std::vector<Tensor> inputs_;
+  std::vector<Ref<Storage>> owned_;
+  Ref<Storage> arena_;
+  std::vector<int> stale_;
+  std::exception_ptr failure_;
+};
+
+std::vector<Tensor> Plan::run(std::span<const Tensor> inputs) { return PlanRun(*this, inputs).run(); }
+
+}  // namespace calque

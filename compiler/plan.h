@@ -1,0 +1,98 @@
+// A plan: what runs in place of a segment's ops. Steps over buffers, made once from a lowered graph and its image, run by a
+// team of threads with a barrier only where one step reads what another wrote.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "compiler/image.h"
+#include "ir/graph/graph.h"
+#include "runtime/tensor_impl.h"
+#include "runtime/thread_pool.h"
+
+namespace calque {
+
+using Strides = std::array<int64_t, kMaxRank>;
+
+/// How an input of a plan must lie in memory; one that does not is copied first.
+struct InputLayout {
+  Strides strides;
+};
+
+/// Where a value of the graph lies: in a buffer, at an offset (elements), with strides.
+struct Place {
+  int buffer = -1;
+  Type type;
+  Strides strides{};
+  int64_t offset = 0;
+};
+
+struct PlanBuffer {
+  enum class Kind : uint8_t { input, owned, arena };
+  Kind kind;
+  int index = 0;             // of the input; of the owned storages
+  size_t bytes = 0;
+  size_t arena_offset = 0;
+  int first_step = 0, last_step = 0;
+};
+
+struct PlanStep {
+  enum class Kind : uint8_t { kernel, product, native, copy };
+  Kind kind;
+  bool barrier_before = false;
+  NodeId node = kNoNode;     // of the lowered graph
+  std::vector<Place> inputs, results;
+  // kernel
+  int kernel = -1;
+  Domain domain = Domain::flat;
+  int64_t rows = 0, columns = 0;
+  // product: for each term the packed operand that may stand for its right side, or -1
+  std::vector<int> packed;
+};
+
+/// The right side of a product that comes from outside (a weight): packed once for each version of its elements.
+struct PackedOperand {
+  Place place;
+  Ref<Storage> storage;      // of the last run; held so that its address means something
+  uint32_t version = 0;
+  bool is_packed = false;
+  Tensor memory;
+};
+
+class Plan {
+ public:
+  static constexpr size_t kMostOperands = 256, kMostTerms = 64;  // of one step
+
+  /// `fresh[i]`: output i must be a storage of its own (what a user gets); others may share with inputs and each other.
+  Plan(Graph lowered, ExecutableImage image, std::span<const InputLayout> layouts, const std::vector<bool>& fresh);
+
+  /// Runs on inputs of the graph's types; gives the outputs. Throws what an op throws for bad values.
+  std::vector<Tensor> run(std::span<const Tensor> inputs);
+
+  const Graph& graph() const { return graph_; }
+  std::span<const PlanStep> steps() const { return steps_; }
+  size_t arena_bytes() const { return arena_bytes_; }
+  int kernel_count() const { return static_cast<int>(image_.kernel_count()); }
+  /// Place of output i, relative to its own buffer.
+  const Place& output(size_t i) const { return outputs_[i]; }
+
+ private:
+  friend class PlanBuilder;
+  friend class PlanRun;
+
+  Graph graph_;
+  ExecutableImage image_;
+  std::vector<Place> inputs_, outputs_;
+  std::vector<PlanBuffer> buffers_;
+  std::vector<PlanStep> steps_;
+  std::vector<PackedOperand> packed_;
+  std::mutex packed_mutex_;
+  size_t arena_bytes_ = 0, scratch_bytes_ = 0;
+  int owned_count_ = 0;
+  double estimated_nanoseconds_ = 0;
+};
+
+}  // namespace calque

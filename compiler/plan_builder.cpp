@@ -1,0 +1,268 @@
+// From a lowered graph to steps over buffers.
+#include "compiler/plan_builder.h"
+
+#include <algorithm>
+
+#include "ir/op/error.h"
+#include "runtime/views.h"
+
+namespace calque {
+
+namespace {
+
+Strides dense_strides(const Shape& shape) {
+  Strides strides{};
+  int64_t step = 1;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    strides[axis] = step;
+    step *= shape[axis];
+  }
+  return strides;
+}
+
+bool is_dense(const Place& place) {
+  return kernels::is_contiguous({nullptr, place.type.dtype, place.type.shape, place.strides});
+}
+
+size_t bytes_of(const Type& type) { return type.shape.element_count() * size_of(type.dtype); }
+
+/// Whether the leading axes step evenly and the last one is dense: what a kernel of domain rows or columns can walk.
+bool walks_as_rows(const Place& place) {
+  const Shape& shape = place.type.shape;
+  const int rank = shape.rank();
+  if (rank == 0 || shape.element_count() <= 1) return true;
+  if (shape.back() != 1 && place.strides[rank - 1] != 1) return false;
+  int inner = -1;  // innermost leading axis of more than one row
+  for (int axis = rank - 2; axis >= 0; --axis) {
+    if (shape[axis] == 1) continue;
+    if (inner >= 0 && place.strides[axis] != place.strides[inner] * shape[inner]) return false;
+    inner = axis;
+  }
+  return true;
+}
+
+}  // namespace
+
+PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
+    : plan_(plan), graph_(plan.graph_), places_(graph_.value_count()) {
+  for (size_t i = 0; i < graph_.inputs().size(); ++i) {
+    const Type& type = graph_.type(graph_.inputs()[i]);
+    plan_.buffers_.push_back({PlanBuffer::Kind::input, static_cast<int>(i), 0, 0, 0, 0});
+    const Place place{static_cast<int>(i), type, layouts[i].strides, 0};
+    plan_.inputs_.push_back(place);
+    places_[graph_.inputs()[i]] = place;
+  }
+}
+
+void PlanBuilder::build(const std::vector<bool>& fresh) {
+  for (NodeId id = 0; id < graph_.nodes().size(); ++id) add_node(id);
+  place_outputs(fresh);
+  note_lifetimes();
+  lay_out_arena();
+  place_barriers();
+  if (next_kernel_ != plan_.kernel_count()) throw InternalError("plan: the image holds another number of kernels");
+}
+
+void PlanBuilder::add_node(NodeId id) {
+  const Node& node = graph_.node(id);
+  switch (row(node.op).kind) {
+    case OpKind::view: return add_view(node);
+    case OpKind::fusion: return add_fusion(node, id);
+    case OpKind::matmul: return add_product(node, id);
+    case OpKind::composite: throw InternalError("plan: a composite was not expanded");
+    default: return add_native(node, id);
+  }
+}
+
+Place PlanBuilder::new_place(const Type& type) {
+  plan_.buffers_.push_back({PlanBuffer::Kind::arena, 0, bytes_of(type), 0, 0, 0});
+  return {static_cast<int>(plan_.buffers_.size()) - 1, type, dense_strides(type.shape), 0};
+}
+
+std::vector<Place> PlanBuilder::result_places(const Node& node) {
+  std::vector<Place> results;
+  for (uint32_t i = 0; i < node.result_count; ++i) {
+    results.push_back(new_place(graph_.type(node.result(i))));
+    places_[node.result(i)] = results.back();
+  }
+  return results;
+}
+
+void PlanBuilder::add_view(const Node& node) {
+  Place base = places_[node.inputs[0]];
+  for (uint32_t i = 0; i < node.result_count; ++i) {
+    Place view{base.buffer, graph_.type(node.result(i)), {}, 0};
+    ViewMap map;
+    if (!map_view(node.op, node.attributes, base.type.shape, base.strides, static_cast<int>(i), view.type.shape, map)) {
+      base = dense_copy(base);  // a reshape of elements that do not lie in order
+      map = {};
+      view.buffer = base.buffer;
+      map_view(node.op, node.attributes, base.type.shape, base.strides, static_cast<int>(i), view.type.shape, map);
+    }
+    view.strides = map.strides;
+    view.offset = base.offset + map.offset;
+    places_[node.result(i)] = view;
+  }
+}
+
+Place PlanBuilder::dense_copy(const Place& place) {
+  PlanStep step;
+  step.kind = PlanStep::Kind::copy;
+  step.inputs = {place};
+  step.results = {new_place(place.type)};
+  plan_.steps_.push_back(step);
+  plan_.estimated_nanoseconds_ += 0.1 * static_cast<double>(bytes_of(place.type));
+  return step.results[0];
+}
+
+Place PlanBuilder::as_rows(const Place& place, Domain domain) {
+  const bool fits = domain == Domain::flat ? place.type.shape.element_count() <= 1 || is_dense(place)
+                                           : walks_as_rows(place);
+  return fits ? place : dense_copy(place);
+}
+
+void PlanBuilder::add_fusion(const Node& node, NodeId id) {
+  PlanStep step;
+  step.kind = PlanStep::Kind::kernel;
+  step.node = id;
+  step.kernel = next_kernel_++;
+  step.domain = static_cast<Domain>(node.attributes[0]);
+  step.rows = node.attributes[1];
+  step.columns = node.attributes[2];
+  for (ValueId input : node.inputs) step.inputs.push_back(as_rows(places_[input], step.domain));
+  step.results = result_places(node);
+  if (step.inputs.size() + step.results.size() > Plan::kMostOperands)
+    throw InternalError("plan: a fusion has more operands than a kernel takes");
+  int64_t widest = step.rows * step.columns;
+  for (const Place& place : step.inputs) widest = std::max(widest, place.type.shape.element_count());
+  plan_.estimated_nanoseconds_ += 0.1 * static_cast<double>(widest * node.body->nodes().size());
+  plan_.steps_.push_back(std::move(step));
+}
+
+void PlanBuilder::add_product(const Node& node, NodeId id) {
+  PlanStep step;
+  step.kind = PlanStep::Kind::product;
+  step.node = id;
+  if (node.inputs.size() > 2 * Plan::kMostTerms) throw InternalError("plan: a sum of products has too many terms");
+  for (size_t i = 0; i < node.inputs.size(); i += 2) {
+    const Place &left = places_[node.inputs[i]], &right = places_[node.inputs[i + 1]];
+    step.inputs.push_back(left);
+    step.inputs.push_back(right);
+    step.packed.push_back(packed_operand(right));
+    plan_.estimated_nanoseconds_ +=
+        0.02 * static_cast<double>(left.type.shape.element_count()) * static_cast<double>(right.type.shape[1]);
+  }
+  step.results = result_places(node);
+  plan_.steps_.push_back(std::move(step));
+}
+
+int PlanBuilder::packed_operand(const Place& right) {
+  if (plan_.buffers_[right.buffer].kind != PlanBuffer::Kind::input || right.type.shape[1] < 16) return -1;
+  for (size_t i = 0; i < plan_.packed_.size(); ++i) {
+    const Place& known = plan_.packed_[i].place;
+    if (known.buffer == right.buffer && known.offset == right.offset && known.strides == right.strides &&
+        known.type == right.type)
+      return static_cast<int>(i);
+  }
+  plan_.packed_.push_back({right, {}, 0, false, {}});
+  return static_cast<int>(plan_.packed_.size()) - 1;
+}
+
+void PlanBuilder::add_native(const Node& node, NodeId id) {
+  PlanStep step;
+  step.kind = PlanStep::Kind::native;
+  step.node = id;
+  for (ValueId input : node.inputs) step.inputs.push_back(places_[input]);
+  step.results = result_places(node);
+  for (const Place& place : step.results)
+    plan_.estimated_nanoseconds_ += 0.5 * static_cast<double>(place.type.shape.element_count());
+  plan_.steps_.push_back(std::move(step));
+}
+
+/// A fresh output gets a buffer that nobody else has; others keep their place, which must not be in the arena.
+void PlanBuilder::place_outputs(const std::vector<bool>& fresh) {
+  std::vector<bool> given_away(plan_.buffers_.size() + graph_.outputs().size(), false);
+  for (size_t i = 0; i < graph_.outputs().size(); ++i) {
+    Place place = places_[graph_.outputs()[i]];
+    if (fresh[i]) {
+      const bool is_taken = plan_.buffers_[place.buffer].kind == PlanBuffer::Kind::input || given_away[place.buffer];
+      const bool is_part = plan_.buffers_[place.buffer].bytes != bytes_of(place.type) || !is_dense(place);
+      if (is_taken || is_part) place = dense_copy(place);
+      given_away.resize(std::max(given_away.size(), plan_.buffers_.size()), false);
+      given_away[place.buffer] = true;
+    }
+    PlanBuffer& buffer = plan_.buffers_[place.buffer];
+    if (buffer.kind == PlanBuffer::Kind::arena) {
+      buffer.kind = PlanBuffer::Kind::owned;
+      buffer.index = plan_.owned_count_++;
+    }
+    plan_.outputs_.push_back(place);
+  }
+}
+
+void PlanBuilder::note_lifetimes() {
+  std::vector<bool> seen(plan_.buffers_.size(), false);
+  for (size_t s = 0; s < plan_.steps_.size(); ++s) {
+    const auto touch = [&](const Place& place) {
+      PlanBuffer& buffer = plan_.buffers_[place.buffer];
+      if (!seen[place.buffer]) buffer.first_step = static_cast<int>(s);
+      seen[place.buffer] = true;
+      buffer.last_step = static_cast<int>(s);
+    };
+    std::for_each(plan_.steps_[s].inputs.begin(), plan_.steps_[s].inputs.end(), touch);
+    std::for_each(plan_.steps_[s].results.begin(), plan_.steps_[s].results.end(), touch);
+  }
+}
+
+/// First fit: each buffer at the lowest offset where it meets no buffer that is alive at the same time.
+void PlanBuilder::lay_out_arena() {
+  std::vector<const PlanBuffer*> placed;
+  for (PlanBuffer& buffer : plan_.buffers_) {
+    if (buffer.kind != PlanBuffer::Kind::arena) continue;
+    const size_t size = (buffer.bytes + 63) / 64 * 64;
+    std::vector<const PlanBuffer*> rivals;
+    for (const PlanBuffer* other : placed)
+      if (other->first_step <= buffer.last_step && buffer.first_step <= other->last_step) rivals.push_back(other);
+    std::sort(rivals.begin(), rivals.end(),
+              [](const PlanBuffer* a, const PlanBuffer* b) { return a->arena_offset < b->arena_offset; });
+    size_t offset = 0;
+    for (const PlanBuffer* rival : rivals) {
+      if (offset + size <= rival->arena_offset) break;
+      offset = std::max(offset, (rival->arena_offset + rival->bytes + 63) / 64 * 64);
+    }
+    buffer.arena_offset = offset;
+    placed.push_back(&buffer);
+    plan_.arena_bytes_ = std::max(plan_.arena_bytes_, offset + size);
+  }
+  for (int i = 0; i < plan_.kernel_count(); ++i)
+    plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, (size_t{plan_.image_.scratch_bytes(i)} + 63) / 64 * 64);
+}
+
+/// A barrier stands before a step that touches what a step since the last barrier wrote, or writes what one touched.
+void PlanBuilder::place_barriers() {
+  const auto overlap = [&](int a, int b) {
+    const PlanBuffer &x = plan_.buffers_[a], &y = plan_.buffers_[b];
+    if (a == b) return true;
+    if (x.kind != PlanBuffer::Kind::arena || y.kind != PlanBuffer::Kind::arena) return false;
+    return x.arena_offset < y.arena_offset + y.bytes && y.arena_offset < x.arena_offset + x.bytes;
+  };
+  std::vector<int> written, read;
+  for (PlanStep& step : plan_.steps_) {
+    bool conflict = false;
+    for (const Place& input : step.inputs)
+      for (int buffer : written) conflict |= overlap(input.buffer, buffer);
+    for (const Place& result : step.results) {
+      for (int buffer : written) conflict |= overlap(result.buffer, buffer);
+      for (int buffer : read) conflict |= overlap(result.buffer, buffer);
+    }
+    step.barrier_before = conflict;
+    if (conflict) {
+      written.clear();
+      read.clear();
+    }
+    for (const Place& input : step.inputs) read.push_back(input.buffer);
+    for (const Place& result : step.results) written.push_back(result.buffer);
+  }
+}
+
+}  // namespace calque

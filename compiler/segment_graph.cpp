@@ -1,0 +1,129 @@
+// Writes a recorded segment down as a graph.
+#include "compiler/segment_graph.h"
+
+#include <algorithm>
+#include <map>
+
+namespace calque {
+
+namespace {
+
+class Writer {
+ public:
+  Writer(SegmentGraph& segment, const TraceTree& tree, TraceId begin, TraceId end)
+      : segment_(segment), graph_(segment.graph), tree_(tree), path_(tree.path(begin, end)) {}
+
+  void write_nodes() {
+    // Inputs come first in a graph, so slots are added before any op.
+    for (TraceId id : path_)
+      for (const SlotRecord& slot : tree_[id].new_slots) {
+        segment_.slots.push_back(slot);
+        graph_.add_input({slot.dtype, slot.shape});
+      }
+    for (TraceId id : path_)
+      if (tree_[id].kind == TraceNode::Kind::op) write_node(tree_[id]);
+  }
+
+  void hold(std::span<const uint32_t> held) {
+    std::map<ValueId, int> root_outputs;
+    std::vector<ValueId> outputs;
+    for (uint32_t value : held) outputs.push_back(values_[value].id);
+    for (size_t i = 0; i < held.size(); ++i) {
+      HeldValue entry{held[i], values_[held[i]].requires_grad, false, 0, {}};
+      const ValueId root = follow_views(outputs[i], entry.views);
+      entry.root_is_slot = graph_.is_input(root);
+      entry.root = entry.root_is_slot ? static_cast<int>(root) : root_index(root, root_outputs, outputs, held.size());
+      segment_.held.push_back(std::move(entry));
+    }
+    graph_.set_outputs(outputs);
+  }
+
+ private:
+  struct Written {
+    ValueId id;
+    bool requires_grad;
+  };
+
+  void write_node(const TraceNode& node) {
+    std::vector<ValueId> inputs;
+    bool may_need_gradient = false;
+    for (const TraceOperand& operand : node.inputs) {
+      inputs.push_back(operand.is_slot ? graph_.inputs()[operand.index] : values_[operand.index - first_value()].id);
+      may_need_gradient |= operand.is_slot ? segment_.slots[operand.index].requires_grad
+                                           : values_[operand.index - first_value()].requires_grad;
+    }
+    const Node& added = graph_.add(node.op, inputs, node.attributes, node.location);
+    const ValueId first = added.first_result;
+    for (uint32_t i = 0; i < node.results.size(); ++i) {
+      ValueId id = first + i;
+      // What ran without recording carries no gradient on.
+      if (may_need_gradient && !node.results[i].requires_grad && is_floating(node.results[i].dtype)) {
+        const ValueId operand[] = {id};
+        id = graph_.add(Op::detach, operand, {}, node.location).result();
+      }
+      values_.push_back({id, node.results[i].requires_grad});
+    }
+  }
+
+  uint32_t first_value() const {
+    for (TraceId id : path_)
+      if (tree_[id].kind == TraceNode::Kind::op) return tree_[id].first_value;
+    return 0;
+  }
+
+  /// The value that `value` is a view of, and the views from there to it.
+  ValueId follow_views(ValueId value, std::vector<ViewStep>& views) const {
+    while (!graph_.is_input(value)) {
+      const Node& node = graph_.node(graph_.producer(value));
+      if (row(node.op).kind != OpKind::view) break;
+      views.push_back({node.op, node.attributes, static_cast<int>(value - node.first_result), graph_.type(value)});
+      value = node.inputs[0];
+    }
+    std::reverse(views.begin(), views.end());
+    return value;
+  }
+
+  int root_index(ValueId root, std::map<ValueId, int>& known, std::vector<ValueId>& outputs, size_t held_count) {
+    const auto [entry, is_new] = known.try_emplace(root, static_cast<int>(segment_.roots.size()));
+    if (is_new) {
+      const auto held_end = outputs.begin() + static_cast<std::ptrdiff_t>(held_count);
+      const auto position = std::find(outputs.begin(), held_end, root);
+      segment_.roots.push_back(static_cast<int>(position - outputs.begin()));
+      if (position == held_end) {
+        segment_.roots.back() = static_cast<int>(outputs.size());
+        outputs.push_back(root);
+      }
+    }
+    return entry->second;
+  }
+
+  SegmentGraph& segment_;
+  Graph& graph_;
+  const TraceTree& tree_;
+  std::vector<TraceId> path_;
+  std::vector<Written> values_;
+};
+
+}  // namespace
+
+SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held) {
+  SegmentGraph segment;
+  Writer writer(segment, tree, begin, end);
+  writer.write_nodes();
+  writer.hold(held);
+  return segment;
+}
+
+std::vector<bool> SegmentGraph::input_requires_grad() const {
+  std::vector<bool> flags;
+  for (const SlotRecord& slot : slots) flags.push_back(slot.requires_grad);
+  return flags;
+}
+
+std::vector<bool> SegmentGraph::output_has_gradient() const {
+  std::vector<bool> flags(graph.outputs().size(), false);
+  for (size_t i = 0; i < held.size(); ++i) flags[i] = held[i].requires_grad;
+  return flags;
+}
+
+}  // namespace calque

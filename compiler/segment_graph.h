@@ -1,0 +1,45 @@
+// From a path of the trace to a graph, with what must be known of its inputs and of the values that the user holds.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "compiler/trace.h"
+#include "ir/graph/graph.h"
+
+namespace calque {
+
+/// One step from a base to a view of it.
+struct ViewStep {
+  Op op;
+  Attributes attributes;
+  int index;       // which result of the op
+  Type type;
+};
+
+/// A value that somebody holds when the segment ends, and how to make it: the root it is a view of (itself, if it is none),
+/// and the views in between. Aliases are made again as eager execution made them.
+struct HeldValue {
+  uint32_t value;              // number on the path, from the segment's first
+  bool requires_grad;
+  bool root_is_slot;
+  int root;                    // slot, or index into `roots`
+  std::vector<ViewStep> views;
+};
+
+struct SegmentGraph {
+  /// Inputs: the slots. Outputs: the held values in order, then the roots that are not held themselves.
+  Graph graph;
+  std::vector<SlotRecord> slots;
+  std::vector<HeldValue> held;
+  /// Positions among the graph's outputs of the values that must be computed.
+  std::vector<int> roots;
+
+  std::vector<bool> input_requires_grad() const;
+  std::vector<bool> output_has_gradient() const;
+};
+
+/// `held`: numbers of the values held, ascending, from the segment's first.
+SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held);
+
+}  // namespace calque

@@ -1,0 +1,10 @@
+// Neural networks: modules, initialisers, optimisers, text data, and safetensors files. Losses are ops
+// (cross_entropy).
+#pragma once
+
+#include "calque/nn/layers.h"
+#include "calque/nn/module.h"
+#include "calque/nn/optim.h"
+#include "calque/nn/random.h"
+#include "calque/nn/safetensors.h"
+#include "calque/nn/text.h"

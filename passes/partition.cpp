@@ -1,0 +1,132 @@
+// The choice of saved values: a network in which cutting through a value means keeping it from forward to backward.
+#include "passes/partition.h"
+
+#include <algorithm>
+
+#include "ir/op/scalar/program.h"
+#include "passes/minimum_cut.h"
+
+namespace calque::passes {
+
+namespace {
+
+constexpr size_t kLongFormula = 8;  // nodes of a scalar program from which on its result is saved
+
+/// What one walk over the joint graph tells of each node and value.
+struct Roles {
+  std::vector<bool> forward;         // node: an output of the program depends on it
+  std::vector<bool> on_gradient;     // value: depends on the gradient of an output
+  std::vector<bool> read_by_rule;    // value: a gradient rule reads it
+  std::vector<bool> needed;          // value that does not depend on gradients, read by a node that does
+  std::vector<bool> program_output;  // value
+};
+
+void mark_forward(const JointGraph& joint, Roles& roles) {
+  const Graph& graph = joint.graph;
+  const auto mark = [&](ValueId value) {
+    if (!graph.is_input(value)) roles.forward[graph.producer(value)] = true;
+  };
+  for (ValueId output : graph.outputs().first(joint.program_outputs)) {
+    roles.program_output[output] = true;
+    mark(output);
+  }
+  for (size_t id = graph.nodes().size(); id-- > 0;)
+    if (roles.forward[id]) std::ranges::for_each(graph.node(id).inputs, mark);
+}
+
+Roles find_roles(const JointGraph& joint) {
+  const Graph& graph = joint.graph;
+  const std::vector<bool> no_value(graph.value_count());
+  Roles roles{std::vector<bool>(graph.nodes().size()), no_value, no_value, no_value, no_value};
+  mark_forward(joint, roles);
+  for (ValueId input : graph.inputs().subspan(joint.program_inputs)) roles.on_gradient[input] = true;
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+    const Node& node = graph.node(id);
+    const bool depends = std::ranges::any_of(node.inputs, [&](ValueId input) { return roles.on_gradient[input]; });
+    for (uint32_t i = 0; i < node.result_count; ++i) roles.on_gradient[node.result(i)] = depends;
+    for (ValueId input : node.inputs) {
+      if (!roles.forward[id]) roles.read_by_rule[input] = true;
+      if (depends && !roles.on_gradient[input]) roles.needed[input] = true;
+    }
+  }
+  for (ValueId output : graph.outputs().subspan(joint.program_outputs))
+    if (!roles.on_gradient[output]) roles.needed[output] = roles.read_by_rule[output] = true;
+  return roles;
+}
+
+/// What it costs to keep a value for the backward. Bytes count first; among equals, a value that the forward computes
+/// anyway and that owns its memory is taken before one that it does not or that is a view.
+int64_t cost_of_keeping(const Graph& graph, const Roles& roles, ValueId value) {
+  constexpr int64_t kPerByte = 8, kView = 2, kOnlyBackward = 1;
+  const bool users_tensor = graph.is_input(value) || roles.program_output[value];
+  if (users_tensor) return roles.read_by_rule[value] ? 0 : FlowNetwork::kInfinite;
+  const Type& type = graph.type(value);
+  const NodeId producer = graph.producer(value);
+  const int64_t bytes = type.shape.element_count() * static_cast<int64_t>(size_of(type.dtype));
+  return bytes * kPerByte + (row(graph.node(producer).op).kind == OpKind::view ? kView : 0) +
+         (roles.forward[producer] ? 0 : kOnlyBackward);
+}
+
+/// The values to keep: vertices 2v and 2v + 1 are a value before and behind its cut.
+std::vector<bool> values_to_keep(const JointGraph& joint, const Roles& roles) {
+  const Graph& graph = joint.graph;
+  const int values = static_cast<int>(graph.value_count()), source = 2 * values, sink = source + 1;
+  FlowNetwork network(2 * values + 2);
+  for (int value = 0; value < values; ++value) {
+    if (roles.on_gradient[value]) continue;
+    network.add_arc(2 * value, 2 * value + 1, cost_of_keeping(graph, roles, value));
+    if (roles.needed[value]) network.add_arc(2 * value + 1, sink, FlowNetwork::kInfinite);
+    if (graph.is_input(value)) {
+      network.add_arc(source, 2 * value, FlowNetwork::kInfinite);
+      continue;
+    }
+    const Node& node = graph.node(graph.producer(value));
+    if (roles.forward[graph.producer(value)] && !is_cheap(graph, node)) {
+      network.add_arc(source, 2 * value, FlowNetwork::kInfinite);
+      continue;
+    }
+    for (ValueId input : node.inputs) network.add_arc(2 * static_cast<int>(input) + 1, 2 * value, FlowNetwork::kInfinite);
+  }
+  const std::vector<bool> sink_side = network.sink_side(source, sink);
+  std::vector<bool> keep(values);
+  for (int value = 0; value < values; ++value) keep[value] = !sink_side[2 * value] && sink_side[2 * value + 1];
+  return keep;
+}
+
+}  // namespace
+
+bool is_cheap(const Graph& graph, const Node& node) {
+  const OpKind kind = row(node.op).kind;
+  if (kind == OpKind::view || kind == OpKind::creation) return true;
+  if (kind != OpKind::elementwise) return false;
+  const DType operand = graph.type(node.inputs.back()).dtype;
+  const ScalarProgram& program = scalar_program(node.op, operand, graph.type(node.result()).dtype);
+  return program.nodes.size() <= kLongFormula && std::ranges::none_of(program.nodes, [](const ScalarNode& scalar) {
+           return scalar.primitive == Primitive::div || scalar.primitive == Primitive::square_root;
+         });
+}
+
+Partition partition(const JointGraph& joint) {
+  const Graph& graph = joint.graph;
+  const Roles roles = find_roles(joint);
+  const std::vector<bool> keep = values_to_keep(joint, roles);
+
+  Partition result;
+  result.in_backward.resize(graph.nodes().size());
+  std::vector<bool> read(graph.value_count());
+  for (ValueId output : graph.outputs().subspan(joint.program_outputs)) read[output] = true;
+  for (size_t id = graph.nodes().size(); id-- > 0;) {
+    const Node& node = graph.node(id);
+    for (uint32_t i = 0; i < node.result_count; ++i)
+      if (read[node.result(i)] && !keep[node.result(i)]) result.in_backward[id] = true;
+    if (result.in_backward[id])
+      for (ValueId input : node.inputs) read[input] = true;
+  }
+  for (size_t i = 0; i < joint.program_inputs; ++i)
+    if (read[graph.inputs()[i]]) result.inputs.push_back(graph.inputs()[i]);
+  for (ValueId value = 0; value < graph.value_count(); ++value)
+    if (read[value] && keep[value] && !graph.is_input(value)) result.saved.push_back(value);
+  return result;
+}
+
+}  // namespace calque::passes

@@ -1,0 +1,126 @@
+// The reductions' inner loops of one instruction-set level: blocks of rows by lanes, blocks of columns in order.
+#include "runtime/kernels/reduction.h"
+#include "runtime/kernels/vector.h"
+// after the vectors: formulas find the engine's functions by argument-dependent look-up
+#include "ir/op/reduction.h"
+#include "ir/op/scalar/formulas.h"
+
+namespace calque::kernels::CALQUE_ISA_LEVEL {
+
+#define CALQUE_UNROLL _Pragma("GCC unroll 64")
+
+struct Sum {
+  template <class X>
+  CALQUE_INLINE X identity() {
+    return X{};
+  }
+  template <class X>
+  CALQUE_INLINE X join(X a, X b) {
+    return a + b;
+  }
+};
+struct Max {
+  template <class X>
+  CALQUE_INLINE X identity() {
+    using T = typename X::Scalar;
+    constexpr bool floating = static_cast<T>(0.5) != 0;
+    return X::constant(floating ? -__builtin_inf() : sizeof(T) == 4 ? -2147483648.0 : -9223372036854775808.0);
+  }
+  template <class X>
+  CALQUE_INLINE X join(X a, X b) {
+    return maximum_formula(a, b);
+  }
+};
+
+template <int... Lane>
+struct Lanes {};
+template <int Count, int... Lane>
+struct CountLanes : CountLanes<Count - 1, Count - 1, Lane...> {};
+template <int... Lane>
+struct CountLanes<0, Lane...> {
+  using type = Lanes<Lane...>;
+};
+
+// Lane j < Half takes lane j + Half, then half of those, down to lane 0.
+template <class Reducer, int Half, class X, int... Lane>
+CALQUE_INLINE X halve(X x, Lanes<Lane...> lanes) {
+  if constexpr (Half == 0) {
+    return x;
+  } else {
+    const X upper = {__builtin_shufflevector(x.v, x.v, ((Lane + Half) % X::kLanes)...)};
+    return halve<Reducer, Half / 2>(Reducer::join(x, upper), lanes);
+  }
+}
+
+template <class Reducer, class T>
+static void reduce_rows(const void* data, int64_t row_step, int64_t rows, int64_t n, void* out) {
+  using X = Vector<T>;
+  constexpr int kRegisters = reduction::kLanes / X::kLanes;
+  const int64_t whole = n / reduction::kLanes * reduction::kLanes;
+  for (int64_t row = 0; row < rows; ++row) {
+    const T* x = static_cast<const T*>(data) + row * row_step;
+    X acc[kRegisters];
+    CALQUE_UNROLL for (int r = 0; r < kRegisters; ++r) acc[r] = Reducer::template identity<X>();
+    for (int64_t i = 0; i < whole; i += reduction::kLanes) {
+      CALQUE_UNROLL for (int r = 0; r < kRegisters; ++r) {
+        acc[r] = Reducer::join(acc[r], load<X>(x + i + r * X::kLanes));
+      }
+    }
+    if (whole < n) {  // joining the identity to the lanes that get no element changes none
+      T last[reduction::kLanes];
+      CALQUE_UNROLL for (int r = 0; r < kRegisters; ++r) {
+        store(last + r * X::kLanes, Reducer::template identity<X>());
+      }
+      __builtin_memcpy(last, x + whole, (n - whole) * sizeof(T));
+      CALQUE_UNROLL for (int r = 0; r < kRegisters; ++r) acc[r] = Reducer::join(acc[r], load<X>(last + r * X::kLanes));
+    }
+    CALQUE_UNROLL for (int half = kRegisters / 2; half > 0; half /= 2) {
+      CALQUE_UNROLL for (int r = 0; r < half; ++r) acc[r] = Reducer::join(acc[r], acc[r + half]);
+    }
+    const X result = halve<Reducer, X::kLanes / 2>(acc[0], typename CountLanes<X::kLanes>::type{});
+    static_cast<T*>(out)[row] = result.v[0];
+  }
+}
+
+// The columns of `Registers` vectors.
+template <class Reducer, int Registers, class T>
+CALQUE_INLINE void reduce_panel(const T* x, int64_t row_step, int64_t rows, T* out) {
+  using X = Vector<T>;
+  X acc[Registers];
+  CALQUE_UNROLL for (int r = 0; r < Registers; ++r) acc[r] = Reducer::template identity<X>();
+  for (int64_t row = 0; row < rows; ++row, x += row_step) {
+    CALQUE_UNROLL for (int r = 0; r < Registers; ++r) acc[r] = Reducer::join(acc[r], load<X>(x + r * X::kLanes));
+  }
+  CALQUE_UNROLL for (int r = 0; r < Registers; ++r) store(out + r * X::kLanes, acc[r]);
+}
+
+template <class Reducer, class T>
+static void reduce_columns(const void* data, int64_t row_step, int64_t rows, int64_t columns, void* out) {
+  using X = Vector<T>;
+  constexpr int kPanel = 8;
+  const T* x = static_cast<const T*>(data);
+  T* y = static_cast<T*>(out);
+  for (; columns >= kPanel * X::kLanes; columns -= kPanel * X::kLanes, x += kPanel * X::kLanes, y += kPanel * X::kLanes) {
+    reduce_panel<Reducer, kPanel>(x, row_step, rows, y);
+  }
+  for (; columns >= X::kLanes; columns -= X::kLanes, x += X::kLanes, y += X::kLanes) {
+    reduce_panel<Reducer, 1>(x, row_step, rows, y);
+  }
+  if (columns == 0) return;
+  X acc = Reducer::template identity<X>();
+  for (int64_t row = 0; row < rows; ++row, x += row_step) acc = Reducer::join(acc, load_partial<X>(x, columns));
+  store_partial(y, acc, columns);
+}
+
+template <class Reducer, class T>
+static constexpr ReductionLoops kLoops = {reduce_rows<Reducer, T>, reduce_columns<Reducer, T>};
+
+// In the order of DType: f32, f64, i64, i32, bool.
+#define CALQUE_REDUCER(Reducer) \
+  {kLoops<Reducer, float>, kLoops<Reducer, double>, kLoops<Reducer, int64_t>, kLoops<Reducer, int32_t>, {}}
+
+extern const ReductionKernels kReductionKernels;
+constexpr ReductionKernels kTable = {CALQUE_REDUCER(Sum), CALQUE_REDUCER(Max)};
+const ReductionKernels kReductionKernels = kTable;
+
+}  // namespace calque::kernels::CALQUE_ISA_LEVEL

@@ -1,0 +1,156 @@
+// Measures the errors of the scalar formulas in units in the last place, against libm in a wider format, and holds them to
+// the bounds that ir/op/scalar/formulas.h states.
+#include <catch2/catch.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "ir/graph/interpret/scalar.h"
+
+using namespace calque;
+
+namespace {
+
+template <class T>
+using Wider = std::conditional_t<sizeof(T) == 4, double, long double>;
+template <class T>
+using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+
+template <class T>
+T run(const ScalarProgram& program, T x) {
+  const ScalarBits argument = std::bit_cast<Bits<T>>(x);
+  return std::bit_cast<T>(static_cast<Bits<T>>(run_program(program, {&argument, 1})));
+}
+
+/// Error in ulp of the exact result; below the smallest normal number the ulp is that of the subnormals.
+template <class T>
+double error_in_ulp(T y, Wider<T> exact) {
+  using Limits = std::numeric_limits<T>;
+  constexpr double wrong = std::numeric_limits<double>::infinity();
+  if (std::isnan(exact) || std::isnan(y)) return std::isnan(exact) && std::isnan(y) ? 0 : wrong;
+  if (std::isinf(exact) || std::isinf(y)) {
+    // Infinity is right from half an ulp above the largest number on; one ulp is tolerated.
+    const Wider<T> border = static_cast<Wider<T>>(Limits::max()) * (1 - static_cast<Wider<T>>(Limits::epsilon()));
+    const bool right = static_cast<Wider<T>>(y) == exact || std::fabs(exact) > border;
+    return right && std::signbit(y) == std::signbit(exact) ? 0 : wrong;
+  }
+  int exponent = 0;
+  std::frexp(exact, &exponent);
+  const int unit = std::max(exponent, Limits::min_exponent) - Limits::digits;
+  return static_cast<double>(std::fabs(static_cast<Wider<T>>(y) - exact) / std::ldexp(Wider<T>(1), unit));
+}
+
+struct Worst {
+  double error = 0, at = 0;
+};
+
+/// Every 1009th float.
+template <class Use>
+void for_samples(float, Use use) {
+  constexpr uint64_t stride = 1009;
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += stride)
+    use(std::bit_cast<float>(static_cast<uint32_t>(bits)));
+}
+/// 200,000 doubles of any bits, and as many each within 1, 20 and 750 of zero.
+template <class Use>
+void for_samples(double, Use use) {
+  uint64_t state = 1;
+  for (int i = 0; i < 200000; ++i) {
+    state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth, MMIX
+    const uint64_t bits = state ^ state >> 29;
+    use(std::bit_cast<double>(bits));
+    for (double range : {1.0, 20.0, 750.0}) use(std::ldexp(static_cast<double>(static_cast<int64_t>(bits)), -63) * range);
+  }
+}
+
+/// `counts` says for which exact results the bound is stated.
+template <class T, class Exact, class Counts>
+Worst measure(Op op, Exact exact, Counts counts) {
+  const ScalarProgram& program = scalar_program(op, dtype_of<T>, dtype_of<T>);
+  Worst worst;
+  for_samples(T{}, [&](T x) {
+    const Wider<T> reference = exact(static_cast<Wider<T>>(x));
+    if (!counts(x)) return;
+    const double error = error_in_ulp<T>(run(program, x), reference);
+    if (error > worst.error) worst = {error, x};
+  });
+  return worst;
+}
+
+template <class T, class Exact>
+void check_bound(Op op, double bound, Exact exact) {
+  const Worst worst = measure<T>(op, exact, [](T) { return true; });
+  INFO(row(op).name << " " << name(dtype_of<T>) << " at " << worst.at);
+  CHECK(worst.error < bound);
+  CHECK(worst.error > 0);  // something was measured
+}
+
+template <class R>
+R exact_sigmoid(R x) {
+  return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+}
+
+}  // namespace
+
+TEST_CASE("exp stays within its bound", "[formulas]") {
+  check_bound<float>(Op::exp, 1.1, [](double x) { return std::exp(x); });
+  check_bound<double>(Op::exp, 1.5, [](long double x) { return std::exp(x); });
+}
+
+TEST_CASE("log stays within its bound", "[formulas]") {
+  check_bound<float>(Op::log, 1.0, [](double x) { return std::log(x); });
+  check_bound<double>(Op::log, 1.5, [](long double x) { return std::log(x); });
+}
+
+TEST_CASE("tanh stays within its bound", "[formulas]") {
+  check_bound<float>(Op::tanh, 2.0, [](double x) { return std::tanh(x); });
+  check_bound<double>(Op::tanh, 3.0, [](long double x) { return std::tanh(x); });
+}
+
+TEST_CASE("sigmoid stays within its bound, and is 0 where e^-x overflows", "[formulas]") {
+  const auto until = [](double least) { return [least](auto x) { return !(x < least); }; };
+  CHECK(measure<float>(Op::sigmoid, exact_sigmoid<double>, until(-88.72)).error < 2.5);
+  CHECK(measure<double>(Op::sigmoid, exact_sigmoid<long double>, until(-709.78)).error < 2.2);
+  CHECK(run(scalar_program(Op::sigmoid, DType::f32, DType::f32), -88.73f) == 0);
+  CHECK(run(scalar_program(Op::sigmoid, DType::f64, DType::f64), -709.79) == 0);
+}
+
+TEST_CASE("square roots are correctly rounded, their reciprocals within 1.5 ulp", "[formulas]") {
+  check_bound<float>(Op::sqrt, 0.5000001, [](double x) { return std::sqrt(x); });
+  check_bound<float>(Op::rsqrt, 1.5, [](double x) { return 1 / std::sqrt(x); });
+  check_bound<double>(Op::rsqrt, 1.5, [](long double x) { return 1 / std::sqrt(x); });
+}
+
+TEST_CASE("special values of the formulas", "[formulas]") {
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  const float tiny = std::numeric_limits<float>::denorm_min();
+  const auto f = [](Op op, float x) { return run(scalar_program(op, DType::f32, DType::f32), x); };
+  const auto same = [](float a, float b) {
+    return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b) || (std::isnan(a) && std::isnan(b));
+  };
+  CHECK(same(f(Op::exp, -infinity), 0.0f));
+  CHECK(same(f(Op::exp, infinity), infinity));
+  CHECK(same(f(Op::exp, -0.0f), 1.0f));
+  CHECK(same(f(Op::exp, tiny), 1.0f));
+  CHECK(same(f(Op::log, 0.0f), -infinity));
+  CHECK(same(f(Op::log, -0.0f), -infinity));
+  CHECK(same(f(Op::log, 1.0f), 0.0f));
+  CHECK(same(f(Op::log, -1.0f), nan));
+  CHECK(same(f(Op::log, infinity), infinity));
+  CHECK(same(f(Op::log, tiny), std::log(tiny)));
+  CHECK(same(f(Op::tanh, -0.0f), -0.0f));
+  CHECK(same(f(Op::tanh, tiny), tiny));
+  CHECK(same(f(Op::tanh, infinity), 1.0f));
+  CHECK(same(f(Op::tanh, -infinity), -1.0f));
+  CHECK(same(f(Op::sigmoid, infinity), 1.0f));
+  CHECK(same(f(Op::sigmoid, -infinity), 0.0f));
+  CHECK(same(f(Op::sqrt, -0.0f), -0.0f));
+  CHECK(same(f(Op::sqrt, -1.0f), nan));
+  CHECK(same(f(Op::rsqrt, 0.0f), infinity));
+  for (Op op : {Op::exp, Op::log, Op::tanh, Op::sigmoid, Op::sqrt, Op::rsqrt, Op::abs, Op::relu, Op::floor}) {
+    INFO(row(op).name);
+    CHECK(std::isnan(f(op, nan)));
+  }
+}

@@ -1,0 +1,291 @@
+// Modules, initialisers, optimisers and text batches against references computed here.
+#include "calque/nn.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+
+#include "calque/autograd.h"
+#include "calque/ops.h"
+
+using namespace calque;
+using Catch::Matchers::Contains;
+
+namespace {
+
+std::vector<double> doubles(const Tensor& tensor) { return cast(tensor, DType::f64).to_vector<double>(); }
+
+/// d f(values) / d values[i], by central differences in double.
+std::vector<double> finite_differences(const std::function<double(const Tensor&)>& f, const Tensor& at) {
+  constexpr double kStep = 1e-5;
+  std::vector<double> values = doubles(at), result;
+  for (double& value : values) {
+    const double before = value;
+    value = before + kStep;
+    const double above = f(from_span<double>(values, at.shape()));
+    value = before - kStep;
+    const double below = f(from_span<double>(values, at.shape()));
+    value = before;
+    result.push_back((above - below) / (2 * kStep));
+  }
+  return result;
+}
+
+void require_close(const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == Approx(b[i]).margin(tolerance).epsilon(tolerance));
+}
+
+/// A scalar that depends on every element in its own way.
+Tensor weighted_sum(const Tensor& y) {
+  std::vector<double> weights(y.element_count());
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<double>(i) + 1);
+  return sum(y * cast(from_span<double>(weights, y.shape()), y.dtype()));
+}
+
+struct Inner : nn::Module {
+  nn::Linear linear{2, 3};
+  Inner() { register_module("linear", linear); }
+};
+struct Outer : nn::Module {
+  Tensor scale = register_parameter("scale", ones({3}));
+  Inner inner;
+  Outer() { register_module("inner", inner); }
+  using Module::register_module;
+  using Module::register_parameter;
+};
+
+}  // namespace
+
+TEST_CASE("Philox 4x32-10 gives the published answers") {  // kat_vectors of Random123
+  using Words = std::array<uint32_t, 4>;
+  constexpr uint32_t kOnes = 0xffffffff;
+  CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox4x32({kOnes, kOnes, kOnes, kOnes}, {kOnes, kOnes}) ==
+        Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
+        Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("a random stream counts through its blocks") {
+  RandomStream random(0x299f31d0a4093822, 0x0370734413198a2e);
+  const auto second = philox4x32({1, 0, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0});
+  for (int i = 0; i < 4; ++i) random.next();
+  for (const uint32_t word : second) CHECK(random.next() == word);
+}
+
+TEST_CASE("distributions have their moments and bounds") {
+  RandomStream random(7);
+  constexpr int kCount = 20000;
+  double sum = 0, squares = 0, lowest = 1, highest = 0, normal_sum = 0, normal_squares = 0;
+  for (int i = 0; i < kCount; ++i) {
+    const double u = random.uniform(), n = random.normal();
+    lowest = std::min(lowest, u), highest = std::max(highest, u);
+    sum += u, squares += u * u, normal_sum += n, normal_squares += n * n;
+  }
+  CHECK(lowest >= 0);
+  CHECK(lowest < 0.001);
+  CHECK(highest < 1);
+  CHECK(highest > 0.999);
+  CHECK(sum / kCount == Approx(0.5).margin(0.01));
+  CHECK(squares / kCount == Approx(1.0 / 3).margin(0.01));
+  CHECK(normal_sum / kCount == Approx(0).margin(0.03));
+  CHECK(normal_squares / kCount == Approx(1).margin(0.05));
+}
+
+TEST_CASE("initialisers depend on the seed and on their place only") {
+  manual_seed(3);
+  const auto first = nn::uniform({4, 5}, -2, 3).to_vector<float>();
+  const auto second = nn::uniform({4, 5}, -2, 3).to_vector<float>();
+  manual_seed(3);
+  CHECK(nn::uniform({4, 5}, -2, 3).to_vector<float>() == first);
+  CHECK(nn::uniform({4, 5}, -2, 3).to_vector<float>() == second);
+  CHECK(first != second);
+  manual_seed(4);
+  CHECK(nn::uniform({4, 5}, -2, 3).to_vector<float>() != first);
+  for (const float value : first) CHECK((value >= -2 && value < 3));
+  const double bound = std::sqrt(6.0 / 50);
+  for (const float value : nn::xavier(20, 30).to_vector<float>()) CHECK(std::abs(value) <= bound);
+}
+
+TEST_CASE("parameters have dotted names in the order of registration") {
+  Outer outer;
+  std::vector<std::string> names;
+  for (const auto& [name, parameter] : outer.named_parameters()) {
+    names.push_back(name);
+    CHECK(parameter.requires_grad());
+  }
+  CHECK(names == std::vector<std::string>{"scale", "inner.linear.weight", "inner.linear.bias"});
+  CHECK(outer.parameters()[1].is_same(outer.inner.linear.weight));
+  CHECK_THROWS_AS(outer.register_parameter("scale", ones({1})), UserError);
+  CHECK_THROWS_AS(outer.register_parameter("inner", ones({1})), UserError);
+  CHECK_THROWS_AS(outer.register_parameter("a.b", ones({1})), UserError);
+  CHECK_THROWS_AS(outer.register_module("", outer.inner), UserError);
+}
+
+TEST_CASE("load_parameters copies all or nothing") {
+  Outer from, to;
+  NamedTensors tensors = from.named_parameters();
+  const auto before = to.inner.linear.weight.to_vector<float>();
+  tensors.pop_back();
+  CHECK_THROWS_WITH(to.load_parameters(tensors), Contains("inner.linear.bias"));
+  tensors.emplace_back("inner.linear.bias", zeros({4}));
+  CHECK_THROWS_WITH(to.load_parameters(tensors), Contains("f32[3]") && Contains("f32[4]"));
+  tensors.back() = from.named_parameters().back();
+  tensors.emplace_back("extra", zeros({1}));
+  CHECK_THROWS_WITH(to.load_parameters(tensors), Contains("extra"));
+  CHECK(to.inner.linear.weight.to_vector<float>() == before);
+  tensors.pop_back();
+  to.load_parameters(tensors);
+  CHECK(to.inner.linear.weight.to_vector<float>() == from.inner.linear.weight.to_vector<float>());
+  CHECK(!to.inner.linear.weight.is_same(from.inner.linear.weight));
+}
+
+TEST_CASE("gradients of Linear agree with finite differences") {
+  manual_seed(11);
+  nn::Linear linear(3, 4);
+  Tensor x = nn::normal({5, 3});
+  x.set_requires_grad();
+  weighted_sum(linear(x)).backward();
+  const Tensor x64 = cast(x, DType::f64).detach(), w64 = cast(linear.weight, DType::f64).detach(),
+               b64 = cast(linear.bias, DType::f64).detach();
+  const auto f = [](const Tensor& x, const Tensor& w, const Tensor& b) {
+    return weighted_sum(matmul(x, w) + b).item();
+  };
+  require_close(doubles(x.grad()), finite_differences([&](const Tensor& v) { return f(v, w64, b64); }, x),
+                1e-5);
+  require_close(doubles(linear.weight.grad()),
+                finite_differences([&](const Tensor& v) { return f(x64, v, b64); }, w64), 1e-5);
+  require_close(doubles(linear.bias.grad()),
+                finite_differences([&](const Tensor& v) { return f(x64, w64, v); }, b64), 1e-5);
+}
+
+TEST_CASE("gradients of LayerNorm agree with finite differences") {
+  manual_seed(12);
+  nn::LayerNorm norm(6);
+  Tensor x = nn::normal({3, 6});
+  x.set_requires_grad();
+  weighted_sum(norm(x)).backward();
+  const Tensor x64 = cast(x, DType::f64).detach(), w64 = cast(norm.weight, DType::f64).detach(),
+               b64 = cast(norm.bias, DType::f64).detach();
+  const auto f = [](const Tensor& x, const Tensor& w, const Tensor& b) {
+    return weighted_sum(layer_norm(x, w, b)).item();
+  };
+  require_close(doubles(x.grad()), finite_differences([&](const Tensor& v) { return f(v, w64, b64); }, x),
+                1e-4);
+  require_close(doubles(norm.weight.grad()),
+                finite_differences([&](const Tensor& v) { return f(x64, v, b64); }, w64), 1e-4);
+  require_close(doubles(norm.bias.grad()),
+                finite_differences([&](const Tensor& v) { return f(x64, w64, v); }, b64), 1e-4);
+}
+
+TEST_CASE("Embedding takes rows, and adds the gradients of rows taken twice") {
+  manual_seed(13);
+  nn::Embedding embedding(5, 2);
+  const Tensor rows = embedding(from_vector<int64_t>({4, 1, 4}));
+  const auto weight = embedding.weight.to_vector<float>(), taken = rows.to_vector<float>();
+  CHECK(taken == std::vector<float>{weight[8], weight[9], weight[2], weight[3], weight[8], weight[9]});
+  sum(rows).backward();
+  CHECK(embedding.weight.grad().to_vector<float>() == std::vector<float>{0, 0, 1, 1, 0, 0, 0, 0, 2, 2});
+  CHECK_THROWS_AS(embedding(from_vector<int64_t>({5})), UserError);
+}
+
+TEST_CASE("clip_grad_norm scales only what is too long") {
+  Tensor a = zeros({2}), b = zeros({1}), without = zeros({1});
+  a.set_requires_grad(), b.set_requires_grad(), without.set_requires_grad();
+  a.set_grad(from_vector<float>({3, 0}));
+  b.set_grad(from_vector<float>({4}));
+  const std::vector<Tensor> parameters = {a, b, without};
+  CHECK(optim::clip_grad_norm(parameters, 6) == Approx(5));
+  CHECK(a.grad().to_vector<float>() == std::vector<float>{3, 0});
+  CHECK(optim::clip_grad_norm(parameters, 1) == Approx(5));
+  CHECK(a.grad().to_vector<float>()[0] == Approx(0.6).epsilon(1e-5));
+  CHECK(b.grad().to_vector<float>()[0] == Approx(0.8).epsilon(1e-5));
+  CHECK(!without.grad());
+  a.set_grad(from_vector<float>({INFINITY, 1}));
+  CHECK(!std::isfinite(optim::clip_grad_norm(parameters, 1)));
+  CHECK(a.grad().to_vector<float>()[1] == 1);
+}
+
+namespace {
+
+/// Adam as algorithm 1 of the paper writes it, in double, for one number.
+struct ReferenceAdam {
+  double x, m = 0, v = 0;
+  int t = 0;
+  void step(double g) {
+    ++t;
+    m = 0.9 * m + 0.1 * g;
+    v = 0.999 * v + 0.001 * g * g;
+    x -= 0.05 * (m / (1 - std::pow(0.9, t))) / (std::sqrt(v / (1 - std::pow(0.999, t))) + 1e-8);
+  }
+};
+
+void descend(Tensor& x, optim::Adam& adam) {
+  sum(x * x * x + x).backward();
+  adam.step();
+  adam.zero_grad();
+}
+
+}  // namespace
+
+TEST_CASE("Adam follows the paper") {
+  Tensor x = from_vector<float>({1.5f, -0.25f, 0.01f});
+  x.set_requires_grad();
+  optim::Adam adam({x}, {.learning_rate = 0.05});
+  std::vector<ReferenceAdam> reference = {{1.5}, {-0.25}, {0.01}};
+  for (int step = 0; step < 30; ++step) {
+    descend(x, adam);
+    CHECK(!x.grad());
+    for (ReferenceAdam& number : reference) number.step(3 * number.x * number.x + 1);
+    const auto values = x.to_vector<float>();
+    for (size_t i = 0; i < values.size(); ++i) REQUIRE(values[i] == Approx(reference[i].x).margin(2e-5));
+  }
+}
+
+TEST_CASE("Adam goes on from a saved state in every bit") {
+  Tensor x = from_vector<float>({1.5f, -0.25f});
+  x.set_requires_grad();
+  optim::Adam adam({x}, {.learning_rate = 0.05});
+  for (int step = 0; step < 5; ++step) descend(x, adam);
+  Tensor y = from_vector(x.to_vector<float>());
+  y.set_requires_grad();
+  optim::Adam other({y}, {.learning_rate = 0.05});
+  other.load_state(adam.state());
+  for (int step = 0; step < 5; ++step) descend(x, adam), descend(y, other);
+  CHECK(x.to_vector<float>() == y.to_vector<float>());
+  NamedTensors broken = adam.state();
+  broken.pop_back();
+  CHECK_THROWS_WITH(other.load_state(broken), Contains("second.0"));
+}
+
+TEST_CASE("a vocabulary is the bytes that occur, in order") {
+  const nn::Vocabulary vocabulary("banana\xff\n");
+  CHECK(vocabulary.bytes() == "\nabn\xff");
+  CHECK(vocabulary.encode("nab\n") == std::vector<int64_t>{3, 1, 2, 0});
+  CHECK(vocabulary.decode(4) == '\xff');
+  CHECK_THROWS_AS(vocabulary.encode("x"), UserError);
+}
+
+TEST_CASE("batches walk contiguous streams and start again at their end") {
+  std::vector<int64_t> tokens(18);  // 2 streams of 8: [0, 8) and [8, 16), with a target after each
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int64_t>(i);
+  const nn::TextBatches batches(tokens, 2, 3);
+  CHECK(batches.pieces() == 2);
+  CHECK(batches[0].inputs.to_vector<int64_t>() == std::vector<int64_t>{0, 8, 1, 9, 2, 10});
+  CHECK(batches[0].targets.to_vector<int64_t>() == std::vector<int64_t>{1, 9, 2, 10, 3, 11});
+  CHECK(batches[1].inputs.to_vector<int64_t>() == std::vector<int64_t>{3, 11, 4, 12, 5, 13});
+  CHECK(batches[0].starts_anew);
+  CHECK(!batches[1].starts_anew);
+  CHECK(batches[2].starts_anew);
+  CHECK(batches[2].inputs.to_vector<int64_t>() == batches[0].inputs.to_vector<int64_t>());
+  CHECK_THROWS_AS(nn::TextBatches({1, 2, 3}, 2, 3), UserError);
+}
+
+TEST_CASE("texts that cannot be read are the user's error") {
+  CHECK_THROWS_WITH(nn::read_text("/nowhere/at/all"), Contains("/nowhere/at/all"));
+  CHECK_THROWS_WITH(nn::read_text("/"), Contains("folder"));
+  CHECK_THROWS_WITH(nn::read_fortunes("/nowhere"), Contains("fortunes"));
+}
