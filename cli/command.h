@@ -13,6 +13,10 @@ void add_demo(CLI::App& program, Action& action);
 void add_train(CLI::App& program, Action& action);
 void add_sample(CLI::App& program, Action& action);
 void add_info(CLI::App& program, Action& action);
+void add_dump(CLI::App& program, Action& action);
+void add_explain(CLI::App& program, Action& action);
+void add_opt(CLI::App& program, Action& action);
+void add_cache(CLI::App& program, Action& action);
 void add_bench_step(CLI::App& program, Action& action);
 
 /// `--threads N`: sets the size of the thread pool when parsed.

@@ -1,8 +1,10 @@
 // A character language model around any recurrent cell, and one step of its training.
 #pragma once
 
+#include <algorithm>
 #include <numbers>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "calque/autograd.h"
@@ -49,13 +51,26 @@ struct LanguageModel : nn::Module {
   nn::Linear output;
 };
 
+/// The `steps` pieces [B,...] of x [steps*B,...], in order. Cut in two levels, since split makes at most 64 pieces.
+inline std::vector<Tensor> pieces_of_steps(const Tensor& x, int64_t steps) {
+  constexpr int64_t kMostPieces = 64;
+  const int64_t rows = x.size(0) / steps;
+  std::vector<Tensor> result;
+  for (int64_t first = 0; first < steps; first += kMostPieces) {
+    const int64_t count = std::min(kMostPieces, steps - first);
+    for (Tensor& piece : split(slice(x, 0, first * rows, (first + count) * rows), count, 0))
+      result.push_back(std::move(piece));
+  }
+  return result;
+}
+
 /// Mean cross entropy (in nats) of all targets of a batch. `cell` is the model's cell, or compile() of it.
 /// `state` is carried on.
 template <class AnyCell>
 Tensor loss_of(const LanguageModel& model, AnyCell& cell, const nn::TextBatch& batch, CellState& state) {
   const Tensor embedded = model.embedding(batch.inputs);  // [T*B,H]
   std::vector<Tensor> outputs;
-  for (const Tensor& x : split(embedded, batch.steps, 0)) {
+  for (const Tensor& x : pieces_of_steps(embedded, batch.steps)) {
     state = cell(x, state.h, state.c, model.weights);
     outputs.push_back(state.h);
   }

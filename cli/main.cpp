@@ -57,6 +57,10 @@ int parse_and_run(int argc, char** argv) {
   add_train(program, action);
   add_sample(program, action);
   add_info(program, action);
+  add_dump(program, action);
+  add_explain(program, action);
+  add_opt(program, action);
+  add_cache(program, action);
   add_bench_step(program, action);
   try {
     program.parse(argc, argv);

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <cstring>
+#include <utility>
 
 namespace calque {
 
@@ -102,8 +103,15 @@ std::string encode_entry(std::string_view key, const Blobs& parts) {
   std::memcpy(header.magic, kMagic, sizeof(kMagic));
   header.version = kVersion;
   header.part_count = static_cast<uint32_t>(parts.size());
-  header.entry_bytes = bytes.size();
   header.key_bytes = key.size();
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  return with_fresh_checksum(std::move(bytes));
+}
+
+std::string with_fresh_checksum(std::string bytes) {
+  EntryHeader header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  header.entry_bytes = bytes.size();
   fill_checksum(header, std::string_view(bytes).substr(sizeof(header)));
   std::memcpy(bytes.data(), &header, sizeof(header));
   return bytes;

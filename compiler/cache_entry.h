@@ -15,6 +15,9 @@ bool is_entry_file_name(std::string_view name);
 /// Header (magic, version, counts, sizes, checksum), key text, parts.
 std::string encode_entry(std::string_view key, const Blobs& parts);
 
+/// An entry (of at least a header) with its size and checksum set anew. Tests forge entries with it.
+std::string with_fresh_checksum(std::string bytes);
+
 struct DecodedEntry {
   std::string_view key;  // within the bytes that were decoded
   Blobs parts;

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "passes/pipeline.h"
+
 namespace calque {
 
 namespace {
@@ -115,7 +117,13 @@ class Reader {
   }
 
   void read_passes(std::string_view value) {
-    for (std::string& word : split_commas(value)) settings.disabled_passes.insert(std::move(word));
+    const std::vector<std::string> names = pass_names();
+    for (std::string& word : split_commas(value)) {
+      if (std::ranges::find(names, word) == names.end())
+        warnings_.push_back(fmt::format("CALQUE_DISABLE_PASSES: there is no pass {}; did you mean {}?", word,
+                                        nearest(word, names, [](const std::string& name) { return name; })));
+      else settings.disabled_passes.insert(std::move(word));
+    }
   }
 
   void read_bytes(std::string_view name, std::string_view value) {

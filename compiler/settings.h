@@ -20,7 +20,7 @@ struct Settings {
   std::string cache_dir;                              // CALQUE_CACHE_DIR; empty: see default_cache_folder
   uint64_t cache_max_bytes = uint64_t{512} << 20;     // CALQUE_CACHE_MAX_BYTES
   bool disable_compile = false;                       // CALQUE_DISABLE_COMPILE
-  std::set<std::string, std::less<>> disabled_passes; // CALQUE_DISABLE_PASSES
+  std::set<std::string> disabled_passes;              // CALQUE_DISABLE_PASSES
   bool verify = false;                                // CALQUE_VERIFY
 #ifdef NDEBUG
   bool verify_ir = false;                             // CALQUE_VERIFY_IR; on in builds with assertions

@@ -2,6 +2,8 @@
 #include "passes/fusion_groups.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 #include <utility>
 
 namespace calque::passes {
@@ -32,6 +34,8 @@ class Grouping {
   bool fits_together(GroupId a, GroupId b) const;
   bool merge_rows(GroupId a, GroupId b);
   void merge_columns(GroupId a, GroupId b);
+  void merge_column_siblings();
+  std::pair<bool, uint32_t> source_of(GroupId group) const;
   bool joins_columns(NodeId id, GroupId group) const;
   bool only_scalars(GroupId group) const;
   FusionGroup finish(GroupId group, std::vector<NodeId>& left_over) const;
@@ -146,31 +150,38 @@ void Grouping::merge_siblings() {
       else first = &reader;
     }
   }
-  std::vector<GroupId> columns;
-  for (GroupId group : groups_.order())
-    if (candidates_[group].kind == Kind::columns) columns.push_back(group);
-  const auto source = [&](GroupId group) {  // what its first whole operand comes from: a group, or an input by its id
-    for (NodeId id : groups_.members(group))
-      for (ValueId input : graph_.node(id).inputs)
-        if (graph_.is_input(input)) return std::pair(true, input);
-        else if (producer_group(input) != group && roles_[graph_.producer(input)] != FusionRole::constant)
-          return std::pair(false, producer_group(input));
-    return std::pair(true, ~ValueId{0});
-  };
-  for (size_t i = 0; i < columns.size(); ++i)
-    for (size_t j = i + 1; j < columns.size(); ++j) {
-      const Footprint &a = candidates_[columns[i]].footprint, &b = candidates_[columns[j]].footprint;
-      if (groups_.members(columns[i]).empty() || groups_.members(columns[j]).empty()) continue;
-      if (a.rows == b.rows && a.longest_row == b.longest_row && source(columns[i]) == source(columns[j]))
-        merge_columns(columns[i], columns[j]);
+  merge_column_siblings();
+}
+
+void Grouping::merge_column_siblings() {
+  using Key = std::tuple<bool, uint32_t, int64_t, int64_t>;
+  std::map<Key, GroupId> first;
+  for (GroupId group : groups_.order()) {
+    if (candidates_[group].kind != Kind::columns) continue;
+    const auto [from_input, source] = source_of(group);
+    const Footprint& domain = candidates_[group].footprint;
+    const auto [known, is_new] = first.try_emplace({from_input, source, domain.rows, domain.longest_row}, group);
+    if (!is_new) merge_columns(known->second, group);
+  }
+}
+
+/// What the first operand of a group comes from: an input of the graph, or another group.
+std::pair<bool, uint32_t> Grouping::source_of(GroupId group) const {
+  for (NodeId id : groups_.members(group))
+    for (ValueId input : graph_.node(id).inputs) {
+      if (graph_.is_input(input)) return {true, input};
+      if (producer_group(input) != group && roles_[graph_.producer(input)] != FusionRole::constant)
+        return {false, producer_group(input)};
     }
+  return {true, ~ValueId{0}};
 }
 
 bool Grouping::only_scalars(GroupId group) const {
   return std::ranges::all_of(groups_.members(group), [&](NodeId id) {
     const Node& node = graph_.node(id);
-    return row(node.op).kind == OpKind::elementwise && graph_.type(node.result()).shape.element_count() == 1 &&
-           !is_output_[node.result()];
+    const OpKind kind = row(node.op).kind;
+    return (kind == OpKind::elementwise || kind == OpKind::view) && node.result_count == 1 &&
+           graph_.type(node.result()).shape.element_count() == 1 && !is_output_[node.result()];
   });
 }
 

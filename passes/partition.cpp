@@ -14,11 +14,13 @@ constexpr size_t kLongFormula = 8;  // nodes of a scalar program from which on i
 
 /// What one walk over the joint graph tells of each node and value.
 struct Roles {
-  std::vector<bool> forward;         // node: an output of the program depends on it
-  std::vector<bool> on_gradient;     // value: depends on the gradient of an output
-  std::vector<bool> read_by_rule;    // value: a gradient rule reads it
-  std::vector<bool> needed;          // value that does not depend on gradients, read by a node that does
-  std::vector<bool> program_output;  // value
+  std::vector<bool> forward;       // node: an output of the program depends on it
+  std::vector<ValueId> memory;     // value: the value that it is a view of, or itself
+  std::vector<bool> on_gradient;   // value: depends on the gradient of an output
+  std::vector<bool> needed;        // value that does not depend on gradients, read by a node that does
+  std::vector<bool> is_output;     // value: of the program
+  std::vector<bool> of_user;       // memory: of an input or output of the program, so it may be written any time
+  std::vector<bool> read_by_rule;  // memory: a gradient rule reads it, so a tape would notice such a write
 };
 
 void mark_forward(const JointGraph& joint, Roles& roles) {
@@ -27,30 +29,40 @@ void mark_forward(const JointGraph& joint, Roles& roles) {
     if (!graph.is_input(value)) roles.forward[graph.producer(value)] = true;
   };
   for (ValueId output : graph.outputs().first(joint.program_outputs)) {
-    roles.program_output[output] = true;
+    roles.is_output[output] = true;
     mark(output);
   }
   for (size_t id = graph.nodes().size(); id-- > 0;)
     if (roles.forward[id]) std::ranges::for_each(graph.node(id).inputs, mark);
 }
 
+void find_memory(const JointGraph& joint, Roles& roles) {
+  const Graph& graph = joint.graph;
+  for (ValueId value = 0; value < graph.value_count(); ++value) {
+    const bool view = !graph.is_input(value) && row(graph.node(graph.producer(value)).op).kind == OpKind::view;
+    roles.memory.push_back(view ? roles.memory[graph.node(graph.producer(value)).inputs[0]] : value);
+    if (graph.is_input(value) || roles.is_output[value]) roles.of_user[roles.memory[value]] = true;
+  }
+}
+
 Roles find_roles(const JointGraph& joint) {
   const Graph& graph = joint.graph;
   const std::vector<bool> no_value(graph.value_count());
-  Roles roles{std::vector<bool>(graph.nodes().size()), no_value, no_value, no_value, no_value};
+  Roles roles{std::vector<bool>(graph.nodes().size()), {}, no_value, no_value, no_value, no_value, no_value};
   mark_forward(joint, roles);
+  find_memory(joint, roles);
   for (ValueId input : graph.inputs().subspan(joint.program_inputs)) roles.on_gradient[input] = true;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
     const bool depends = std::ranges::any_of(node.inputs, [&](ValueId input) { return roles.on_gradient[input]; });
     for (uint32_t i = 0; i < node.result_count; ++i) roles.on_gradient[node.result(i)] = depends;
     for (ValueId input : node.inputs) {
-      if (!roles.forward[id]) roles.read_by_rule[input] = true;
+      if (!roles.forward[id]) roles.read_by_rule[roles.memory[input]] = true;
       if (depends && !roles.on_gradient[input]) roles.needed[input] = true;
     }
   }
   for (ValueId output : graph.outputs().subspan(joint.program_outputs))
-    if (!roles.on_gradient[output]) roles.needed[output] = roles.read_by_rule[output] = true;
+    if (!roles.on_gradient[output]) roles.needed[output] = roles.read_by_rule[roles.memory[output]] = true;
   return roles;
 }
 
@@ -58,8 +70,10 @@ Roles find_roles(const JointGraph& joint) {
 /// anyway and that owns its memory is taken before one that it does not or that is a view.
 int64_t cost_of_keeping(const Graph& graph, const Roles& roles, ValueId value) {
   constexpr int64_t kPerByte = 8, kView = 2, kOnlyBackward = 1;
-  const bool users_tensor = graph.is_input(value) || roles.program_output[value];
-  if (users_tensor) return roles.read_by_rule[value] ? 0 : FlowNetwork::kInfinite;
+  if (roles.of_user[roles.memory[value]]) {
+    if (!roles.read_by_rule[roles.memory[value]]) return FlowNetwork::kInfinite;
+    return graph.is_input(value) || roles.is_output[value] ? 0 : kView;
+  }
   const Type& type = graph.type(value);
   const NodeId producer = graph.producer(value);
   const int64_t bytes = type.shape.element_count() * static_cast<int64_t>(size_of(type.dtype));

@@ -124,6 +124,15 @@ Replacement view_of_full(const Match& m, const Type& result) {
   return m.add(Op::full, {}, Attributes::of(full->attributes.number(0), result.dtype, Ints(result.shape)));
 }
 
+/// An expand of one element under another shape is another expand of it.
+Replacement reshape_of_repeated(const Match& m, const Type& result) {
+  const Node* expand = m.node.op == Op::reshape || m.node.op == Op::permute ? m.made_by(Op::expand, 0) : nullptr;
+  if (!expand) return {};
+  const Shape one = m.type(expand->inputs[0]).shape;
+  if (one.element_count() != 1 || one.rank() > result.shape.rank()) return {};
+  return m.add(Op::expand, {expand->inputs[0]}, Attributes::of(Ints(result.shape)));
+}
+
 /// A slice of a concat that is one of its pieces is that piece.
 Replacement slice_of_concat(const Match& m) {
   const Node* whole = m.node.op == Op::slice ? m.made_by(Op::concat, 0) : nullptr;
@@ -177,6 +186,7 @@ Replacement replacement(const Match& m, const Type& result) {
   if (Replacement value = typed(view_of_nothing(m, result))) return value;
   if (Replacement value = typed(view_of_full(m, result))) return value;
   if (Replacement value = typed(view_of_view(m))) return value;
+  if (Replacement value = typed(reshape_of_repeated(m, result))) return value;
   return typed(slice_of_concat(m));
 }
 

@@ -19,8 +19,7 @@ GradientReads cached_reads(Op op, std::span<const Type> inputs, std::span<const 
                            const Attributes& attributes, uint64_t needed) {
   constexpr uint64_t kKnown = uint64_t{1} << 63;
   static std::array<std::array<std::atomic<uint64_t>, 8>, kOpCount> cache{};
-  if (inputs.size() > 3 || results.size() > 16)
-    return gradient_reads(op, inputs, results, attributes, (uint64_t{1} << std::min<size_t>(inputs.size(), 63)) - 1);
+  if (inputs.size() > 3 || results.size() > 16) return gradient_reads(op, inputs, results, attributes, ~uint64_t{0});
   std::atomic<uint64_t>& entry = cache[static_cast<int>(op)][needed];
   uint64_t packed = entry.load(std::memory_order_relaxed);
   if (!packed) {
@@ -49,13 +48,13 @@ class OpNode final : public TapeNode {
     for (size_t i = 0; i < inputs.size(); ++i) {
       add_edge(*inputs[i]);
       input_types_.push_back(inputs[i]->type());
-      if (edges()[i]) needed |= uint64_t{1} << i;
+      if (edges()[i] && i < 64) needed |= uint64_t{1} << i;
     }
     for (const Tensor& result : results) result_types_.push_back(result.impl()->type());
     const GradientReads reads = cached_reads(op, input_types_, result_types_, attributes, needed);
     if (reads.inputs) inputs_.resize(inputs.size());
     if (reads.results) results_.resize(results.size());
-    for (size_t i = 0; i < inputs_.size(); ++i)
+    for (size_t i = 0; i < std::min<size_t>(inputs_.size(), 64); ++i)
       if (reads.inputs >> i & 1) inputs_[i] = SavedTensor(Tensor::share(inputs[i]));
     // A result points at this node: keeping an alias without history avoids a cycle.
     for (size_t i = 0; i < results_.size(); ++i)

@@ -95,7 +95,8 @@ Line line_at(Dwfl_Module* module, Dwarf_Addr address) {
   line.file = dwfl_lineinfo(source, nullptr, &line.number, nullptr, nullptr, nullptr);
   Dwarf_Addr bias = 0;
   Dwarf_Die* unit = dwfl_module_addrdie(module, address, &bias);
-  if (!line.file || !unit) return line;
+  // libdw gives code between two units that has no lines to the unit before it.
+  if (!line.file || !unit || dwarf_haspc(unit, address - bias) <= 0) return {};
   return outside_of_library(unit, address - bias, line);
 }
 

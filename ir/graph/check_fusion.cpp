@@ -1,4 +1,5 @@
-// The rules of fusion blocks: what the fuse pass may put into one and the code generators must take out of it.
+// The rules of fusion blocks: what the fuse pass may put into one and the code generators must take out of
+// it.
 #include <fmt/format.h>
 
 #include "ir/graph/printer.h"
@@ -19,8 +20,12 @@ struct Form {
 class FusionChecker {
  public:
   FusionChecker(const Graph& graph, const Node& node)
-      : graph_(graph), node_(node), body_(*node.body), domain_(static_cast<Domain>(node.attributes[0])),
-        rows_(node.attributes[1]), columns_(node.attributes[2]) {}
+      : graph_(graph),
+        node_(node),
+        body_(*node.body),
+        domain_(static_cast<Domain>(node.attributes[0])),
+        rows_(node.attributes[1]),
+        columns_(node.attributes[2]) {}
 
   void run() const {
     check_domain();
@@ -28,7 +33,8 @@ class FusionChecker {
     for (ValueId value = 0; value < body_.value_count(); ++value) check_form(value);
     for (const Node& inner : body_.nodes())
       if (const char* fault = fault_of(inner))
-        fail(fmt::format("in its block %{} = {}: {}", &inner - body_.nodes().data(), row(inner.op).name, fault));
+        fail(fmt::format("in its block %{} = {}: {}", &inner - body_.nodes().data(), row(inner.op).name,
+                         fault));
     for (ValueId output : body_.outputs()) check_result(output);
   }
 
@@ -56,17 +62,19 @@ class FusionChecker {
   }
 
   void check_operands() const {
-    if (node_.inputs.size() != body_.inputs().size()) fail("operands and inputs of the block differ in number");
+    if (node_.inputs.size() != body_.inputs().size())
+      fail("operands and inputs of the block differ in number");
     for (size_t i = 0; i < node_.inputs.size(); ++i)
       if (graph_.type(node_.inputs[i]) != body_.type(body_.inputs()[i]))
-        fail(fmt::format("operand {} is {}, but the block takes {}", i, to_string(graph_.type(node_.inputs[i])),
-                         to_string(body_.type(body_.inputs()[i]))));
+        fail(fmt::format("operand {} is {}, but the block takes {}", i,
+                         to_string(graph_.type(node_.inputs[i])), to_string(body_.type(body_.inputs()[i]))));
     if (body_.outputs().empty()) fail("the block returns nothing");
   }
 
   void check_form(ValueId value) const {
     const Form own = form(value);
-    const bool fits = domain_ == Domain::flat ? own.width == 1 || own.width == columns_ : own.rows == 1 || own.rows == rows_;
+    const bool fits = domain_ == Domain::flat ? own.width == 1 || own.width == columns_
+                                              : own.rows == 1 || own.rows == rows_;
     if (!fits)
       fail(fmt::format("in its block {} : {} does not fit the domain", value_name(body_, value),
                        to_string(body_.type(value))));
@@ -83,18 +91,25 @@ class FusionChecker {
   const char* fault_of(const Node& node) const {
     switch (node.op) {
       case Op::full:
-      case Op::arange: return nullptr;
+      case Op::arange:
+        return nullptr;
       case Op::reshape:
-      case Op::permute: return reordering_fault(node);
-      case Op::expand: return expand_fault(node);
-      case Op::slice: return columns_axis_fault(node, node.attributes[0]);
-      case Op::split: return columns_axis_fault(node, node.attributes[1]);
+      case Op::permute:
+        return reordering_fault(node);
+      case Op::expand:
+        return expand_fault(node);
+      case Op::slice:
+        return columns_axis_fault(node, node.attributes[0]);
+      case Op::split:
+        return columns_axis_fault(node, node.attributes[1]);
       case Op::concat:
       case Op::pad:
         return domain_ == Domain::rows ? columns_axis_fault(node, node.attributes[0])
                                        : "only a domain of rows has concat and pad";
-      case Op::fusion: return "fusions do not nest";
-      default: break;
+      case Op::fusion:
+        return "fusions do not nest";
+      default:
+        break;
     }
     if (row(node.op).kind == OpKind::reduction) return reduction_fault(node);
     return row(node.op).kind == OpKind::elementwise ? nullptr : "this op has no place in a block";
@@ -133,18 +148,22 @@ class FusionChecker {
     bool over_columns = false;
     int over_rows = 0;  // axes of one element change nothing
     for (int64_t axis : node.attributes.list(1)) {
-      if (axis == shape.rank() - 1) over_columns = true;
-      else if (shape[static_cast<int>(axis)] != 1) ++over_rows;
+      if (axis == shape.rank() - 1)
+        over_columns = true;
+      else if (shape[static_cast<int>(axis)] != 1)
+        ++over_rows;
     }
     const Form from = form(node.inputs[0]), to = form(node.result());
     if (domain_ == Domain::rows) {
       if (!over_columns || over_rows > 0 || to != Form{from.rows, 1})
         return "a domain of rows reduces the last axis and keeps it as size 1";
-      return from.width > reduction::kBlock ? "the axis is longer than one block of the reduction tree" : nullptr;
+      return from.width > reduction::kBlock ? "the axis is longer than one block of the reduction tree"
+                                            : nullptr;
     }
     if (over_columns || over_rows > 1 || from.rows != rows_ || to != Form{1, from.width})
       return "a domain of columns reduces its rows";
-    return from.width == 1 ? "the rows of a single column are an innermost axis, which is another tree" : nullptr;
+    return from.width == 1 ? "the rows of a single column are an innermost axis, which is another tree"
+                           : nullptr;
   }
 
   const Graph& graph_;

@@ -66,7 +66,8 @@ Value InterpreterEmitter::add(Literal literal) {
 
 /// Makes the results, lets the op fill them, and adds them.
 static std::vector<Value> evaluate(InterpreterEmitter& emitter, Op op, std::span<const Value> inputs,
-                                   const Attributes& attributes, std::span<const Type> types, const Graph* body) {
+                                   const Attributes& attributes, std::span<const Type> types,
+                                   const Graph* body) {
   std::vector<const Literal*> operands;
   for (const Value& input : inputs) operands.push_back(&emitter.literal(input));
   std::vector<Literal> results(types.begin(), types.end());
@@ -92,7 +93,8 @@ std::vector<Value> InterpreterEmitter::emit_fusion(const Node& node, std::span<c
 
 std::vector<Literal> interpret(const Graph& graph, std::span<const Literal> inputs) {
   if (inputs.size() != graph.inputs().size())
-    throw UserError(fmt::format("graph @{} takes {} inputs, got {}", graph.name(), graph.inputs().size(), inputs.size()));
+    throw UserError(
+        fmt::format("graph @{} takes {} inputs, got {}", graph.name(), graph.inputs().size(), inputs.size()));
   InterpreterEmitter emitter;
   std::vector<Value> values(graph.value_count());
   for (size_t i = 0; i < inputs.size(); ++i) {

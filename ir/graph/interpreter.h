@@ -1,4 +1,5 @@
-// The reference interpreter: slow and obvious, the oracle of every engine. It shares no kernel with any of them.
+// The reference interpreter: slow and obvious, the oracle of every engine. It shares no kernel with any of
+// them.
 #pragma once
 
 #include <deque>
@@ -14,8 +15,8 @@ namespace calque {
 /// Throws UserError when an input is missing or has another type, and when an index is out of range.
 std::vector<Literal> interpret(const Graph& graph, std::span<const Literal> inputs);
 
-/// An emitter that computes at once. A graph is run by replaying it into one; gradient rules and composite bodies run in
-/// it as they are.
+/// An emitter that computes at once. A graph is run by replaying it into one; gradient rules and composite
+/// bodies run in it as they are.
 class InterpreterEmitter final : public Emitter {
  public:
   Value add(Literal literal);

@@ -22,7 +22,8 @@ struct Literal {
   /// All elements zero.
   explicit Literal(const Type& type) : type(type), bytes(type.shape.element_count() * size_of(type.dtype)) {}
 
-  /// `Literal::of<float>({2, 2}, {1, 2, 3, 4})`. Throws UserError when the number of values does not fit the shape.
+  /// `Literal::of<float>({2, 2}, {1, 2, 3, 4})`. Throws UserError when the number of values does not fit the
+  /// shape.
   template <class T>
   static Literal of(const Shape& shape, std::initializer_list<T> values) {
     return of<T>(shape, std::span<const T>(values.begin(), values.size()));
@@ -63,11 +64,16 @@ struct Literal {
 template <class F>
 decltype(auto) with_element_type(DType dtype, F f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::i64: return f(int64_t{});
-    case DType::i32: return f(int32_t{});
-    case DType::boolean: return f(bool{});
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i64:
+      return f(int64_t{});
+    case DType::i32:
+      return f(int32_t{});
+    case DType::boolean:
+      return f(bool{});
   }
   throw InternalError("literal: no such dtype");
 }

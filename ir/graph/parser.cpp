@@ -50,9 +50,12 @@ class Cursor {
   size_t skip() {
     while (position_ < text_.size()) {
       const char c = text_[position_];
-      if (text_.substr(position_, 2) == "//") position_ = std::min(text_.find('\n', position_), text_.size());
-      else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') ++position_;
-      else break;
+      if (text_.substr(position_, 2) == "//")
+        position_ = std::min(text_.find('\n', position_), text_.size());
+      else if (c == ' ' || c == '\t' || c == '\n' || c == '\r')
+        ++position_;
+      else
+        break;
     }
     return position_;
   }
@@ -94,7 +97,8 @@ class Cursor {
 
   double number() {
     const size_t start = skip();
-    std::string_view digits = run(start, [](char c) { return is_word(c) || c == '.' || c == '+' || c == '-'; });
+    std::string_view digits =
+        run(start, [](char c) { return is_word(c) || c == '.' || c == '+' || c == '-'; });
     if (digits == "nan" && accept("(")) return nan_with_bits(start);
     if (digits == "nan") return std::numeric_limits<double>::quiet_NaN();
     double value = 0;
@@ -162,10 +166,12 @@ class Parser {
       const size_t position = cursor_.skip();
       cursor_.expect("%", "before the name of an input");
       const std::string_view name = cursor_.name_behind();
-      if (name.empty() || !is_letter(name[0])) cursor_.fail(position, "the name of an input starts with a letter");
+      if (name.empty() || !is_letter(name[0]))
+        cursor_.fail(position, "the name of an input starts with a letter");
       cursor_.expect(":", "behind the name of an input");
       const ValueId id = graph.add_input(type(), std::string(name));
-      if (!names.emplace(name, id).second) cursor_.fail(position, fmt::format("input %{} is named twice", name));
+      if (!names.emplace(name, id).second)
+        cursor_.fail(position, fmt::format("input %{} is named twice", name));
     } while (cursor_.accept(","));
     cursor_.expect(")", "behind the inputs");
     return names;
@@ -198,7 +204,8 @@ class Parser {
     if (cursor_.accept("]")) return result;
     do result.push_back(cursor_.integer("an integer"));
     while (cursor_.accept(",") && result.size() <= Attributes::kMaxWords);
-    if (result.size() > Attributes::kMaxWords) cursor_.fail(position, "the list is longer than the largest rank");
+    if (result.size() > Attributes::kMaxWords)
+      cursor_.fail(position, "the list is longer than the largest rank");
     cursor_.expect("]", "behind a list of integers");
     return result;
   }
@@ -232,7 +239,8 @@ class Parser {
       cursor_.fail(position, fmt::format("%{} is not defined before it is used", name));
     const Node& node = graph.node(id);
     if (node.result_count == 1) return node.result();
-    if (!cursor_.accept(".")) cursor_.fail(position, fmt::format("%{} has several results: write %{}.0", id, id));
+    if (!cursor_.accept("."))
+      cursor_.fail(position, fmt::format("%{} has several results: write %{}.0", id, id));
     uint32_t result = 0;
     if (!whole_number(cursor_.name_behind(), result) || result >= node.result_count)
       cursor_.fail(position, fmt::format("%{} has {} results", id, node.result_count));
@@ -262,8 +270,10 @@ class Parser {
     cursor_.expect(":", "before the types of the results");
     const size_t types_position = cursor_.skip();
     const std::vector<Type> declared = types();
-    if (*op == Op::fusion) fusion(graph, inputs, given, depth);
-    else cursor_.at(op_position, [&] { graph.add(*op, inputs, given); });
+    if (*op == Op::fusion)
+      fusion(graph, inputs, given, depth);
+    else
+      cursor_.at(op_position, [&] { graph.add(*op, inputs, given); });
     std::vector<Type> actual;
     const Node& added = graph.nodes().back();
     for (uint32_t i = 0; i < added.result_count; ++i) actual.push_back(graph.type(added.result(i)));
@@ -300,8 +310,10 @@ class Parser {
   void attribute(const AttributeSpec& spec, Attributes& result) {
     const size_t position = cursor_.skip();
     switch (spec.kind) {
-      case AttributeKind::integer: return result.add_word(cursor_.integer("an integer"));
-      case AttributeKind::number: return result.add_word(std::bit_cast<int64_t>(cursor_.number()));
+      case AttributeKind::integer:
+        return result.add_word(cursor_.integer("an integer"));
+      case AttributeKind::number:
+        return result.add_word(std::bit_cast<int64_t>(cursor_.number()));
       case AttributeKind::boolean: {
         const std::string_view word = cursor_.word();
         if (word != "true" && word != "false") cursor_.fail(position, "expected true or false");
@@ -330,7 +342,8 @@ class Parser {
   Cursor cursor_;
 };
 
-/// Where a value comes from, which does not depend on when inputs were added: input number or node, then result number.
+/// Where a value comes from, which does not depend on when inputs were added: input number or node, then
+/// result number.
 struct Origin {
   bool input;
   uint32_t index, result;
@@ -341,7 +354,8 @@ std::vector<Origin> origins(const Graph& graph) {
   std::vector<Origin> result(graph.value_count());
   for (uint32_t i = 0; i < graph.inputs().size(); ++i) result[graph.inputs()[i]] = {true, i, 0};
   for (NodeId id = 0; id < graph.nodes().size(); ++id)
-    for (uint32_t i = 0; i < graph.node(id).result_count; ++i) result[graph.node(id).result(i)] = {false, id, i};
+    for (uint32_t i = 0; i < graph.node(id).result_count; ++i)
+      result[graph.node(id).result(i)] = {false, id, i};
   return result;
 }
 
@@ -353,7 +367,8 @@ class Comparison {
   bool equal() const {
     if (a_.inputs().size() != b_.inputs().size() || a_.nodes().size() != b_.nodes().size()) return false;
     for (size_t i = 0; i < a_.inputs().size(); ++i)
-      if (a_.input_name(i) != b_.input_name(i) || a_.type(a_.inputs()[i]) != b_.type(b_.inputs()[i])) return false;
+      if (a_.input_name(i) != b_.input_name(i) || a_.type(a_.inputs()[i]) != b_.type(b_.inputs()[i]))
+        return false;
     for (NodeId id = 0; id < a_.nodes().size(); ++id)
       if (!equal_nodes(a_.node(id), b_.node(id))) return false;
     return equal_values(a_.outputs(), b_.outputs());
@@ -365,8 +380,8 @@ class Comparison {
                       [this](ValueId x, ValueId y) { return origins_a_[x] == origins_b_[y]; });
   }
   bool equal_nodes(const Node& a, const Node& b) const {
-    if (a.op != b.op || a.attributes != b.attributes || a.result_count != b.result_count || !a.body != !b.body ||
-        !equal_values(a.inputs, b.inputs))
+    if (a.op != b.op || a.attributes != b.attributes || a.result_count != b.result_count ||
+        !a.body != !b.body || !equal_values(a.inputs, b.inputs))
       return false;
     for (uint32_t i = 0; i < a.result_count; ++i)
       if (a_.type(a.result(i)) != b_.type(b.result(i))) return false;

@@ -7,13 +7,13 @@
 
 namespace calque {
 
-/// Reads one graph as `print` writes it; `// comments` run to the end of their line. The text may come from anywhere: it
-/// never crashes the parser. Result types are recomputed by the shape rules and must equal those written.
-/// Throws UserError `line:column: <one sentence>`. Rules beyond the grammar are the verifier's.
+/// Reads one graph as `print` writes it; `// comments` run to the end of their line. The text may come from
+/// anywhere: it never crashes the parser. Result types are recomputed by the shape rules and must equal those
+/// written. Throws UserError `line:column: <one sentence>`. Rules beyond the grammar are the verifier's.
 Graph parse(std::string_view text);
 
-/// Whether two graphs have the same name, inputs (names and types), nodes and outputs. Locations do not count, nor do
-/// the names of fusion bodies, which have no place in the text.
+/// Whether two graphs have the same name, inputs (names and types), nodes and outputs. Locations do not
+/// count, nor do the names of fusion bodies, which have no place in the text.
 bool equal(const Graph& a, const Graph& b);
 
 }  // namespace calque

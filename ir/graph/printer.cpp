@@ -20,11 +20,16 @@ std::string result_name(const Graph& graph, NodeId id, ValueId value) {
 
 std::string print_attribute(AttributeKind kind, const Attributes& attributes, int word) {
   switch (kind) {
-    case AttributeKind::integer: return fmt::format("{}", attributes[word]);
-    case AttributeKind::boolean: return attributes.flag(word) ? "true" : "false";
-    case AttributeKind::number: return print_number(attributes.number(word));
-    case AttributeKind::dtype: return std::string(name(attributes.dtype(word)));
-    case AttributeKind::integers: return fmt::format("[{}]", fmt::join(attributes.list(word), ", "));
+    case AttributeKind::integer:
+      return fmt::format("{}", attributes[word]);
+    case AttributeKind::boolean:
+      return attributes.flag(word) ? "true" : "false";
+    case AttributeKind::number:
+      return print_number(attributes.number(word));
+    case AttributeKind::dtype:
+      return std::string(name(attributes.dtype(word)));
+    case AttributeKind::integers:
+      return fmt::format("[{}]", fmt::join(attributes.list(word), ", "));
   }
   return "?";
 }

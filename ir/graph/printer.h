@@ -9,15 +9,16 @@
 namespace calque {
 
 struct PrintOptions {
-  /// Turns a node's location into text such as `lstm.cpp:14`, printed as a comment behind the node. An empty text, and a
-  /// node without a location, print nothing.
+  /// Turns a node's location into text such as `lstm.cpp:14`, printed as a comment behind the node. An empty
+  /// text, and a node without a location, print nothing.
   std::function<std::string(const void*)> location;
 };
 
 /// The graph as IR text, ending in a newline. Numbers print so that they parse back to the same bits.
 std::string print(const Graph& graph, const PrintOptions& options = {});
 
-/// How the text names a value: `%x` for an input, `%3` for the only result of node 3, `%3.1` for one of several.
+/// How the text names a value: `%x` for an input, `%3` for the only result of node 3, `%3.1` for one of
+/// several.
 std::string value_name(const Graph& graph, ValueId value);
 
 /// One attribute list as text: `{axis = 1, start = 0, stop = 4}`; empty for an op without attributes.

@@ -80,18 +80,21 @@ void check_node(const Graph& graph, NodeId id) {
   for (uint32_t i = 0; i < node.result_count; ++i)
     if (node.result(i) >= graph.value_count() || graph.producer(node.result(i)) != id)
       fail(graph, where, "a result does not name this node as its producer");
-  if ((node.op == Op::fusion) != (node.body != nullptr)) fail(graph, where, "a fusion, and nothing else, has a block");
+  if ((node.op == Op::fusion) != (node.body != nullptr))
+    fail(graph, where, "a fusion, and nothing else, has a block");
   check_attributes(graph, node);
   if (node.body) {
     verify(*node.body);
     check_fusion(graph, node);
   }
   const std::vector<Type> expected = expected_types(graph, node);
-  if (expected.size() != node.result_count) fail(graph, where, "the shape rule gives another number of results");
+  if (expected.size() != node.result_count)
+    fail(graph, where, "the shape rule gives another number of results");
   for (uint32_t i = 0; i < node.result_count; ++i)
     if (graph.type(node.result(i)) != expected[i])
-      fail(graph, where, fmt::format("result {} is {}, but the shape rule gives {}", i,
-                                     to_string(graph.type(node.result(i))), to_string(expected[i])));
+      fail(graph, where,
+           fmt::format("result {} is {}, but the shape rule gives {}", i,
+                       to_string(graph.type(node.result(i))), to_string(expected[i])));
 }
 
 /// Every value is an input or a result, once.

@@ -14,17 +14,20 @@ namespace calque {
 ///   - only a fusion has a block, and it keeps the rules of `check_fusion`.
 void verify(const Graph& graph);
 
-/// The rules of fusions, the contract between the fuse pass and the code generators (check_fusion.cpp). `node` is a
-/// fusion of `graph` whose block keeps the rules above. Throws InternalError.
-/// A value of the block is seen as a matrix: its last axis by all axes before it; in a flat domain as one row.
+/// The rules of fusions, the contract between the fuse pass and the code generators (check_fusion.cpp).
+/// `node` is a fusion of `graph` whose block keeps the rules above. Throws InternalError. A value of the
+/// block is seen as a matrix: its last axis by all axes before it; in a flat domain as one row.
 ///   - operands and results have the types of the block's inputs and outputs, of which there is at least one;
 ///   - flat: one row; every value has `columns` elements or one, results have all;
 ///     rows: every value has `rows` rows or one;
-///     columns: so too, at most reduction::kOuterBlock rows and not just one column (then the rows are an innermost axis,
-///     which is another tree); results are one row of all columns;
-///   - the block holds elementwise ops, full, arange; reshape and permute that keep rows and order; expand that
-///     repeats whole rows or single columns; slice and split of the last axis; in rows also pad and concat of it;
-///   - reductions: in rows over the last axis, kept as size 1, of at most reduction::kBlock elements; in columns over the
+///     columns: so too, at most reduction::kOuterBlock rows and not just one column (then the rows are an
+///     innermost axis, which is another tree); results are one row of all columns;
+///   - the block holds elementwise ops, full, arange; reshape and permute that keep rows and order; expand
+///   that
+///     repeats whole rows or single columns; slice and split of the last axis; in rows also pad and concat of
+///     it;
+///   - reductions: in rows over the last axis, kept as size 1, of at most reduction::kBlock elements; in
+///   columns over the
 ///     rows.
 void check_fusion(const Graph& graph, const Node& node);
 

@@ -1,9 +1,15 @@
 // Follows types through composite bodies and gradient rules.
 #include "ir/op/type_emitter.h"
 
-#include <array>
+#include <memory>
+
+#include "ir/op/error.h"
 
 namespace calque {
+
+namespace {
+constexpr size_t kMostBits = 64;  // of the words in GradientReads; concat has more inputs, but its rule reads none
+}  // namespace
 
 Value TypeEmitter::add(const Type& type) {
   types_.push_back(type);
@@ -36,13 +42,22 @@ GradientReads gradient_reads(Op op, std::span<const Type> inputs, std::span<cons
   for (const Type& type : inputs) input_values.push_back(emitter.add(type));
   for (const Type& type : results) result_values.push_back(emitter.add(type));
   for (const Type& type : results) gradients.push_back(emitter.add(type));
-  std::array<bool, 64> needs{};
-  for (size_t i = 0; i < inputs.size(); ++i) needs[i] = needed >> i & 1;
-  GradientContext context(attributes, input_values, result_values, gradients, std::span(needs).first(inputs.size()));
+  const auto needs = std::make_unique<bool[]>(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) needs[i] = i >= kMostBits || needed >> i & 1;
+  GradientContext context(attributes, input_values, result_values, gradients, {needs.get(), inputs.size()});
   row(op).gradient(context);
   GradientReads reads;
-  for (size_t i = 0; i < inputs.size(); ++i) reads.inputs |= uint64_t{emitter.was_read(input_values[i])} << i;
-  for (size_t i = 0; i < results.size(); ++i) reads.results |= uint64_t{emitter.was_read(result_values[i])} << i;
+  const auto bits = [&](const std::vector<Value>& values) {
+    uint64_t word = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!emitter.was_read(values[i])) continue;
+      if (i >= kMostBits) throw InternalError("gradient_reads: a rule reads more values than a word has bits");
+      word |= uint64_t{1} << i;
+    }
+    return word;
+  };
+  reads.inputs = bits(input_values);
+  reads.results = bits(result_values);
   return reads;
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "runtime/kernels/eager.h"
+#include "runtime/kernels/elementwise.h"
 #include "runtime/kernels/scratch.h"
 #include "runtime/thread_pool.h"
 
@@ -85,17 +86,26 @@ CopyWalk make_walk(const View& x, const View& y) {
   return walk;
 }
 
-/// y[i][j] = x[i][j] with columns of x contiguous, in tiles that touch whole cache lines of both.
+/// y[i][j] = x[i][j] where the columns of x are contiguous: in tiles, each read by whole cache lines into a buffer.
 template <class Word>
 void copy_transposed(const Word* from, int64_t from_step, Word* to, int64_t to_step, int64_t rows, int64_t columns) {
   constexpr int64_t kTile = 16;
-  for (int64_t i = 0; i < rows; i += kTile) {
-    const int64_t i_end = std::min(i + kTile, rows);
-    for (int64_t j = 0; j < columns; j += kTile) {
-      const int64_t j_end = std::min(j + kTile, columns);
-      for (int64_t row = i; row < i_end; ++row)
-        for (int64_t column = j; column < j_end; ++column)
-          to[row * to_step + column] = from[column * from_step + row];
+  Word tile[kTile][kTile];
+  for (int64_t j = 0; j < columns; j += kTile) {
+    const int64_t width = std::min(kTile, columns - j);
+    for (int64_t i = 0; i < rows; i += kTile) {
+      const int64_t height = std::min(kTile, rows - i);
+      if (height < kTile || width < kTile) {
+        for (int64_t row = 0; row < height; ++row)
+          for (int64_t column = 0; column < width; ++column)
+            to[(i + row) * to_step + j + column] = from[(j + column) * from_step + i + row];
+        continue;
+      }
+      for (int64_t column = 0; column < kTile; ++column)
+        std::memcpy(tile[column], from + (j + column) * from_step + i, sizeof tile[column]);
+      for (int64_t row = 0; row < kTile; ++row)
+        for (int64_t column = 0; column < kTile; ++column)
+          to[(i + row) * to_step + j + column] = tile[column][row];
     }
   }
 }
@@ -105,7 +115,9 @@ void copy_row(const Word* from, int64_t from_step, Word* to, int64_t to_step, in
   if (from_step == 1 && to_step == 1) {
     std::memcpy(to, from, n * sizeof(Word));
   } else if (from_step == 0 && to_step == 1) {
-    std::fill_n(to, n, *from);
+    constexpr DType dtype = sizeof(Word) == 8 ? DType::i64 : sizeof(Word) == 4 ? DType::i32 : DType::boolean;
+    const void* in[] = {from};
+    elementwise_kernels().cast[static_cast<int>(dtype)][static_cast<int>(dtype)](n, to, in, &from_step);
   } else {
     for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
   }

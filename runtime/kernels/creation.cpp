@@ -29,17 +29,13 @@ void fill_range(const View& y) {
 
 void eager_full(std::span<const View>, const Attributes& attributes, std::span<const View> results) {
   // One element, cast from f64 and repeated.
-  double value = attributes.number(0);
+  const double value = attributes.number(0);
   const View& y = results[0];
-  View element{&value, y.dtype, y.shape, {}};
-  int64_t cast_value = 0;  // room for every other dtype
-  if (y.dtype != DType::f64) {
-    const void* in[] = {&value};
-    constexpr int64_t kStep = 0;
-    elementwise_kernels().cast[static_cast<int>(DType::f64)][static_cast<int>(y.dtype)](1, &cast_value, in, &kStep);
-    element.data = &cast_value;
-  }
-  copy(element, y);
+  int64_t element = 0;  // of any dtype
+  const void* in[] = {&value};
+  constexpr int64_t kStep = 0;
+  elementwise_kernels().cast[static_cast<int>(DType::f64)][static_cast<int>(y.dtype)](1, &element, in, &kStep);
+  copy({&element, y.dtype, y.shape, {}}, y);
 }
 
 void eager_arange(std::span<const View>, const Attributes&, std::span<const View> results) {

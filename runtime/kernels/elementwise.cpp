@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "runtime/kernels/eager.h"
+#include "runtime/kernels/scratch.h"
 #include "runtime/thread_pool.h"
 
 namespace calque::kernels {
@@ -13,8 +14,6 @@ namespace calque::kernels {
 namespace {
 
 constexpr int kMaxOperands = 3;
-// Elements of one add that are worth a thread: some microseconds.
-constexpr int64_t kWorthAThread = 32768;
 constexpr int64_t kGatherBlock = 256;
 constexpr int64_t kMaxElementSize = 8;
 
@@ -26,7 +25,9 @@ struct Walk {
   int rank = 0;
   int64_t dims[kMaxRank];
   int64_t strides[kMaxOperands][kMaxRank];
-  const char* data[kMaxOperands];
+  int64_t steps[kMaxOperands];  // of the inner loop: 0 or 1
+  bool gathers = false;         // whether an operand has another stride along the innermost axis
+  const char* data[kMaxOperands] = {};
   int64_t sizes[kMaxOperands];  // bytes of an element
   char* result;
   int64_t result_size;
@@ -69,6 +70,11 @@ Walk make_walk(InnerLoop loop, std::span<const View> inputs, const View& result)
     const int64_t none[kMaxOperands] = {};
     add_axis(walk, 1, none);
   }
+  for (int i = 0; i < walk.operands; ++i) {
+    const int64_t stride = walk.strides[i][walk.rank - 1];
+    walk.steps[i] = stride == 0 ? 0 : 1;
+    walk.gathers |= stride != walk.steps[i];
+  }
   return walk;
 }
 
@@ -82,38 +88,34 @@ void gather(const char* from, int64_t size, int64_t stride, int64_t n, char* to)
   else gather_words<uint8_t>(from, stride, n, to);
 }
 
-/// One run along the innermost axis. Strides other than 0 and 1 go through buffers, block by block.
-void run_row(const Walk& walk, const char* const* data, char* out, int64_t n) {
+/// One run along the innermost axis in blocks; strides other than 0 and 1 go through buffers.
+void run_gathered(const Walk& walk, const char* const* data, char* out, int64_t n) {
   const int inner = walk.rank - 1;
-  const void* in[kMaxOperands] = {};
-  int64_t steps[kMaxOperands] = {}, jumps[kMaxOperands] = {};
-  bool gathers = false;
-  for (int i = 0; i < walk.operands; ++i) {
-    const int64_t stride = walk.strides[i][inner];
-    in[i] = data[i];
-    steps[i] = stride == 0 ? 0 : 1;
-    jumps[i] = stride == 1 ? 0 : stride;
-    gathers |= jumps[i] != 0;
-  }
-  if (!gathers) return walk.loop(n, out, in, steps);
+  const void* in[kMaxOperands];
   alignas(64) char buffers[kMaxOperands][kGatherBlock * kMaxElementSize];
   for (int64_t start = 0; start < n; start += kGatherBlock) {
     const int64_t count = std::min(kGatherBlock, n - start);
     for (int i = 0; i < walk.operands; ++i) {
-      const char* from = data[i] + start * walk.strides[i][inner] * walk.sizes[i];
-      in[i] = jumps[i] != 0 ? buffers[i] : from;
-      if (jumps[i] != 0) gather(from, walk.sizes[i], jumps[i], count, buffers[i]);
+      const int64_t stride = walk.strides[i][inner];
+      const char* from = data[i] + start * stride * walk.sizes[i];
+      in[i] = stride == walk.steps[i] ? from : buffers[i];
+      if (stride != walk.steps[i]) gather(from, walk.sizes[i], stride, count, buffers[i]);
     }
-    walk.loop(count, out + start * walk.result_size, in, steps);
+    walk.loop(count, out + start * walk.result_size, in, walk.steps);
   }
+}
+
+void run_row(const Walk& walk, const char* const* data, char* out, int64_t n) {
+  if (walk.gathers) return run_gathered(walk, data, out, n);
+  const void* in[kMaxOperands] = {data[0], data[1], data[2]};
+  walk.loop(n, out, in, walk.steps);
 }
 
 /// The rows [begin, end) of all that lie outside the innermost axis, in row-major order.
 void run_rows(const Walk& walk, int64_t begin, int64_t end) {
   const int inner = walk.rank - 1;
   int64_t place[kMaxRank] = {};
-  const char* data[kMaxOperands];
-  std::copy(walk.data, walk.data + walk.operands, data);
+  const char* data[kMaxOperands] = {walk.data[0], walk.data[1], walk.data[2]};
   for (int64_t axis = inner - 1, rest = begin; axis >= 0; --axis) {
     place[axis] = rest % walk.dims[axis];
     rest /= walk.dims[axis];
@@ -133,9 +135,17 @@ void run_rows(const Walk& walk, int64_t begin, int64_t end) {
 
 /// A part of the only row.
 void run_part(const Walk& walk, int64_t begin, int64_t end) {
-  const char* data[kMaxOperands];
+  const char* data[kMaxOperands] = {};
   for (int i = 0; i < walk.operands; ++i) data[i] = walk.data[i] + begin * walk.strides[i][0] * walk.sizes[i];
   run_row(walk, data, walk.result + begin * walk.result_size, end - begin);
+}
+
+/// Whether reading x element by element along the last axis would touch a cache line for each, many times over.
+bool is_far_apart(const View& x, const View& result) {
+  constexpr int64_t kWorthACopy = 1024;
+  const int last = x.shape.rank() - 1;
+  return last >= 1 && x.shape[last] > 1 && x.strides[last] > 1 && x.shape == result.shape &&
+         x.shape.element_count() >= kWorthACopy && !is_contiguous(x);
 }
 
 void run_walk(const Walk& walk, int cost) {
@@ -149,6 +159,14 @@ void run_walk(const Walk& walk, int cost) {
   if (rows * columns <= grain) return run_rows(walk, 0, rows);
   parallel_for(rows, std::max<int64_t>(grain / columns, 1),
                [&](int64_t begin, int64_t end) { run_rows(walk, begin, end); });
+}
+
+void run_copied(InnerLoop loop, std::span<const View> inputs, const View& result, int cost) {
+  View operands[kMaxOperands];
+  Scratch scratch[kMaxOperands];
+  for (size_t i = 0; i < inputs.size(); ++i)
+    operands[i] = is_far_apart(inputs[i], result) ? contiguous(inputs[i], scratch[i]) : inputs[i];
+  run_walk(make_walk(loop, std::span(operands, inputs.size()), result), cost);
 }
 
 }  // namespace
@@ -180,6 +198,8 @@ void run_elementwise(InnerLoop loop, std::span<const View> inputs, const View& r
     simple = same ? is_contiguous(inputs[i]) : inputs[i].shape.element_count() == 1;
   }
   if (simple) return loop(n, result.data, in, steps);
+  const auto far = [&](const View& x) { return is_far_apart(x, result); };
+  if (std::any_of(inputs.begin(), inputs.end(), far)) return run_copied(loop, inputs, result, cost);
   run_walk(make_walk(loop, inputs, result), cost);
 }
 

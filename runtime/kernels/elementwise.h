@@ -31,7 +31,7 @@ using InnerLoop = void (*)(int64_t n, void* out, const void* const* in, const in
 struct ElementwiseKernels {
   /// By the dtype of the last operand; null where the row does not take it.
   InnerLoop rows[kElementwiseRows][kDTypes];
-  /// By the dtypes from and to; null where they are equal.
+  /// By the dtypes from and to; where they are equal, the bits as they are.
   InnerLoop cast[kDTypes][kDTypes];
 };
 

@@ -31,37 +31,21 @@ struct Memory<Vector<T, B>> {
   }
 };
 
-template <class T, int Count>
-struct ByteLanes {  // `unaligned` may be narrower than a register
-  typedef T type __attribute__((vector_size(Count)));
-  typedef T unaligned __attribute__((vector_size(Count), aligned(1), may_alias));
-};
-
 template <>
 struct Memory<Bytes> {
   static constexpr int kSize = 1, kLanes = Bytes::kLanes;
-  using Unaligned = ByteLanes<uint8_t, kLanes>::unaligned;
+  using Unaligned = RawVector<uint8_t, kVectorBytes>::unaligned;
   CALQUE_INLINE Bytes read(const char* p) { return {(Bytes::Raw) * reinterpret_cast<const Unaligned*>(p)}; }
   CALQUE_INLINE void write(char* p, Bytes x) { *reinterpret_cast<Unaligned*>(p) = x.v; }
   CALQUE_INLINE void splat(char* p, const char* x) { write(p, {static_cast<uint8_t>(*x) - Bytes::Raw{}}); }
 };
 
-// A mask is read from and written to bytes 0 and 1.
 template <int E, int B>
 struct Memory<Mask<E, B>> {
   static constexpr int kSize = 1, kLanes = B / E;
-  using Lanes = ByteLanes<int8_t, kLanes>;
-  using Raw = typename Mask<E, B>::Raw;
-  CALQUE_INLINE Mask<E, B> read(const char* p) {
-    const typename Lanes::type bytes = *reinterpret_cast<const typename Lanes::unaligned*>(p);
-    return {(Raw)(__builtin_convertvector(bytes, Raw) != 0)};
-  }
-  CALQUE_INLINE void write(char* p, Mask<E, B> x) {
-    *reinterpret_cast<typename Lanes::unaligned*>(p) = __builtin_convertvector(x.v & 1, typename Lanes::type);
-  }
-  CALQUE_INLINE void splat(char* p, const char* x) {
-    *reinterpret_cast<typename Lanes::unaligned*>(p) = *x - typename Lanes::type{};
-  }
+  CALQUE_INLINE Mask<E, B> read(const char* p) { return load_mask<Mask<E, B>>(p); }
+  CALQUE_INLINE void write(char* p, Mask<E, B> x) { store_mask(p, x); }
+  CALQUE_INLINE void splat(char* p, const char* x) { __builtin_memset(p, *x, kLanes); }
 };
 
 // --- The loop over whole registers ---
@@ -237,6 +221,12 @@ struct CastFromMask {
     }
   };
 };
+struct Same {
+  template <class X>
+  CALQUE_INLINE X of(X x, None, None) {
+    return x;
+  }
+};
 struct CastToMask {
   template <class From>
   CALQUE_INLINE auto of(From x, None, None) {
@@ -248,13 +238,13 @@ template <class T, class U>
 static constexpr InnerLoop cast_loop() {
   constexpr int lanes = kVectorBytes / (sizeof(T) > sizeof(U) ? sizeof(T) : sizeof(U));
   if constexpr (static_cast<T>(3) == 1 && static_cast<U>(3) == 1) {  // both bool
-    return nullptr;
+    return inner_loop<Same, Bytes>;
   } else if constexpr (static_cast<T>(3) == 1) {
     return inner_loop<CastFromMask::Into<Vector<U>>, Mask<sizeof(U)>>;
   } else if constexpr (static_cast<U>(3) == 1) {
     return inner_loop<CastToMask, Vector<T>>;
   } else if constexpr (dtype_of<T> == dtype_of<U>) {
-    return nullptr;
+    return inner_loop<Same, Vector<T>>;
   } else {
     return inner_loop<Cast<Vector<U, lanes * int{sizeof(U)}>>, Vector<T, lanes * int{sizeof(T)}>>;
   }

@@ -82,34 +82,39 @@ static void reduce_rows(const void* data, int64_t row_step, int64_t rows, int64_
   }
 }
 
-// The columns of `Registers` vectors.
-template <class Reducer, int Registers, class T>
-CALQUE_INLINE void reduce_panel(const T* x, int64_t row_step, int64_t rows, T* out) {
+// Joins `Rows` rows, in order, to what the columns hold in `out`, or to the identity where nothing came before.
+template <class Reducer, int Rows, class T>
+CALQUE_INLINE void join_rows(const T* x, int64_t row_step, bool first, int64_t columns, T* out) {
   using X = Vector<T>;
-  X acc[Registers];
-  CALQUE_UNROLL for (int r = 0; r < Registers; ++r) acc[r] = Reducer::template identity<X>();
-  for (int64_t row = 0; row < rows; ++row, x += row_step) {
-    CALQUE_UNROLL for (int r = 0; r < Registers; ++r) acc[r] = Reducer::join(acc[r], load<X>(x + r * X::kLanes));
+  for (int64_t j = 0; j < columns; j += X::kLanes) {
+    X acc = first ? Reducer::template identity<X>() : load<X>(out + j);
+    CALQUE_UNROLL for (int row = 0; row < Rows; ++row) acc = Reducer::join(acc, load<X>(x + row * row_step + j));
+    store(out + j, acc);
   }
-  CALQUE_UNROLL for (int r = 0; r < Registers; ++r) store(out + r * X::kLanes, acc[r]);
 }
 
+// Whole rows, a few at a time, so that memory is read in its order.
 template <class Reducer, class T>
 static void reduce_columns(const void* data, int64_t row_step, int64_t rows, int64_t columns, void* out) {
   using X = Vector<T>;
-  constexpr int kPanel = 8;
+  constexpr int kRows = 8;
   const T* x = static_cast<const T*>(data);
   T* y = static_cast<T*>(out);
-  for (; columns >= kPanel * X::kLanes; columns -= kPanel * X::kLanes, x += kPanel * X::kLanes, y += kPanel * X::kLanes) {
-    reduce_panel<Reducer, kPanel>(x, row_step, rows, y);
+  const int64_t whole = columns / X::kLanes * X::kLanes;
+  if (whole > 0) {
+    int64_t row = 0;
+    if (rows == 0) join_rows<Reducer, 0>(x, row_step, true, whole, y);
+    for (; row + kRows <= rows; row += kRows) {
+      join_rows<Reducer, kRows>(x + row * row_step, row_step, row == 0, whole, y);
+    }
+    for (; row < rows; ++row) join_rows<Reducer, 1>(x + row * row_step, row_step, row == 0, whole, y);
   }
-  for (; columns >= X::kLanes; columns -= X::kLanes, x += X::kLanes, y += X::kLanes) {
-    reduce_panel<Reducer, 1>(x, row_step, rows, y);
-  }
-  if (columns == 0) return;
+  if (whole == columns) return;
   X acc = Reducer::template identity<X>();
-  for (int64_t row = 0; row < rows; ++row, x += row_step) acc = Reducer::join(acc, load_partial<X>(x, columns));
-  store_partial(y, acc, columns);
+  for (int64_t row = 0; row < rows; ++row) {
+    acc = Reducer::join(acc, load_partial<X>(x + row * row_step + whole, columns - whole));
+  }
+  store_partial(y + whole, acc, columns - whole);
 }
 
 template <class Reducer, class T>

@@ -72,14 +72,32 @@ struct Vector {
 };
 
 // One truth value for each lane of a Vector whose elements have ElementBytes: all bits of the lane set, or
-// none.
+// none; with AVX-512, one bit for each lane.
 template <int ElementBytes, int Bytes = kVectorBytes>
 struct Mask {
   using Scalar = typename IntegerOfSize<ElementBytes>::type;
   using Raw = typename RawVector<Scalar, Bytes>::type;
-  static constexpr int kLanes = Bytes / ElementBytes;
+  static constexpr int kBytes = Bytes, kLanes = Bytes / ElementBytes;
   Raw v;
 };
+#ifdef __AVX512VL__
+template <int Lanes>
+struct BitsOfLanes;
+template <>
+struct BitsOfLanes<16> {
+  using type = __mmask16;
+};
+template <>
+struct BitsOfLanes<8> {
+  using type = __mmask8;
+};
+template <int ElementBytes>
+struct Mask<ElementBytes, 64> {
+  static constexpr int kBytes = 64, kLanes = 64 / ElementBytes;
+  using Raw = typename BitsOfLanes<kLanes>::type;
+  Raw v;
+};
+#endif
 
 // --- Constants and memory ---
 
@@ -217,74 +235,113 @@ CALQUE_INLINE Vector<int64_t, B> shift_right_logical(Vector<int64_t, B> a, int c
 template <class T, int B>
 using MaskOf = Mask<static_cast<int>(sizeof(T)), B>;
 
-template <class T, int B>
-CALQUE_INLINE MaskOf<T, B> operator==(Vector<T, B> a, Vector<T, B> b) {
-  return {(typename MaskOf<T, B>::Raw)(a.v == b.v)};
+#ifdef __AVX512VL__
+template <int FloatPredicate, int IntegerPredicate, class T>
+CALQUE_INLINE MaskOf<T, 64> compare_to_bits(Vector<T, 64> a, Vector<T, 64> b) {
+  constexpr bool floating = static_cast<T>(0.5) != 0;
+  if constexpr (floating && sizeof(T) == 4) {
+    return {_mm512_cmp_ps_mask((__m512)a.v, (__m512)b.v, FloatPredicate)};
+  } else if constexpr (floating) {
+    return {_mm512_cmp_pd_mask((__m512d)a.v, (__m512d)b.v, FloatPredicate)};
+  } else if constexpr (sizeof(T) == 4) {
+    return {_mm512_cmp_epi32_mask((__m512i)a.v, (__m512i)b.v, IntegerPredicate)};
+  } else {
+    return {_mm512_cmp_epi64_mask((__m512i)a.v, (__m512i)b.v, IntegerPredicate)};
+  }
 }
-template <class T, int B>
-CALQUE_INLINE MaskOf<T, B> operator!=(Vector<T, B> a, Vector<T, B> b) {
-  return {(typename MaskOf<T, B>::Raw)(a.v != b.v)};
-}
-template <class T, int B>
-CALQUE_INLINE MaskOf<T, B> operator<(Vector<T, B> a, Vector<T, B> b) {
-  return {(typename MaskOf<T, B>::Raw)(a.v < b.v)};
-}
-template <class T, int B>
-CALQUE_INLINE MaskOf<T, B> operator<=(Vector<T, B> a, Vector<T, B> b) {
-  return {(typename MaskOf<T, B>::Raw)(a.v <= b.v)};
-}
-template <class T, int B>
-CALQUE_INLINE MaskOf<T, B> operator>(Vector<T, B> a, Vector<T, B> b) {
-  return {(typename MaskOf<T, B>::Raw)(a.v > b.v)};
-}
-template <class T, int B>
-CALQUE_INLINE MaskOf<T, B> operator>=(Vector<T, B> a, Vector<T, B> b) {
-  return {(typename MaskOf<T, B>::Raw)(a.v >= b.v)};
-}
+#define CALQUE_COMPARE_TO_BITS(float_predicate, integer_predicate) \
+  if constexpr (B == 64) return compare_to_bits<float_predicate, integer_predicate>(a, b); \
+  else
+#else
+#define CALQUE_COMPARE_TO_BITS(...)
+#endif
+#define CALQUE_COMPARISON(symbol, float_predicate, integer_predicate)             \
+  template <class T, int B>                                                       \
+  CALQUE_INLINE MaskOf<T, B> operator symbol(Vector<T, B> a, Vector<T, B> b) {    \
+    CALQUE_COMPARE_TO_BITS(float_predicate, integer_predicate)                    \
+    return {(typename MaskOf<T, B>::Raw)(a.v symbol b.v)};                        \
+  }
+CALQUE_COMPARISON(==, _CMP_EQ_OQ, _MM_CMPINT_EQ)
+CALQUE_COMPARISON(!=, _CMP_NEQ_UQ, _MM_CMPINT_NE)
+CALQUE_COMPARISON(<, _CMP_LT_OQ, _MM_CMPINT_LT)
+CALQUE_COMPARISON(<=, _CMP_LE_OQ, _MM_CMPINT_LE)
+CALQUE_COMPARISON(>, _CMP_GT_OQ, _MM_CMPINT_NLE)
+CALQUE_COMPARISON(>=, _CMP_GE_OQ, _MM_CMPINT_NLT)
+#undef CALQUE_COMPARISON
+#undef CALQUE_COMPARE_TO_BITS
 
 template <int E, int B>
 CALQUE_INLINE Mask<E, B> operator&(Mask<E, B> a, Mask<E, B> b) {
-  return {a.v & b.v};
+  return {static_cast<typename Mask<E, B>::Raw>(a.v & b.v)};
 }
 template <int E, int B>
 CALQUE_INLINE Mask<E, B> operator|(Mask<E, B> a, Mask<E, B> b) {
-  return {a.v | b.v};
-}
-template <int E, int B>
-CALQUE_INLINE Mask<E, B> operator^(Mask<E, B> a, Mask<E, B> b) {
-  return {a.v ^ b.v};
-}
-template <int E, int B>
-CALQUE_INLINE Mask<E, B> operator~(Mask<E, B> a) {
-  return {~a.v};
+  return {static_cast<typename Mask<E, B>::Raw>(a.v | b.v)};
 }
 template <int E, int B>
 CALQUE_INLINE Mask<E, B> operator!(Mask<E, B> a) {
-  return {~a.v};
-}
-template <int E, int B>
-CALQUE_INLINE bool any(Mask<E, B> a) {
-  int64_t bits = 0;
-  const auto words = (typename RawVector<int64_t, B>::type)a.v;
-  for (int i = 0; i < B / 8; ++i) bits |= words[i];
-  return bits != 0;
-}
-template <int E, int B>
-CALQUE_INLINE bool all(Mask<E, B> a) {
-  return !any(~a);
+  return {static_cast<typename Mask<E, B>::Raw>(~a.v)};
 }
 
 // yes where the mask is set, else no; the bits pass unchanged.
 template <class T, int B>
 CALQUE_INLINE Vector<T, B> select(MaskOf<T, B> mask, Vector<T, B> yes, Vector<T, B> no) {
+#ifdef __AVX512VL__
+  using Raw = typename Vector<T, B>::Raw;
+  if constexpr (B == 64 && sizeof(T) == 4) {
+    return {(Raw)_mm512_mask_blend_epi32(mask.v, (__m512i)no.v, (__m512i)yes.v)};
+  } else if constexpr (B == 64) {
+    return {(Raw)_mm512_mask_blend_epi64(mask.v, (__m512i)no.v, (__m512i)yes.v)};
+  } else {
+    return {mask.v ? yes.v : no.v};
+  }
+#else
   return {mask.v ? yes.v : no.v};
+#endif
 }
 
-// The same truth values for elements of another size, in as many lanes (To is a Mask type).
-template <class To, int E, int B>
-CALQUE_INLINE To convert_mask(Mask<E, B> mask) {
-  static_assert(To::kLanes == Mask<E, B>::kLanes);
-  return {__builtin_convertvector(mask.v, typename To::Raw)};
+// Masks of whole registers as they are stored: one byte each, 0 or 1.
+
+template <class M>
+CALQUE_INLINE M load_mask(const char* p) {
+  // Lanes bytes of p, then zeros.
+  [[maybe_unused]] constexpr bool words = M::kLanes == M::kBytes / 4;  // else double words
+  __m128i bytes = _mm_setzero_si128();
+  __builtin_memcpy(&bytes, p, M::kLanes);
+#if defined(__AVX512VL__)
+  static_assert(M::kBytes == 64);
+  return {static_cast<typename M::Raw>(_mm_test_epi8_mask(bytes, bytes))};
+#elif defined(__AVX2__)
+  static_assert(M::kBytes == 32);
+  const __m256i lanes = words ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepi8_epi64(bytes);
+  return {(typename M::Raw)_mm256_cmpgt_epi32(words ? lanes : _mm256_shuffle_epi32(lanes, 0xa0), __m256i{})};
+#else
+  static_assert(M::kBytes == 16);
+  bytes = _mm_unpacklo_epi8(bytes, bytes);
+  bytes = _mm_unpacklo_epi16(bytes, bytes);
+  return {(typename M::Raw)_mm_cmpgt_epi32(words ? bytes : _mm_unpacklo_epi32(bytes, bytes), __m128i{})};
+#endif
+}
+
+template <int E, int B>
+CALQUE_INLINE void store_mask(char* p, Mask<E, B> mask) {
+  [[maybe_unused]] constexpr bool words = E == 4;
+#if defined(__AVX512VL__)
+  static_assert(B == 64);
+  const __m128i bytes = _mm_maskz_set1_epi8(mask.v, 1);
+#elif defined(__AVX2__)
+  static_assert(B == 32);
+  const __m128i low = _mm256_castsi256_si128((__m256i)mask.v), high = _mm256_extracti128_si256((__m256i)mask.v, 1);
+  const __m128i halves = _mm_packs_epi32(low, high);
+  const __m128i packed = _mm_packs_epi16(words ? halves : _mm_packs_epi32(halves, halves), halves);
+  const __m128i bytes = _mm_and_si128(packed, _mm_set1_epi8(1));
+#else
+  static_assert(B == 16);
+  const __m128i halves = _mm_packs_epi32((__m128i)mask.v, (__m128i)mask.v);
+  const __m128i packed = _mm_packs_epi16(words ? halves : _mm_packs_epi32(halves, halves), halves);
+  const __m128i bytes = _mm_and_si128(packed, _mm_set1_epi8(1));
+#endif
+  __builtin_memcpy(p, &bytes, B / E);
 }
 
 // --- Conversions (To is a Vector type) ---

@@ -1,5 +1,5 @@
-// Measures the errors of the scalar formulas in units in the last place, against libm in a wider format, and holds them to
-// the bounds that ir/op/scalar/formulas.h states.
+// Measures the errors of the scalar formulas in units in the last place, against libm in a wider format, and
+// holds them to the bounds that ir/op/scalar/formulas.h states.
 #include <catch2/catch.hpp>
 
 #include <bit>
@@ -32,7 +32,8 @@ double error_in_ulp(T y, Wider<T> exact) {
   if (std::isnan(exact) || std::isnan(y)) return std::isnan(exact) && std::isnan(y) ? 0 : wrong;
   if (std::isinf(exact) || std::isinf(y)) {
     // Infinity is right from half an ulp above the largest number on; one ulp is tolerated.
-    const Wider<T> border = static_cast<Wider<T>>(Limits::max()) * (1 - static_cast<Wider<T>>(Limits::epsilon()));
+    const Wider<T> border =
+        static_cast<Wider<T>>(Limits::max()) * (1 - static_cast<Wider<T>>(Limits::epsilon()));
     const bool right = static_cast<Wider<T>>(y) == exact || std::fabs(exact) > border;
     return right && std::signbit(y) == std::signbit(exact) ? 0 : wrong;
   }
@@ -61,7 +62,8 @@ void for_samples(double, Use use) {
     state = state * 6364136223846793005u + 1442695040888963407u;  // Knuth, MMIX
     const uint64_t bits = state ^ state >> 29;
     use(std::bit_cast<double>(bits));
-    for (double range : {1.0, 20.0, 750.0}) use(std::ldexp(static_cast<double>(static_cast<int64_t>(bits)), -63) * range);
+    for (double range : {1.0, 20.0, 750.0})
+      use(std::ldexp(static_cast<double>(static_cast<int64_t>(bits)), -63) * range);
   }
 }
 
@@ -124,7 +126,8 @@ TEST_CASE("square roots are correctly rounded, their reciprocals within 1.5 ulp"
 }
 
 TEST_CASE("special values of the formulas", "[formulas]") {
-  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
   const float tiny = std::numeric_limits<float>::denorm_min();
   const auto f = [](Op op, float x) { return run(scalar_program(op, DType::f32, DType::f32), x); };
   const auto same = [](float a, float b) {

@@ -7,8 +7,9 @@
 //   graph @example(...) -> ... {    what they give, as printed
 //   }
 //
-// Each graph is also interpreted before and after, on the same inputs: the results are equal in every bit, or, where a
-// line `// values: close` follows the first one, close. CALQUE_UPDATE_GOLDEN=1 writes the text found as the expected one.
+// Each graph is also interpreted before and after, on the same inputs: the results are equal in every bit,
+// or, where a line `// values: close` follows the first one, close. CALQUE_UPDATE_GOLDEN=1 writes the text
+// found as the expected one.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -57,8 +58,10 @@ Literal random_input(const Type& type, uint32_t seed) {
   Literal literal(type);
   with_element_type(type.dtype, [&]<class T>(T) {
     for (T& element : literal.as<T>()) {
-      if constexpr (std::is_floating_point_v<T>) element = static_cast<T>(std::ldexp(random(), -30)) - 2;
-      else element = static_cast<T>(random() % (std::is_same_v<T, bool> ? 2 : 3));
+      if constexpr (std::is_floating_point_v<T>)
+        element = static_cast<T>(std::ldexp(random(), -30)) - 2;
+      else
+        element = static_cast<T>(random() % (std::is_same_v<T, bool> ? 2 : 3));
     }
   });
   return literal;
@@ -66,7 +69,8 @@ Literal random_input(const Type& type, uint32_t seed) {
 
 std::vector<Literal> run_on_random_inputs(const Graph& graph) {
   std::vector<Literal> inputs;
-  for (ValueId input : graph.inputs()) inputs.push_back(random_input(graph.type(input), static_cast<uint32_t>(inputs.size())));
+  for (ValueId input : graph.inputs())
+    inputs.push_back(random_input(graph.type(input), static_cast<uint32_t>(inputs.size())));
   return interpret(graph, inputs);
 }
 

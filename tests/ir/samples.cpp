@@ -7,7 +7,8 @@
 
 namespace calque::test {
 
-const char* const kCellText = R"(graph @cell(%x: f32[16,256], %w: f32[256,1024], %b: f32[1024]) -> (f32[16,256], f32[16,256]) {
+const char* const kCellText =
+    R"(graph @cell(%x: f32[16,256], %w: f32[256,1024], %b: f32[1024]) -> (f32[16,256], f32[16,256]) {
   %0 = matmul %x, %w : f32[16,1024]
   %1 = add %0, %b : f32[16,1024]
   %2 = split %1 {parts = 4, axis = 1} : (f32[16,256], f32[16,256], f32[16,256], f32[16,256])
@@ -29,7 +30,8 @@ struct Sample {
 };
 
 const Sample kSamples[] = {
-    {Op::full, "() -> f32[2,3] { %0 = full {value = 0.1, dtype = f32, shape = [2, 3]} : f32[2,3] return %0 }"},
+    {Op::full,
+     "() -> f32[2,3] { %0 = full {value = 0.1, dtype = f32, shape = [2, 3]} : f32[2,3] return %0 }"},
     {Op::full, "() -> bool[] { %0 = full {value = 1, dtype = bool, shape = []} : bool[] return %0 }"},
     {Op::full, "() -> f64[1] { %0 = full {value = -inf, dtype = f64, shape = [1]} : f64[1] return %0 }"},
     {Op::full, "() -> i64[0] { %0 = full {value = nan, dtype = i64, shape = [0]} : i64[0] return %0 }"},
@@ -39,31 +41,44 @@ const Sample kSamples[] = {
     {Op::reshape, "(%x: f32[2,3]) -> f32[3,2] { %0 = reshape %x {shape = [3, 2]} : f32[3,2] return %0 }"},
     {Op::reshape, "(%x: f32[2,3]) -> f32[6] { %0 = reshape %x {shape = [-1]} : f32[6] return %0 }"},
     {Op::detach, "(%x: f32[2]) -> f32[2] { %0 = detach %x : f32[2] return %0 }"},
-    {Op::permute, "(%x: i32[2,3,4]) -> i32[4,2,3] { %0 = permute %x {axes = [2, 0, 1]} : i32[4,2,3] return %0 }"},
-    {Op::expand, "(%x: f32[3,1]) -> f32[2,3,4] { %0 = expand %x {shape = [2, 3, 4]} : f32[2,3,4] return %0 }"},
-    {Op::slice, "(%x: f32[4,3]) -> f32[2,3] { %0 = slice %x {axis = 0, start = -3, stop = -1} : f32[2,3] return %0 }"},
-    {Op::split, "(%x: f32[4,2]) -> f32[2,2] { %0 = split %x {parts = 2, axis = 0} : (f32[2,2], f32[2,2]) return %0.1 }"},
+    {Op::permute,
+     "(%x: i32[2,3,4]) -> i32[4,2,3] { %0 = permute %x {axes = [2, 0, 1]} : i32[4,2,3] return %0 }"},
+    {Op::expand,
+     "(%x: f32[3,1]) -> f32[2,3,4] { %0 = expand %x {shape = [2, 3, 4]} : f32[2,3,4] return %0 }"},
+    {Op::slice,
+     "(%x: f32[4,3]) -> f32[2,3] { %0 = slice %x {axis = 0, start = -3, stop = -1} : f32[2,3] return %0 }"},
+    {Op::split,
+     "(%x: f32[4,2]) -> f32[2,2] { %0 = split %x {parts = 2, axis = 0} : (f32[2,2], f32[2,2]) return %0.1 }"},
     {Op::split, "(%x: f32[4]) -> f32[4] { %0 = split %x {parts = 1, axis = -1} : f32[4] return %0 }"},
-    {Op::pad, "(%x: f64[2,2]) -> f64[2,5] { %0 = pad %x {axis = 1, before = 1, after = 2} : f64[2,5] return %0 }"},
-    {Op::concat, "(%x: i64[1,2], %y: i64[2,2]) -> i64[4,2] { %0 = concat %x, %y, %x {axis = 0} : i64[4,2] return %0 }"},
-    {Op::sum, "(%x: f32[2,3]) -> f32[2,1] { %0 = sum %x {keepdim = true, axes = [-1]} : f32[2,1] return %0 }"},
+    {Op::pad,
+     "(%x: f64[2,2]) -> f64[2,5] { %0 = pad %x {axis = 1, before = 1, after = 2} : f64[2,5] return %0 }"},
+    {Op::concat,
+     "(%x: i64[1,2], %y: i64[2,2]) -> i64[4,2] { %0 = concat %x, %y, %x {axis = 0} : i64[4,2] return %0 }"},
+    {Op::sum,
+     "(%x: f32[2,3]) -> f32[2,1] { %0 = sum %x {keepdim = true, axes = [-1]} : f32[2,1] return %0 }"},
     {Op::sum, "(%x: i32[2,3]) -> i32[] { %0 = sum %x {keepdim = false, axes = []} : i32[] return %0 }"},
     {Op::max, "(%x: f32[2,3]) -> f32[3] { %0 = max %x {keepdim = false, axes = [0]} : f32[3] return %0 }"},
     {Op::argmax, "(%x: f32[2,3]) -> i64[2] { %0 = argmax %x {axis = 1} : i64[2] return %0 }"},
     {Op::matmul, "(%x: f64[2,3], %y: f64[3,4]) -> f64[2,4] { %0 = matmul %x, %y : f64[2,4] return %0 }"},
     {Op::take, "(%x: f32[5,2], %i: i32[3]) -> f32[3,2] { %0 = take %x, %i : f32[3,2] return %0 }"},
-    {Op::index_add, "(%x: f32[3,2], %i: i64[3]) -> f32[5,2] { %0 = index_add %x, %i {rows = 5} : f32[5,2] return %0 }"},
+    {Op::index_add,
+     "(%x: f32[3,2], %i: i64[3]) -> f32[5,2] { %0 = index_add %x, %i {rows = 5} : f32[5,2] return %0 }"},
     {Op::mean, "(%x: f32[2,3]) -> f32[2] { %0 = mean %x {keepdim = false, axes = [1]} : f32[2] return %0 }"},
     {Op::softmax, "(%x: f32[2,3]) -> f32[2,3] { %0 = softmax %x {axis = -1} : f32[2,3] return %0 }"},
     {Op::log_softmax, "(%x: f64[2,3]) -> f64[2,3] { %0 = log_softmax %x {axis = 0} : f64[2,3] return %0 }"},
-    {Op::layer_norm, "(%x: f32[2,8]) -> f32[2,8] { %0 = layer_norm %x {epsilon = 1e-05} : f32[2,8] return %0 }"},
+    {Op::layer_norm,
+     "(%x: f32[2,8]) -> f32[2,8] { %0 = layer_norm %x {epsilon = 1e-05} : f32[2,8] return %0 }"},
     {Op::silu, "(%x: f32[4]) -> f32[4] { %0 = silu %x : f32[4] return %0 }"},
     {Op::gelu, "(%x: f64[4]) -> f64[4] { %0 = gelu %x : f64[4] return %0 }"},
-    {Op::cross_entropy, "(%x: f32[2,3], %t: i64[2]) -> f32[] { %0 = cross_entropy %x, %t : f32[] return %0 }"},
-    {Op::fusion, "(%x: f32[2,3]) -> f32[2,1] { %0 = fusion %x {domain = 1, rows = 2, columns = 3} : f32[2,1] (%x: f32[2,3]) "
-                 "{ %0 = exp %x : f32[2,3] %1 = sum %0 {keepdim = true, axes = [1]} : f32[2,1] return %1 } return %0 }"},
-    {Op::product_sum, "(%x: f32[2,3], %y: f32[3,4], %z: f32[2,1], %w: f32[1,4]) -> f32[2,4] "
-                      "{ %0 = product_sum %x, %y, %z, %w : f32[2,4] return %0 }"},
+    {Op::cross_entropy,
+     "(%x: f32[2,3], %t: i64[2]) -> f32[] { %0 = cross_entropy %x, %t : f32[] return %0 }"},
+    {Op::fusion,
+     "(%x: f32[2,3]) -> f32[2,1] { %0 = fusion %x {domain = 1, rows = 2, columns = 3} : f32[2,1] (%x: "
+     "f32[2,3]) "
+     "{ %0 = exp %x : f32[2,3] %1 = sum %0 {keepdim = true, axes = [1]} : f32[2,1] return %1 } return %0 }"},
+    {Op::product_sum,
+     "(%x: f32[2,3], %y: f32[3,4], %z: f32[2,1], %w: f32[1,4]) -> f32[2,4] "
+     "{ %0 = product_sum %x, %y, %z, %w : f32[2,4] return %0 }"},
 };
 
 /// One graph for each dtype that the op takes; the last operand is broadcast.

@@ -50,10 +50,12 @@ TEST_CASE("inputs added late keep the graph equal to its text", "[text]") {
 }
 
 TEST_CASE("comments, spaces and normalised attributes", "[text]") {
-  const Graph graph = parse("// first\n graph@g ( %x :f32[ 4 , 2 ])->(f32[4,1]){ // open\n"
-                            "%0=sum %x{keepdim=true,axes=[-1]}:f32[4,1]//close\nreturn %0}\n// last");
-  CHECK(print(graph) == "graph @g(%x: f32[4,2]) -> f32[4,1] {\n"
-                        "  %0 = sum %x {keepdim = true, axes = [1]} : f32[4,1]\n  return %0\n}\n");
+  const Graph graph = parse(
+      "// first\n graph@g ( %x :f32[ 4 , 2 ])->(f32[4,1]){ // open\n"
+      "%0=sum %x{keepdim=true,axes=[-1]}:f32[4,1]//close\nreturn %0}\n// last");
+  CHECK(print(graph) ==
+        "graph @g(%x: f32[4,2]) -> f32[4,1] {\n"
+        "  %0 = sum %x {keepdim = true, axes = [1]} : f32[4,1]\n  return %0\n}\n");
 }
 
 TEST_CASE("locations print as comments", "[text]") {
@@ -70,7 +72,8 @@ TEST_CASE("locations print as comments", "[text]") {
 }
 
 TEST_CASE("graphs that differ in one thing are not equal", "[text]") {
-  const std::string base = "graph @g(%x: f32[2,2]) -> f32[2,2] { %0 = exp %x : f32[2,2] %1 = neg %0 : f32[2,2] return %1 }";
+  const std::string base =
+      "graph @g(%x: f32[2,2]) -> f32[2,2] { %0 = exp %x : f32[2,2] %1 = neg %0 : f32[2,2] return %1 }";
   const Graph graph = parse(base);
   const std::pair<const char*, const char*> edits[] = {
       {"@g", "@h"}, {"%x: ", "%y: "}, {"neg %0", "neg %x"}, {"exp", "log"}, {"return %1", "return %0"}};
@@ -119,18 +122,27 @@ TEST_CASE("malformed text is refused with line, column and a sentence", "[text]"
       {g + "%0 = exp %x, %x : f32[2,3] return %0 }", "2:8: exp: takes 1 inputs, got 2"},
       {g + "%0 = exp %x f32[2,3] return %0 }", "2:15: expected `:`"},
       {g + "%0 = sum %x : f32[2,3] return %0 }", "2:15: expected `{`"},
-      {g + "%0 = sum %x {axes = [1], keepdim = true} : f32[2,1] return %0 }", "2:16: expected attribute `keepdim`"},
+      {g + "%0 = sum %x {axes = [1], keepdim = true} : f32[2,1] return %0 }",
+       "2:16: expected attribute `keepdim`"},
       {g + "%0 = sum %x {keepdim = 1, axes = []} : f32[] return %0 }", "2:26: expected true or false"},
-      {g + "%0 = sum %x {keepdim = true, axes = [2]} : f32[2,1] return %0 }", "2:8: sum: axis 2 is out of range"},
-      {g + "%0 = sum %x {keepdim = true, axes = [0,0,0,0,0,0,0,0]} : f32[2,1] return %0 }", "2:39: too many attributes"},
+      {g + "%0 = sum %x {keepdim = true, axes = [2]} : f32[2,1] return %0 }",
+       "2:8: sum: axis 2 is out of range"},
+      {g + "%0 = sum %x {keepdim = true, axes = [0,0,0,0,0,0,0,0]} : f32[2,1] return %0 }",
+       "2:39: too many attributes"},
       {g + "%0 = cast %x {dtype = f8} : f32[2,3] return %0 }", "2:25: expected a dtype"},
-      {g + "%0 = full {value = 1e999, dtype = f32, shape = []} : f32[] return %0 }", "2:22: expected a number"},
+      {g + "%0 = full {value = 1e999, dtype = f32, shape = []} : f32[] return %0 }",
+       "2:22: expected a number"},
       {g + "%0 = full {value = x, dtype = f32, shape = []} : f32[] return %0 }", "2:22: expected a number"},
-      {g + "%0 = full {value = nan(0x1), dtype = f32, shape = []} : f32[] return %0 }", "2:22: these are not the bits"},
-      {g + "%0 = split %x {parts = 3, axis = 1} : (f32[2,1], f32[2,1], f32[2,1]) return %0 }", "2:79: %0 has several results"},
-      {g + "%0 = split %x {parts = 3, axis = 1} : (f32[2,1], f32[2,1], f32[2,1]) return %0.3 }", "2:79: %0 has 3 results"},
+      {g + "%0 = full {value = nan(0x1), dtype = f32, shape = []} : f32[] return %0 }",
+       "2:22: these are not the bits"},
+      {g + "%0 = split %x {parts = 3, axis = 1} : (f32[2,1], f32[2,1], f32[2,1]) return %0 }",
+       "2:79: %0 has several results"},
+      {g + "%0 = split %x {parts = 3, axis = 1} : (f32[2,1], f32[2,1], f32[2,1]) return %0.3 }",
+       "2:79: %0 has 3 results"},
       {g + "%0 = split %x {parts = 9999999, axis = 1} : f32[2,1] return %0 }", "2:8: split: axis 1"},
-      {g + "%0 = pad %x {axis = 0, before = 9223372036854775807, after = 9223372036854775807} : f32[2,3] return %0 }", "2:8: pad:"},
+      {g + "%0 = pad %x {axis = 0, before = 9223372036854775807, after = 9223372036854775807} : f32[2,3] "
+           "return %0 }",
+       "2:8: pad:"},
       {g + "%0 = reshape %x {shape = [4294967296, 4294967296, -1]} : f32[2,3] return %0 }", "2:8: shape:"},
       {g + "%0 = fusion %x {domain = 0, rows = 1, columns = 6} : f32[2,3] return %0 }", "2:65: expected `(`"},
       {std::string("graph @g() -> () { \0return }", 27), "1:20: expected a node"},
@@ -143,8 +155,9 @@ TEST_CASE("malformed text is refused with line, column and a sentence", "[text]"
 }
 
 TEST_CASE("shapes that overflow only together are refused", "[text]") {
-  const std::string text = "graph @g(%x: f32[1099511627776,1], %y: f32[1,1099511627776]) -> () {\n"
-                           "  %0 = add %x, %y : f32[1] return }";
+  const std::string text =
+      "graph @g(%x: f32[1099511627776,1], %y: f32[1,1099511627776]) -> () {\n"
+      "  %0 = add %x, %y : f32[1] return }";
   CHECK_THROWS_WITH(parse(text), Contains("too many elements"));
   std::string concat = "graph @g(%x: f32[576460752303423488]) -> () { %0 = concat ";
   for (int i = 0; i < 20; ++i) concat += i ? ", %x" : "%x";
@@ -157,8 +170,8 @@ TEST_CASE("blocks do not nest without bound", "[text]") {
   CHECK_THROWS_WITH(parse(text), Contains("nested too deeply"));
 }
 
-// Flips, drops and repeats bytes of valid texts: each must parse or be refused, and what parses must print and verify or
-// be refused there.
+// Flips, drops and repeats bytes of valid texts: each must parse or be refused, and what parses must print
+// and verify or be refused there.
 TEST_CASE("mutated text never crashes the parser", "[text]") {
   std::mt19937 random(20240607);
   std::vector<std::string> seeds{kCellText};
@@ -171,10 +184,18 @@ TEST_CASE("mutated text never crashes the parser", "[text]") {
     for (unsigned edit = 0, edits = 1 + random() % 4; edit < edits; ++edit) {
       const size_t at = random() % text.size();
       switch (random() % 4) {
-        case 0: text[at] = alphabet[random() % alphabet.size()]; break;
-        case 1: text[at] ^= static_cast<char>(1 << random() % 8); break;
-        case 2: text.erase(at, 1 + random() % 8); break;
-        case 3: text.insert(at, text.substr(random() % text.size(), 1 + random() % 16)); break;
+        case 0:
+          text[at] = alphabet[random() % alphabet.size()];
+          break;
+        case 1:
+          text[at] ^= static_cast<char>(1 << random() % 8);
+          break;
+        case 2:
+          text.erase(at, 1 + random() % 8);
+          break;
+        case 3:
+          text.insert(at, text.substr(random() % text.size(), 1 + random() % 16));
+          break;
       }
       if (text.empty()) text = " ";
     }

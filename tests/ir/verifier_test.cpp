@@ -11,8 +11,8 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-// A graph checks what is added to it, so broken ones are made behind its back: an explicit instantiation may name
-// private members.
+// A graph checks what is added to it, so broken ones are made behind its back: an explicit instantiation may
+// name private members.
 std::vector<Node>& nodes_of(Graph& graph);
 template <std::vector<Node> Graph::*member>
 struct Access {
@@ -38,8 +38,8 @@ void check_refused(const Graph& graph, const char* rule) {
 
 /// A fusion of f32[4,6] operands; the attributes and the block are text.
 Graph fused(const std::string& attributes, const std::string& type, const std::string& block) {
-  return parse("graph @g(%a: f32[4,6]) -> () {\n%0 = fusion %a {" + attributes + "} : " + type + " (%x: f32[4,6]) {" +
-               block + "} return }");
+  return parse("graph @g(%a: f32[4,6]) -> () {\n%0 = fusion %a {" + attributes + "} : " + type +
+               " (%x: f32[4,6]) {" + block + "} return }");
 }
 const std::string kFlat = "domain = 0, rows = 1, columns = 24";
 const std::string kRows = "domain = 1, rows = 4, columns = 6";
@@ -118,11 +118,13 @@ TEST_CASE("only fusions have blocks", "[verifier]") {
 }
 
 TEST_CASE("fusions agree with their blocks", "[verifier]") {
-  Graph operand = parse("graph @g(%a: f32[6]) -> () { %0 = fusion %a {domain = 0, rows = 1, columns = 6} : f32[2,3]"
-                        "(%x: f32[2,3]) { return %x } return }");
+  Graph operand = parse(
+      "graph @g(%a: f32[6]) -> () { %0 = fusion %a {domain = 0, rows = 1, columns = 6} : f32[2,3]"
+      "(%x: f32[2,3]) { return %x } return }");
   check_refused(operand, "operand 0 is f32[6], but the block takes f32[2,3]");
-  Graph number = parse("graph @g(%a: f32[6]) -> () { %0 = fusion %a, %a {domain = 0, rows = 1, columns = 6} : f32[6]"
-                       "(%x: f32[6]) { return %x } return }");
+  Graph number = parse(
+      "graph @g(%a: f32[6]) -> () { %0 = fusion %a, %a {domain = 0, rows = 1, columns = 6} : f32[6]"
+      "(%x: f32[6]) { return %x } return }");
   check_refused(number, "operands and inputs of the block differ in number");
   check_refused(fused(kFlat, "()", "return"), "the block returns nothing");
   Graph inner = two_nodes();
@@ -136,11 +138,14 @@ TEST_CASE("fusions agree with their blocks", "[verifier]") {
 TEST_CASE("domains of fusions", "[verifier]") {
   check_refused(fused("domain = 3, rows = 1, columns = 24", "f32[4,6]", "return %x"), "a domain 0, 1 or 2");
   check_refused(fused("domain = 1, rows = -1, columns = 24", "f32[4,6]", "return %x"), "a domain 0, 1 or 2");
-  check_refused(fused("domain = 0, rows = 4, columns = 24", "f32[4,6]", "return %x"), "a flat domain has one row");
+  check_refused(fused("domain = 0, rows = 4, columns = 24", "f32[4,6]", "return %x"),
+                "a flat domain has one row");
   check_refused(fused("domain = 2, rows = 65, columns = 6", "f32[4,6]", "return %x"), "one outer block");
   check_refused(fused("domain = 2, rows = 24, columns = 1", "f32[4,6]", "return %x"), "another tree");
-  check_refused(fused("domain = 0, rows = 1, columns = 12", "f32[4,6]", "return %x"), "does not fit the domain");
-  check_refused(fused("domain = 1, rows = 3, columns = 6", "f32[4,6]", "return %x"), "does not fit the domain");
+  check_refused(fused("domain = 0, rows = 1, columns = 12", "f32[4,6]", "return %x"),
+                "does not fit the domain");
+  check_refused(fused("domain = 1, rows = 3, columns = 6", "f32[4,6]", "return %x"),
+                "does not fit the domain");
   check_refused(fused(kFlat, "f32[]", "%0 = full {value = 1, dtype = f32, shape = []} : f32[] return %0"),
                 "a result of a flat domain has all elements");
   check_refused(fused(kColumns, "f32[4,6]", "return %x"), "a result of a domain of columns");
@@ -158,21 +163,26 @@ TEST_CASE("reductions in fusions", "[verifier]") {
                 "reduces the last axis and keeps it");
   check_refused(fused(kColumns, "f32[4,1]", "%0 = sum %x {keepdim = true, axes = [1]} : f32[4,1] return %0"),
                 "a domain of columns reduces its rows");
-  check_refused(parse("graph @g(%a: f32[4,4097]) -> () { %0 = fusion %a {domain = 1, rows = 4, columns = 4097} : f32[4,1]"
-                      "(%x: f32[4,4097]) { %0 = sum %x {keepdim = true, axes = [1]} : f32[4,1] return %0 } return }"),
-                "longer than one block");
-  check_refused(parse("graph @g(%a: f32[4,1]) -> () { %0 = fusion %a {domain = 2, rows = 4, columns = 6} : f32[1,1]"
-                      "(%x: f32[4,1]) { %0 = sum %x {keepdim = true, axes = [0]} : f32[1,1] return %0 } return }"),
-                "another tree");
+  check_refused(
+      parse(
+          "graph @g(%a: f32[4,4097]) -> () { %0 = fusion %a {domain = 1, rows = 4, columns = 4097} : f32[4,1]"
+          "(%x: f32[4,4097]) { %0 = sum %x {keepdim = true, axes = [1]} : f32[4,1] return %0 } return }"),
+      "longer than one block");
+  check_refused(
+      parse("graph @g(%a: f32[4,1]) -> () { %0 = fusion %a {domain = 2, rows = 4, columns = 6} : f32[1,1]"
+            "(%x: f32[4,1]) { %0 = sum %x {keepdim = true, axes = [0]} : f32[1,1] return %0 } return }"),
+      "another tree");
 }
 
 TEST_CASE("index maps in fusions", "[verifier]") {
   verify(fused(kRows, "f32[4,2]", "%0 = slice %x {axis = 1, start = 2, stop = 4} : f32[4,2] return %0"));
   verify(fused(kRows, "f32[4,12]", "%0 = concat %x, %x {axis = 1} : f32[4,12] return %0"));
   verify(fused(kRows, "f32[1,4,6]", "%0 = reshape %x {shape = [1, 4, 6]} : f32[1,4,6] return %0"));
-  check_refused(fused(kRows, "f32[1,6]", "%0 = slice %x {axis = 0, start = 2, stop = 3} : f32[1,6] return %0"),
-                "not the columns");
-  check_refused(fused("domain = 1, rows = 8, columns = 6", "f32[8,6]", "%0 = concat %x, %x {axis = 0} : f32[8,6] return %0"),
+  check_refused(
+      fused(kRows, "f32[1,6]", "%0 = slice %x {axis = 0, start = 2, stop = 3} : f32[1,6] return %0"),
+      "not the columns");
+  check_refused(fused("domain = 1, rows = 8, columns = 6", "f32[8,6]",
+                      "%0 = concat %x, %x {axis = 0} : f32[8,6] return %0"),
                 "does not fit the domain");
   check_refused(fused(kColumns, "f32[4,12]", "%0 = concat %x, %x {axis = 1} : f32[4,12] return %0"),
                 "only a domain of rows has concat");
@@ -180,14 +190,17 @@ TEST_CASE("index maps in fusions", "[verifier]") {
                 "changes which elements are a row");
   check_refused(fused(kFlat, "f32[6,4]", "%0 = permute %x {axes = [1, 0]} : f32[6,4] return %0"),
                 "changes the order of the elements");
-  check_refused(parse("graph @g(%a: f32[3]) -> () { %0 = fusion %a {domain = 1, rows = 2, columns = 3} : f32[2,3,3]"
-                      "(%x: f32[3]) { %0 = expand %x {shape = [2, 1, 3]} : f32[2,1,3] %1 = reshape %0 {shape = [2, 3]} : "
-                      "f32[2,3] %2 = expand %x {shape = [2, 3, 3]} : f32[2,3,3] return %2 } return }"),
-                "does not fit the domain");
+  check_refused(
+      parse(
+          "graph @g(%a: f32[3]) -> () { %0 = fusion %a {domain = 1, rows = 2, columns = 3} : f32[2,3,3]"
+          "(%x: f32[3]) { %0 = expand %x {shape = [2, 1, 3]} : f32[2,1,3] %1 = reshape %0 {shape = [2, 3]} : "
+          "f32[2,3] %2 = expand %x {shape = [2, 3, 3]} : f32[2,3,3] return %2 } return }"),
+      "does not fit the domain");
 }
 
 TEST_CASE("a block holds no other op and no fusion", "[verifier]") {
-  check_refused(fused(kRows, "i64[4]", "%0 = argmax %x {axis = 1} : i64[4] return %0"), "no place in a block");
+  check_refused(fused(kRows, "i64[4]", "%0 = argmax %x {axis = 1} : i64[4] return %0"),
+                "no place in a block");
   check_refused(fused(kFlat, "f32[4,6]",
                       "%0 = fusion %x {" + kFlat + "} : f32[4,6] (%y: f32[4,6]) { return %y } return %0"),
                 "fusions do not nest");

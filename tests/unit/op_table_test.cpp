@@ -60,8 +60,14 @@ TEST_CASE("specifications have unique names, and a list comes last", "[op]") {
 
 TEST_CASE("numbers print so that they parse back to the same bits", "[op]") {
   const std::pair<double, const char*> cases[] = {
-      {0.5, "0.5"}, {-0.0, "-0"}, {1e-5, "1e-05"}, {0.1, "0.1"}, {1e300, "1e+300"}, {5e-324, "5e-324"},
-      {std::numeric_limits<double>::infinity(), "inf"}, {-std::numeric_limits<double>::infinity(), "-inf"},
+      {0.5, "0.5"},
+      {-0.0, "-0"},
+      {1e-5, "1e-05"},
+      {0.1, "0.1"},
+      {1e300, "1e+300"},
+      {5e-324, "5e-324"},
+      {std::numeric_limits<double>::infinity(), "inf"},
+      {-std::numeric_limits<double>::infinity(), "-inf"},
       {std::numeric_limits<double>::quiet_NaN(), "nan"},
       {-std::numeric_limits<double>::quiet_NaN(), "nan(0xfff8000000000000)"}};
   for (const auto& [value, text] : cases) {

@@ -9,8 +9,10 @@ void interpret_full(const Evaluation& evaluation) {
   Literal& result = evaluation.result();
   with_element_type(result.type.dtype, [&]<class T>(T) {
     for (T& element : result.as<T>()) {
-      if constexpr (std::is_same_v<T, bool>) element = value != 0;
-      else element = convert_number<T>(value);
+      if constexpr (std::is_same_v<T, bool>)
+        element = value != 0;
+      else
+        element = convert_number<T>(value);
     }
   });
 }

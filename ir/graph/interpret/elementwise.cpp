@@ -49,7 +49,8 @@ void interpret_elementwise(const Evaluation& evaluation) {
       const Literal& input = evaluation.input(k);
       const size_t size = size_of(input.type.dtype);
       arguments[k] = 0;
-      std::memcpy(&arguments[k], input.bytes.data() + broadcast_index(place, result.type.shape, input.type.shape) * size,
+      std::memcpy(&arguments[k],
+                  input.bytes.data() + broadcast_index(place, result.type.shape, input.type.shape) * size,
                   size);
     }
     const ScalarBits bits = run_program(program, arguments);

@@ -28,7 +28,8 @@ using Place = std::array<int64_t, kMaxRank>;
 Place place_of(int64_t index, const Shape& shape);
 /// The row-major index of a place.
 int64_t index_of(const Place& place, const Shape& shape);
-/// The index in `from` of the element that broadcasting repeats at `place` of `to` (NumPy: axes align at the last one).
+/// The index in `from` of the element that broadcasting repeats at `place` of `to` (NumPy: axes align at the
+/// last one).
 int64_t broadcast_index(const Place& place, const Shape& to, const Shape& from);
 
 /// Copies one element, of whatever dtype, from a literal of the same dtype.

@@ -31,8 +31,10 @@ static void products(const Evaluation& evaluation) {
 }
 
 void interpret_product_sum(const Evaluation& evaluation) {
-  if (evaluation.result().type.dtype == DType::f32) products<float>(evaluation);
-  else products<double>(evaluation);
+  if (evaluation.result().type.dtype == DType::f32)
+    products<float>(evaluation);
+  else
+    products<double>(evaluation);
 }
 
 void interpret_matmul(const Evaluation& evaluation) { interpret_product_sum(evaluation); }

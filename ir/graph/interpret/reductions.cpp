@@ -27,7 +27,8 @@ T join_pairwise(std::vector<T> blocks) {
   if (blocks.empty()) return Reducer::identity();
   while (blocks.size() > 1) {
     std::vector<T> joined;
-    for (size_t i = 0; i + 1 < blocks.size(); i += 2) joined.push_back(Reducer::join(blocks[i], blocks[i + 1]));
+    for (size_t i = 0; i + 1 < blocks.size(); i += 2)
+      joined.push_back(Reducer::join(blocks[i], blocks[i + 1]));
     if (blocks.size() % 2) joined.push_back(blocks.back());
     blocks = joined;
   }
@@ -46,7 +47,8 @@ T reduce_axis(std::span<const T> x, int64_t first, int64_t count, int64_t stride
     for (int64_t i = 0; i < block && start + i < count; ++i)
       lanes[i % lane_count] = Reducer::join(lanes[i % lane_count], x[first + (start + i) * stride]);
     for (int64_t half = lane_count / 2; half > 0; half /= 2)
-      for (int64_t lane = 0; lane < half; ++lane) lanes[lane] = Reducer::join(lanes[lane], lanes[lane + half]);
+      for (int64_t lane = 0; lane < half; ++lane)
+        lanes[lane] = Reducer::join(lanes[lane], lanes[lane + half]);
     blocks.push_back(lanes[0]);
   }
   return join_pairwise<Reducer>(blocks);
