@@ -34,7 +34,7 @@ void add_cell_options(CLI::App& command, CellOptions& options) {
 
 Compiled<Cell> compile_cell(const CellOptions& options) {
   const CellKind& kind = cell_kind(options.cell);
-  nn::manual_seed(1);
+  manual_seed(1);
   const CellWeights weights(options.hidden, options.hidden, kind.gates, kind.has_layer_norm);
   Compiled<Cell> cell = compile(kind.cell, {.name = options.cell});
   for (int call = 0; call < kCalls; ++call) call_once(cell, options, weights);

@@ -46,10 +46,14 @@ Graph align_operands(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
     const Shape& shape = graph.type(node.result()).shape;
     const bool joins_rows = node.op == Op::concat && node.attributes[0] == shape.rank() - 1;
-    if (shape.element_count() == 0) rewrite.copy(node);
-    else if (row(node.op).kind == OpKind::elementwise) align_elementwise(rewrite, node);
-    else if (joins_rows) concat_of_scalars(rewrite, node);
-    else rewrite.copy(node);
+    if (shape.element_count() == 0)
+      rewrite.copy(node);
+    else if (row(node.op).kind == OpKind::elementwise)
+      align_elementwise(rewrite, node);
+    else if (joins_rows)
+      concat_of_scalars(rewrite, node);
+    else
+      rewrite.copy(node);
   }
   return dce(rewrite.finish());
 }

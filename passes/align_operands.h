@@ -5,8 +5,8 @@
 
 namespace calque::passes {
 
-/// An operand that broadcasts neither whole rows nor along them ([4,1,C] to [4,8,C]) gets an explicit expand. A
-/// constant with a shape that a concat of rows joins becomes the expand of a scalar.
+/// An operand that broadcasts neither whole rows nor along them ([4,1,C] to [4,8,C]) gets an explicit expand.
+/// A constant with a shape that a concat of rows joins becomes the expand of a scalar.
 Graph align_operands(const Graph& graph);
 
 }  // namespace calque::passes

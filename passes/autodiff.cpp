@@ -1,4 +1,5 @@
-// Autodiff: walks the program backwards as the eager tape does, writing gradients behind it, and cuts the result in two.
+// Autodiff: walks the program backwards as the eager tape does, writing gradients behind it, and cuts the
+// result in two.
 #include "passes/autodiff.h"
 
 #include <fmt/format.h>
@@ -25,7 +26,8 @@ using passes::JointGraph;
 std::vector<bool> values_with_gradient(const Graph& program, std::span<const bool> input_requires_grad) {
   std::vector<bool> requires_grad(program.value_count());
   for (size_t i = 0; i < program.inputs().size(); ++i)
-    requires_grad[program.inputs()[i]] = input_requires_grad[i] && is_floating(program.type(program.inputs()[i]).dtype);
+    requires_grad[program.inputs()[i]] =
+        input_requires_grad[i] && is_floating(program.type(program.inputs()[i]).dtype);
   for (const Node& node : program.nodes()) {
     const bool any = node.op != Op::detach &&
                      std::ranges::any_of(node.inputs, [&](ValueId input) { return requires_grad[input]; });
@@ -39,8 +41,11 @@ std::vector<bool> values_with_gradient(const Graph& program, std::span<const boo
 class ReverseMode {
  public:
   ReverseMode(const Graph& program, std::span<const bool> input_requires_grad)
-      : program_(program), requires_grad_(values_with_gradient(program, input_requires_grad)), joint_(program),
-        emitter_(joint_), gradients_(program.value_count()) {}
+      : program_(program),
+        requires_grad_(values_with_gradient(program, input_requires_grad)),
+        joint_(program),
+        emitter_(joint_),
+        gradients_(program.value_count()) {}
 
   /// An output's incoming gradient counts before what any node contributes.
   void seed(size_t output, const std::string& name) {
@@ -81,7 +86,8 @@ class ReverseMode {
     GradientContext context(node.attributes, inputs, results, result_gradients, needs);
     rule(context);
     for (size_t i = 0; i < inputs.size(); ++i)
-      if (needs[i]) gradients_[node.inputs[i]] = accumulate(gradients_[node.inputs[i]], context.gradients()[i]);
+      if (needs[i])
+        gradients_[node.inputs[i]] = accumulate(gradients_[node.inputs[i]], context.gradients()[i]);
   }
 
   const Graph& program_;
@@ -138,13 +144,15 @@ Graph forward_part(const JointGraph& joint, const std::vector<ValueId>& saved) {
   return forward;
 }
 
-/// Builds the backward graph; `gradient_outputs[i]` is the program output whose gradient is input `program_inputs + i`.
-void backward_part(const JointGraph& joint, const passes::Partition& cut, std::span<const int> gradient_outputs,
-                   FreshNames& fresh, Differentiation& result) {
+/// Builds the backward graph; `gradient_outputs[i]` is the program output whose gradient is input
+/// `program_inputs + i`.
+void backward_part(const JointGraph& joint, const passes::Partition& cut,
+                   std::span<const int> gradient_outputs, FreshNames& fresh, Differentiation& result) {
   const Graph& graph = joint.graph;
   Graph backward(graph.name() + "_backward");
   std::vector<ValueId> map(graph.value_count());
-  const auto add_source = [&](ValueId value, std::string name, Differentiation::SourceKind kind, size_t index) {
+  const auto add_source = [&](ValueId value, std::string name, Differentiation::SourceKind kind,
+                              size_t index) {
     map[value] = backward.add_input(graph.type(value), std::move(name));
     result.sources.push_back({kind, static_cast<int>(index)});
   };
@@ -205,7 +213,8 @@ Differentiation differentiate(const Graph& program_with_composites, std::span<co
   Graph joint = reverse.take_joint();
   joint.set_outputs(std::move(outputs));
   // Every gradient is written down, so values may be merged now without changing the order of any sum.
-  const JointGraph whole{passes::dce(passes::cse(passes::dce(joint))), program.inputs().size(), program.outputs().size()};
+  const JointGraph whole{passes::dce(passes::cse(passes::dce(joint))), program.inputs().size(),
+                         program.outputs().size()};
   const passes::Partition cut = passes::partition(whole);
   result.forward = forward_part(whole, cut.saved);
   backward_part(whole, cut, gradient_outputs, fresh, result);

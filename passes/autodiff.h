@@ -1,4 +1,5 @@
-// Autodiff: a program becomes a forward graph that also gives what its backward reads, and that backward graph.
+// Autodiff: a program becomes a forward graph that also gives what its backward reads, and that backward
+// graph.
 #pragma once
 
 #include <span>
@@ -9,8 +10,8 @@
 namespace calque {
 
 struct Differentiation {
-  /// Outputs: those of the program in order, then the saved values. A saved value that is also an output of the program
-  /// is listed again.
+  /// Outputs: those of the program in order, then the saved values. A saved value that is also an output of
+  /// the program is listed again.
   Graph forward;
   /// Inputs: one for each entry of `sources`. Outputs: the gradients of the inputs `wanted`.
   Graph backward;
@@ -23,17 +24,19 @@ struct Differentiation {
     bool operator==(const Source&) const = default;
   };
   std::vector<Source> sources;
-  /// The forward input that each output of the backward is the gradient of. An input that gets none is left out.
+  /// The forward input that each output of the backward is the gradient of. An input that gets none is left
+  /// out.
   std::vector<int> wanted;
 };
 
-/// Reverse mode, by the gradient rules of the op table and in the order of the eager tape, so that gradients agree with
-/// it in every bit: nodes from the last to the first, each adding to its inputs in their order, the gradient of an output
-/// counting before that of any node. The program has no fusions; composites are expanded first.
+/// Reverse mode, by the gradient rules of the op table and in the order of the eager tape, so that gradients
+/// agree with it in every bit: nodes from the last to the first, each adding to its inputs in their order,
+/// the gradient of an output counting before that of any node. The program has no fusions; composites are
+/// expanded first.
 ///
-/// The backward reads an input or an output of the program only where a gradient rule does (what a tape would save and
-/// watch for writes). Of other values it reads the set of fewest bytes from which the rest is recomputed by views and
-/// cheap elementwise ops; see passes/partition.h.
+/// The backward reads an input or an output of the program only where a gradient rule does (what a tape would
+/// save and watch for writes). Of other values it reads the set of fewest bytes from which the rest is
+/// recomputed by views and cheap elementwise ops; see passes/partition.h.
 Differentiation differentiate(const Graph& program, std::span<const bool> input_requires_grad,
                               std::span<const bool> output_has_gradient);
 

@@ -15,8 +15,8 @@ int64_t product(std::span<const int64_t> sizes) {
   return count;
 }
 
-/// The shape under which reducing `axis` means the same and fuses best, and the axis in it. What lies behind each step
-/// of the axis, and so the tree, stays.
+/// The shape under which reducing `axis` means the same and fuses best, and the axis in it. What lies behind
+/// each step of the axis, and so the tree, stays.
 struct Canonical {
   Shape shape;
   int axis;
@@ -63,7 +63,8 @@ Graph canonical_reductions(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
     if (row(node.op).kind == OpKind::reduction && !node.attributes.list(1).empty())
       rewrite.set(node.result(), Reducer(rewrite, node)(rewrite(node.inputs[0])));
-    else rewrite.copy(node);
+    else
+      rewrite.copy(node);
   }
   return rewrite.finish();
 }

@@ -5,7 +5,8 @@
 
 namespace calque::passes {
 
-/// Not for a graph that is still to be differentiated: the gradients of merged values would be added in another order.
+/// Not for a graph that is still to be differentiated: the gradients of merged values would be added in
+/// another order.
 Graph cse(const Graph& graph);
 
 }  // namespace calque::passes

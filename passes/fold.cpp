@@ -17,14 +17,19 @@ namespace {
 std::optional<double> number_of(const Literal& literal) {
   constexpr int64_t kExact = int64_t{1} << 53;
   switch (literal.type.dtype) {
-    case DType::f32: return literal.as<float>()[0];
-    case DType::f64: return literal.as<double>()[0];
-    case DType::i32: return literal.as<int32_t>()[0];
+    case DType::f32:
+      return literal.as<float>()[0];
+    case DType::f64:
+      return literal.as<double>()[0];
+    case DType::i32:
+      return literal.as<int32_t>()[0];
     case DType::i64: {
       const int64_t value = literal.as<int64_t>()[0];
-      return value >= -kExact && value <= kExact ? std::optional<double>(static_cast<double>(value)) : std::nullopt;
+      return value >= -kExact && value <= kExact ? std::optional<double>(static_cast<double>(value))
+                                                 : std::nullopt;
     }
-    case DType::boolean: return literal.as<bool>()[0] ? 1.0 : 0.0;
+    case DType::boolean:
+      return literal.as<bool>()[0] ? 1.0 : 0.0;
   }
   return {};
 }
@@ -35,7 +40,8 @@ std::optional<double> folded(const Graph& graph, const Node& node) {
   for (ValueId input : node.inputs) {
     if (graph.is_input(input) || graph.node(graph.producer(input)).op != Op::full) return {};
     const Attributes& full = graph.node(graph.producer(input)).attributes;
-    operands.push_back(interpreter.emit(Op::full, {}, Attributes::of(full.number(0), full.dtype(1), Ints()))[0]);
+    operands.push_back(
+        interpreter.emit(Op::full, {}, Attributes::of(full.number(0), full.dtype(1), Ints()))[0]);
   }
   return number_of(interpreter.literal(interpreter.emit(node.op, operands, node.attributes)[0]));
 }
@@ -56,7 +62,8 @@ Graph fold(const Graph& graph) {
       continue;
     }
     const Type type = graph.type(node.result());
-    rewrite.set(node.result(), rewrite.add(Op::full, {}, Attributes::of(*value, type.dtype, Ints(type.shape)), node.location));
+    rewrite.set(node.result(), rewrite.add(Op::full, {}, Attributes::of(*value, type.dtype, Ints(type.shape)),
+                                           node.location));
   }
   return dce(rewrite.finish());
 }

@@ -16,7 +16,8 @@ constexpr ValueId kUnmapped = ~ValueId{0};
 
 class FusionBuilder {
  public:
-  explicit FusionBuilder(const Graph& graph) : graph_(graph), rewrite_(graph), in_group_(graph.nodes().size()) {
+  explicit FusionBuilder(const Graph& graph)
+      : graph_(graph), rewrite_(graph), in_group_(graph.nodes().size()) {
     readers_.resize(graph.value_count());
     for (NodeId id = 0; id < graph.nodes().size(); ++id)
       for (ValueId input : graph.node(id).inputs) readers_[input].push_back(id);
@@ -26,8 +27,10 @@ class FusionBuilder {
 
   Graph build() {
     for (const FusionGroup& group : find_fusion_groups(graph_)) {
-      if (group.fused) add_fusion(group);
-      else if (fusion_role(graph_, graph_.node(group.nodes[0])) != FusionRole::constant) add_node(group.nodes[0]);
+      if (group.fused)
+        add_fusion(group);
+      else if (fusion_role(graph_, graph_.node(group.nodes[0])) != FusionRole::constant)
+        add_node(group.nodes[0]);
     }
     for (ValueId output : graph_.outputs()) outside(output);
     return rewrite_.finish();
@@ -35,13 +38,17 @@ class FusionBuilder {
 
  private:
   bool is_constant(ValueId value) const {
-    return !graph_.is_input(value) && fusion_role(graph_, graph_.node(graph_.producer(value))) == FusionRole::constant;
+    return !graph_.is_input(value) &&
+           fusion_role(graph_, graph_.node(graph_.producer(value))) == FusionRole::constant;
   }
-  bool made_inside(ValueId value) const { return !graph_.is_input(value) && in_group_[graph_.producer(value)]; }
+  bool made_inside(ValueId value) const {
+    return !graph_.is_input(value) && in_group_[graph_.producer(value)];
+  }
 
   /// The value as nodes outside of fusions see it; a constant is made where it is first read.
   ValueId outside(ValueId value) {
-    if (rewrite_(value) == kUnmapped && is_constant(value)) rewrite_.copy(graph_.node(graph_.producer(value)));
+    if (rewrite_(value) == kUnmapped && is_constant(value))
+      rewrite_.copy(graph_.node(graph_.producer(value)));
     return rewrite_(value);
   }
 
@@ -52,7 +59,8 @@ class FusionBuilder {
       const Node& constant = graph_.node(graph_.producer(node.inputs[0]));
       if (constant.op == Op::full) {
         const Type& type = graph_.type(node.result());
-        const Attributes attributes = Attributes::of(constant.attributes.number(0), type.dtype, Ints(type.shape));
+        const Attributes attributes =
+            Attributes::of(constant.attributes.number(0), type.dtype, Ints(type.shape));
         rewrite_.set(node.result(), rewrite_.add(Op::full, {}, attributes, node.location));
         return;
       }
@@ -62,11 +70,13 @@ class FusionBuilder {
   }
 
   bool read_outside(ValueId value) const {
-    return is_output_[value] || std::ranges::any_of(readers_[value], [&](NodeId id) { return !in_group_[id]; });
+    return is_output_[value] ||
+           std::ranges::any_of(readers_[value], [&](NodeId id) { return !in_group_[id]; });
   }
 
   /// What the group gives, and the views that are better taken outside, of something that is there anyway.
-  void find_results(const FusionGroup& group, std::vector<ValueId>& results, std::vector<NodeId>& views) const {
+  void find_results(const FusionGroup& group, std::vector<ValueId>& results,
+                    std::vector<NodeId>& views) const {
     for (NodeId id : group.nodes) {
       const Node& node = graph_.node(id);
       const ValueId base = node.inputs[0];
@@ -76,8 +86,10 @@ class FusionBuilder {
       bool listed = false;
       for (uint32_t i = 0; i < node.result_count; ++i) {
         if (!read_outside(node.result(i))) continue;
-        if (!view) results.push_back(node.result(i));
-        else if (!std::exchange(listed, true)) views.push_back(id);
+        if (!view)
+          results.push_back(node.result(i));
+        else if (!std::exchange(listed, true))
+          views.push_back(id);
       }
     }
   }
@@ -86,11 +98,13 @@ class FusionBuilder {
     std::vector<ValueId> operands;
     for (NodeId id : group.nodes)
       for (ValueId input : graph_.node(id).inputs)
-        if (!made_inside(input) && !is_constant(input) && !std::ranges::count(operands, input)) operands.push_back(input);
+        if (!made_inside(input) && !is_constant(input) && !std::ranges::count(operands, input))
+          operands.push_back(input);
     return operands;
   }
 
-  Graph make_body(const FusionGroup& group, std::span<const ValueId> operands, std::span<const ValueId> results) const {
+  Graph make_body(const FusionGroup& group, std::span<const ValueId> operands,
+                  std::span<const ValueId> results) const {
     Graph body("body");
     std::unordered_map<ValueId, ValueId> map;
     for (ValueId operand : operands) map[operand] = body.add_input(graph_.type(operand));
@@ -118,12 +132,15 @@ class FusionBuilder {
     find_results(group, results, views);
     const std::vector<ValueId> operands = find_operands(group);
     for (ValueId operand : operands) inputs.push_back(outside(operand));
-    const auto computes = [&](NodeId id) { return fusion_role(graph_, graph_.node(id)) == FusionRole::compute; };
+    const auto computes = [&](NodeId id) {
+      return fusion_role(graph_, graph_.node(id)) == FusionRole::compute;
+    };
     const auto first = std::ranges::find_if(group.nodes, computes);
     const void* location = graph_.node(first == group.nodes.end() ? group.nodes[0] : *first).location;
     const Node& fusion = rewrite_.graph().add_fusion(inputs, group.domain, group.rows, group.columns,
                                                      make_body(group, operands, results), location);
-    for (size_t i = 0; i < results.size(); ++i) rewrite_.set(results[i], fusion.result(static_cast<uint32_t>(i)));
+    for (size_t i = 0; i < results.size(); ++i)
+      rewrite_.set(results[i], fusion.result(static_cast<uint32_t>(i)));
     for (NodeId id : group.nodes) in_group_[id] = false;
     for (NodeId id : views) add_node(id);
   }

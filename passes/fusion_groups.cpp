@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -10,7 +11,8 @@ namespace calque::passes {
 
 namespace {
 
-// Bounds of one fusion: on the time of code generation and the pressure on registers, and on what an executor passes.
+// Bounds of one fusion: on the time of code generation and the pressure on registers, and on what an executor
+// passes.
 constexpr size_t kMostNodes = 256, kMostOperands = 192;
 
 /// What a group under construction is.
@@ -35,6 +37,7 @@ class Grouping {
   bool merge_rows(GroupId a, GroupId b);
   void merge_columns(GroupId a, GroupId b);
   void merge_column_siblings();
+  bool reads(GroupId group, GroupId other) const;
   std::pair<bool, uint32_t> source_of(GroupId group) const;
   bool joins_columns(NodeId id, GroupId group) const;
   bool only_scalars(GroupId group) const;
@@ -72,22 +75,23 @@ bool fits_columns(const Shape& shape, const Footprint& domain) {
          (shape[1] == domain.longest_row || shape[1] == 1);
 }
 
-/// Whether a node that only this group of columns reads is better computed in it: if at most one of its operands would
-/// have to be written by another fusion first, which is no more memory than its result.
+/// Whether a node that only this group of columns reads is better computed in it: if at most one of its
+/// operands would have to be written by another fusion first, which is no more memory than its result.
 bool Grouping::joins_columns(NodeId id, GroupId group) const {
   const Node& node = graph_.node(id);
   const Footprint& domain = candidates_[group].footprint;
   if (row(node.op).kind != OpKind::elementwise && node.op != Op::expand) return false;
   if (is_output_[node.result()] || !fits_columns(graph_.type(node.result()).shape, domain)) return false;
   if (graph_.type(node.result()).shape.element_count() == 1) return false;
-  int written_first = 0;
+  std::set<ValueId> written_first;
   for (ValueId input : node.inputs) {
     const Shape& shape = graph_.type(input).shape;
     if (!fits_columns(shape, domain)) return false;
     const bool whole = shape.element_count() == domain.rows * domain.longest_row;
-    if (whole && !graph_.is_input(input) && roles_[graph_.producer(input)] == FusionRole::compute) ++written_first;
+    if (whole && !graph_.is_input(input) && roles_[graph_.producer(input)] == FusionRole::compute)
+      written_first.insert(input);
   }
-  return written_first <= 1;
+  return written_first.size() <= 1;
 }
 
 void Grouping::grow_columns() {
@@ -95,8 +99,10 @@ void Grouping::grow_columns() {
     const std::span<const NodeId> users = groups_.users(id);
     if (users.empty() || candidates_[id].kind != Kind::rows) continue;
     const GroupId group = groups_.group_of(users[0]);
-    const bool alone = std::ranges::all_of(users, [&](NodeId user) { return groups_.group_of(user) == group; });
-    if (alone && candidates_[group].kind == Kind::columns && joins_columns(id, group)) merge_columns(group, id);
+    const bool alone =
+        std::ranges::all_of(users, [&](NodeId user) { return groups_.group_of(user) == group; });
+    if (alone && candidates_[group].kind == Kind::columns && joins_columns(id, group))
+      merge_columns(group, id);
   }
 }
 
@@ -134,7 +140,8 @@ void Grouping::merge_along_edges() {
       if (!graph_.is_input(input)) merge_rows(producer_group(input), groups_.group_of(id));
 }
 
-/// Groups that read the same value whole read it once; sums over the columns of one fusion's results run as one as well.
+/// Groups that read the same value whole read it once; sums over the columns of one fusion's results run as
+/// one as well.
 void Grouping::merge_siblings() {
   std::vector<std::vector<NodeId>> readers(graph_.value_count());
   for (NodeId id = 0; id < roles_.size(); ++id)
@@ -146,8 +153,10 @@ void Grouping::merge_siblings() {
     for (const NodeId& reader : readers[value]) {
       const Candidate& candidate = candidates_[groups_.group_of(reader)];
       if (candidate.kind != Kind::rows || candidate.footprint.rows != rows_of(shape)) continue;
-      if (first) merge_rows(groups_.group_of(*first), groups_.group_of(reader));
-      else first = &reader;
+      if (first)
+        merge_rows(groups_.group_of(*first), groups_.group_of(reader));
+      else
+        first = &reader;
     }
   }
   merge_column_siblings();
@@ -160,9 +169,23 @@ void Grouping::merge_column_siblings() {
     if (candidates_[group].kind != Kind::columns) continue;
     const auto [from_input, source] = source_of(group);
     const Footprint& domain = candidates_[group].footprint;
-    const auto [known, is_new] = first.try_emplace({from_input, source, domain.rows, domain.longest_row}, group);
-    if (!is_new) merge_columns(known->second, group);
+    const auto [known, is_new] =
+        first.try_emplace({from_input, source, domain.rows, domain.longest_row}, group);
+    if (is_new) continue;
+    // A sum over what depends on another sum needs a second walk over the rows.
+    if (reads(group, known->second) || reads(known->second, group))
+      known->second = group;
+    else
+      merge_columns(known->second, group);
   }
+}
+
+/// Whether a node of the group reads a result of the other.
+bool Grouping::reads(GroupId group, GroupId other) const {
+  return std::ranges::any_of(groups_.members(other), [&](NodeId id) {
+    return std::ranges::any_of(groups_.users(id),
+                               [&](NodeId user) { return groups_.group_of(user) == group; });
+  });
 }
 
 /// What the first operand of a group comes from: an input of the graph, or another group.
@@ -211,7 +234,8 @@ bool Grouping::prefers_rows(std::span<const NodeId> nodes) const {
     for (ValueId input : graph_.node(id).inputs) {
       if (graph_.is_input(input)) continue;
       const Node& made = graph_.node(graph_.producer(input));
-      if (std::ranges::binary_search(nodes, graph_.producer(input)) || (made.op != Op::slice && made.op != Op::split))
+      if (std::ranges::binary_search(nodes, graph_.producer(input)) ||
+          (made.op != Op::slice && made.op != Op::split))
         continue;
       const int64_t axis = made.attributes[made.op == Op::split ? 1 : 0];
       if (axis > 0 && axis == graph_.type(input).shape.rank() - 1) return true;
@@ -266,7 +290,8 @@ std::vector<FusionGroup> Grouping::take() {
   std::vector<FusionGroup> result;
   for (GroupId group : groups_.order()) {
     std::vector<NodeId> left_over;
-    if (FusionGroup finished = finish(group, left_over); !finished.nodes.empty()) result.push_back(std::move(finished));
+    if (FusionGroup finished = finish(group, left_over); !finished.nodes.empty())
+      result.push_back(std::move(finished));
     for (NodeId id : left_over) result.push_back({false, Domain::rows, 1, 1, {id}});
   }
   return result;

@@ -17,8 +17,8 @@ struct FusionGroup {
   std::vector<NodeId> nodes;  // in topological order
 };
 
-/// All nodes in groups, in an order in which they can run. Constants (FusionRole) come as single nodes; who reads them
-/// copies them.
+/// All nodes in groups, in an order in which they can run. Constants (FusionRole) come as single nodes; who
+/// reads them copies them.
 std::vector<FusionGroup> find_fusion_groups(const Graph& graph);
 
 }  // namespace calque::passes

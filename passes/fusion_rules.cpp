@@ -32,7 +32,8 @@ bool row_fits(const Graph& graph, const Node& node, int64_t axis) {
 }
 
 bool is_row_reduction(const Graph& graph, const Node& node) {
-  return node.attributes.size() == 2 && node.attributes.flag(0) && is_last_axis(graph, node, node.attributes[1]) &&
+  return node.attributes.size() == 2 && node.attributes.flag(0) &&
+         is_last_axis(graph, node, node.attributes[1]) &&
          graph.type(node.inputs[0]).shape.back() <= reduction::kBlock;
 }
 
@@ -51,15 +52,23 @@ FusionRole fusion_role(const Graph& graph, const Node& node) {
   if (is_empty(graph, node)) return none;
   const Attributes& attributes = node.attributes;
   switch (node.op) {
-    case Op::full: return graph.type(node.result()).shape.element_count() == 1 ? constant : none;
-    case Op::arange: return constant;
-    case Op::expand: return operands_fit(graph, node) ? view : none;
-    case Op::reshape: return keeps_rows(graph.type(node.inputs[0]).shape, graph.type(node.result()).shape) ? view : none;
-    case Op::slice: return row_fits(graph, node, attributes[0]) ? view : none;
-    case Op::split: return row_fits(graph, node, attributes[1]) ? view : none;
+    case Op::full:
+      return graph.type(node.result()).shape.element_count() == 1 ? constant : none;
+    case Op::arange:
+      return constant;
+    case Op::expand:
+      return operands_fit(graph, node) ? view : none;
+    case Op::reshape:
+      return keeps_rows(graph.type(node.inputs[0]).shape, graph.type(node.result()).shape) ? view : none;
+    case Op::slice:
+      return row_fits(graph, node, attributes[0]) ? view : none;
+    case Op::split:
+      return row_fits(graph, node, attributes[1]) ? view : none;
     case Op::concat:
-    case Op::pad: return row_fits(graph, node, attributes[0]) ? compute : none;
-    default: break;
+    case Op::pad:
+      return row_fits(graph, node, attributes[0]) ? compute : none;
+    default:
+      break;
   }
   const OpKind kind = row(node.op).kind;
   if (kind == OpKind::elementwise) return operands_fit(graph, node) ? compute : none;
@@ -78,8 +87,10 @@ Footprint footprint(const Graph& graph, const Node& node) {
     result.rows = std::max(result.rows, rows_of(shape));
     result.longest_row = std::max(result.longest_row, row_length(shape));
     if (elements == 1) return;
-    if (result.flat_elements == 1) result.flat_elements = elements;
-    else if (result.flat_elements != elements) result.flat_elements = 0;
+    if (result.flat_elements == 1)
+      result.flat_elements = elements;
+    else if (result.flat_elements != elements)
+      result.flat_elements = 0;
   };
   for (ValueId input : node.inputs) count(input);
   for (uint32_t i = 0; i < node.result_count; ++i) count(node.result(i));
@@ -88,8 +99,10 @@ Footprint footprint(const Graph& graph, const Node& node) {
 
 Footprint joined(const Footprint& a, const Footprint& b) {
   Footprint result{a.rows, std::max(a.longest_row, b.longest_row), 0};
-  if (a.flat_elements == b.flat_elements || b.flat_elements == 1) result.flat_elements = a.flat_elements;
-  else if (a.flat_elements == 1) result.flat_elements = b.flat_elements;
+  if (a.flat_elements == b.flat_elements || b.flat_elements == 1)
+    result.flat_elements = a.flat_elements;
+  else if (a.flat_elements == 1)
+    result.flat_elements = b.flat_elements;
   // A scalar beside one long row may be a result of its own, which a flat domain does not give.
   const bool same_elements = a.flat_elements > 0 && a.flat_elements == b.flat_elements;
   const bool one_long_row = a.rows == 1 && !same_elements && result.longest_row > kLongestRow;

@@ -10,13 +10,14 @@ namespace calque::passes {
 
 /// How a node takes part in fusing.
 enum class FusionRole : uint8_t {
-  none,       // stays a node of the graph
-  compute,    // elementwise, a reduction over the last axis, a concat or pad of rows
-  view,       // an index map inside a row; free outside of fusions as well
-  constant,   // a scalar or a range: copied into every fusion that reads it
+  none,      // stays a node of the graph
+  compute,   // elementwise, a reduction over the last axis, a concat or pad of rows
+  view,      // an index map inside a row; free outside of fusions as well
+  constant,  // a scalar or a range: copied into every fusion that reads it
 };
 
-/// The largest row that is not split among threads and stays in cache: bound of reductions, and of rows that are alone.
+/// The largest row that is not split among threads and stays in cache: bound of reductions, and of rows that
+/// are alone.
 inline constexpr int64_t kLongestRow = 4096;
 
 /// A shape as a matrix of its last axis by all before it.
@@ -29,7 +30,8 @@ inline int64_t rows_of(const Shape& shape) {
 struct Footprint {
   int64_t rows = 1;
   int64_t longest_row = 1;
-  int64_t flat_elements = 1;  // of every value that has more than one; 0 where they differ or an op needs its row whole
+  int64_t flat_elements =
+      1;  // of every value that has more than one; 0 where they differ or an op needs its row whole
 };
 
 FusionRole fusion_role(const Graph& graph, const Node& node);

@@ -7,8 +7,12 @@
 namespace calque::passes {
 
 GroupOrder::GroupOrder(const Graph& graph)
-    : group_(graph.nodes().size()), members_(group_.size()), users_(group_.size()), sequence_(group_.size()),
-      position_(group_.size()), marked_(group_.size()) {
+    : group_(graph.nodes().size()),
+      members_(group_.size()),
+      users_(group_.size()),
+      sequence_(group_.size()),
+      position_(group_.size()),
+      marked_(group_.size()) {
   std::iota(group_.begin(), group_.end(), 0);
   std::iota(sequence_.begin(), sequence_.end(), 0);
   std::iota(position_.begin(), position_.end(), 0);
@@ -19,7 +23,8 @@ GroupOrder::GroupOrder(const Graph& graph)
   }
 }
 
-/// Collects in `reached` the groups before `last` that depend on `first`; true if one of them leads to `last`.
+/// Collects in `reached` the groups before `last` that depend on `first`; true if one of them leads to
+/// `last`.
 bool GroupOrder::follows_by_detour(GroupId first, GroupId last, std::vector<GroupId>& reached) {
   const auto visit = [&](GroupId from) {
     for (NodeId node : members_[from])

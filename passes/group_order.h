@@ -10,8 +10,8 @@ namespace calque::passes {
 
 using GroupId = uint32_t;
 
-/// At first each node is a group of its own, with the id of the node. A topological order of the groups is kept up to date
-/// by looking only at what lies between the two that are merged (Pearce, Kelly 2007).
+/// At first each node is a group of its own, with the id of the node. A topological order of the groups is
+/// kept up to date by looking only at what lies between the two that are merged (Pearce, Kelly 2007).
 class GroupOrder {
  public:
   explicit GroupOrder(const Graph& graph);
@@ -30,12 +30,12 @@ class GroupOrder {
   static constexpr GroupId kGone = ~GroupId{0};
   bool follows_by_detour(GroupId first, GroupId last, std::vector<GroupId>& reached);
 
-  std::vector<GroupId> group_;                 // by node
-  std::vector<std::vector<NodeId>> members_;   // by group
-  std::vector<std::vector<NodeId>> users_;     // by node
-  std::vector<GroupId> sequence_;              // groups in topological order, kGone where one was merged away
-  std::vector<uint32_t> position_;             // by group: where in the sequence
-  std::vector<bool> marked_;                   // by group; all false between calls
+  std::vector<GroupId> group_;                // by node
+  std::vector<std::vector<NodeId>> members_;  // by group
+  std::vector<std::vector<NodeId>> users_;    // by node
+  std::vector<GroupId> sequence_;             // groups in topological order, kGone where one was merged away
+  std::vector<uint32_t> position_;            // by group: where in the sequence
+  std::vector<bool> marked_;                  // by group; all false between calls
 };
 
 }  // namespace calque::passes

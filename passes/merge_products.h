@@ -5,8 +5,9 @@
 
 namespace calque::passes {
 
-/// add(a b, c d) -> product_sum a, b, c, d, and add(product_sum ..., c d) -> product_sum ..., c, d, where nothing else reads
-/// the products. Bit-exact: product_sum is defined as that sum, and adding two numbers is commutative.
+/// add(a b, c d) -> product_sum a, b, c, d, and add(product_sum ..., c d) -> product_sum ..., c, d, where
+/// nothing else reads the products. Bit-exact: product_sum is defined as that sum, and adding two numbers is
+/// commutative.
 Graph merge_products(const Graph& graph);
 
 }  // namespace calque::passes

@@ -25,8 +25,8 @@ bool FlowNetwork::find_levels(int source, int sink) {
   return level_[sink] >= 0;
 }
 
-/// Sends a blocking flow along the levels, one path at a time. Paths are kept on a list, not on the call stack: a traced
-/// loop makes them long.
+/// Sends a blocking flow along the levels, one path at a time. Paths are kept on a list, not on the call
+/// stack: a traced loop makes them long.
 void FlowNetwork::augment(int source, int sink) {
   std::vector<int> path;  // arcs
   int vertex = source;
@@ -43,7 +43,8 @@ void FlowNetwork::augment(int source, int sink) {
       continue;
     }
     int& arc = next_arc_[vertex];
-    while (arc >= 0 && (arcs_[arc].capacity == 0 || level_[arcs_[arc].to] != level_[vertex] + 1)) arc = arcs_[arc].next;
+    while (arc >= 0 && (arcs_[arc].capacity == 0 || level_[arcs_[arc].to] != level_[vertex] + 1))
+      arc = arcs_[arc].next;
     if (arc >= 0) {
       path.push_back(arc);
       vertex = arcs_[arc].to;

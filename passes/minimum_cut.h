@@ -17,8 +17,8 @@ class FlowNetwork {
 
  private:
   struct Arc {
-    int to, next;       // `next` arc of the same vertex, -1 at the end; arc i ^ 1 is the way back
-    int64_t capacity;   // what is left of it
+    int to, next;      // `next` arc of the same vertex, -1 at the end; arc i ^ 1 is the way back
+    int64_t capacity;  // what is left of it
   };
   bool find_levels(int source, int sink);
   void augment(int source, int sink);

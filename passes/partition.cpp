@@ -1,4 +1,5 @@
-// The choice of saved values: a network in which cutting through a value means keeping it from forward to backward.
+// The choice of saved values: a network in which cutting through a value means keeping it from forward to
+// backward.
 #include "passes/partition.h"
 
 #include <algorithm>
@@ -14,12 +15,12 @@ constexpr size_t kLongFormula = 8;  // nodes of a scalar program from which on i
 
 /// What one walk over the joint graph tells of each node and value.
 struct Roles {
-  std::vector<bool> forward;       // node: an output of the program depends on it
-  std::vector<ValueId> memory;     // value: the value that it is a view of, or itself
-  std::vector<bool> on_gradient;   // value: depends on the gradient of an output
-  std::vector<bool> needed;        // value that does not depend on gradients, read by a node that does
-  std::vector<bool> is_output;     // value: of the program
-  std::vector<bool> of_user;       // memory: of an input or output of the program, so it may be written any time
+  std::vector<bool> forward;      // node: an output of the program depends on it
+  std::vector<ValueId> memory;    // value: the value that it is a view of, or itself
+  std::vector<bool> on_gradient;  // value: depends on the gradient of an output
+  std::vector<bool> needed;       // value that does not depend on gradients, read by a node that does
+  std::vector<bool> is_output;    // value: of the program
+  std::vector<bool> of_user;  // memory: of an input or output of the program, so it may be written any time
   std::vector<bool> read_by_rule;  // memory: a gradient rule reads it, so a tape would notice such a write
 };
 
@@ -39,7 +40,8 @@ void mark_forward(const JointGraph& joint, Roles& roles) {
 void find_memory(const JointGraph& joint, Roles& roles) {
   const Graph& graph = joint.graph;
   for (ValueId value = 0; value < graph.value_count(); ++value) {
-    const bool view = !graph.is_input(value) && row(graph.node(graph.producer(value)).op).kind == OpKind::view;
+    const bool view =
+        !graph.is_input(value) && row(graph.node(graph.producer(value)).op).kind == OpKind::view;
     roles.memory.push_back(view ? roles.memory[graph.node(graph.producer(value)).inputs[0]] : value);
     if (graph.is_input(value) || roles.is_output[value]) roles.of_user[roles.memory[value]] = true;
   }
@@ -54,7 +56,8 @@ Roles find_roles(const JointGraph& joint) {
   for (ValueId input : graph.inputs().subspan(joint.program_inputs)) roles.on_gradient[input] = true;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
-    const bool depends = std::ranges::any_of(node.inputs, [&](ValueId input) { return roles.on_gradient[input]; });
+    const bool depends =
+        std::ranges::any_of(node.inputs, [&](ValueId input) { return roles.on_gradient[input]; });
     for (uint32_t i = 0; i < node.result_count; ++i) roles.on_gradient[node.result(i)] = depends;
     for (ValueId input : node.inputs) {
       if (!roles.forward[id]) roles.read_by_rule[roles.memory[input]] = true;
@@ -66,8 +69,8 @@ Roles find_roles(const JointGraph& joint) {
   return roles;
 }
 
-/// What it costs to keep a value for the backward. Bytes count first; among equals, a value that the forward computes
-/// anyway and that owns its memory is taken before one that it does not or that is a view.
+/// What it costs to keep a value for the backward. Bytes count first; among equals, a value that the forward
+/// computes anyway and that owns its memory is taken before one that it does not or that is a view.
 int64_t cost_of_keeping(const Graph& graph, const Roles& roles, ValueId value) {
   constexpr int64_t kPerByte = 8, kView = 2, kOnlyBackward = 1;
   if (roles.of_user[roles.memory[value]]) {
@@ -99,11 +102,13 @@ std::vector<bool> values_to_keep(const JointGraph& joint, const Roles& roles) {
       network.add_arc(source, 2 * value, FlowNetwork::kInfinite);
       continue;
     }
-    for (ValueId input : node.inputs) network.add_arc(2 * static_cast<int>(input) + 1, 2 * value, FlowNetwork::kInfinite);
+    for (ValueId input : node.inputs)
+      network.add_arc(2 * static_cast<int>(input) + 1, 2 * value, FlowNetwork::kInfinite);
   }
   const std::vector<bool> sink_side = network.sink_side(source, sink);
   std::vector<bool> keep(values);
-  for (int value = 0; value < values; ++value) keep[value] = !sink_side[2 * value] && sink_side[2 * value + 1];
+  for (int value = 0; value < values; ++value)
+    keep[value] = !sink_side[2 * value] && sink_side[2 * value + 1];
   return keep;
 }
 
@@ -115,7 +120,8 @@ bool is_cheap(const Graph& graph, const Node& node) {
   if (kind != OpKind::elementwise) return false;
   const DType operand = graph.type(node.inputs.back()).dtype;
   const ScalarProgram& program = scalar_program(node.op, operand, graph.type(node.result()).dtype);
-  return program.nodes.size() <= kLongFormula && std::ranges::none_of(program.nodes, [](const ScalarNode& scalar) {
+  return program.nodes.size() <= kLongFormula &&
+         std::ranges::none_of(program.nodes, [](const ScalarNode& scalar) {
            return scalar.primitive == Primitive::div || scalar.primitive == Primitive::square_root;
          });
 }

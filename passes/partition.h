@@ -7,8 +7,9 @@
 
 namespace calque::passes {
 
-/// Forward and backward of a program in one graph: the first `program_inputs` inputs and `program_outputs` outputs are the
-/// program's, the other inputs are gradients of outputs, the other outputs gradients of inputs.
+/// Forward and backward of a program in one graph: the first `program_inputs` inputs and `program_outputs`
+/// outputs are the program's, the other inputs are gradients of outputs, the other outputs gradients of
+/// inputs.
 struct JointGraph {
   Graph graph;
   size_t program_inputs = 0;
@@ -16,14 +17,15 @@ struct JointGraph {
 };
 
 struct Partition {
-  std::vector<bool> in_backward;   // by node: computed in the backward
-  std::vector<ValueId> inputs;     // inputs of the program that the backward reads, in order
-  std::vector<ValueId> saved;      // values of the forward that it reads, in order
+  std::vector<bool> in_backward;  // by node: computed in the backward
+  std::vector<ValueId> inputs;    // inputs of the program that the backward reads, in order
+  std::vector<ValueId> saved;     // values of the forward that it reads, in order
 };
 
 Partition partition(const JointGraph& joint);
 
-/// Whether computing the op again costs less than reading its result from memory: views, constants, short formulas.
+/// Whether computing the op again costs less than reading its result from memory: views, constants, short
+/// formulas.
 bool is_cheap(const Graph& graph, const Node& node);
 
 }  // namespace calque::passes

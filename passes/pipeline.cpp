@@ -29,7 +29,8 @@ struct Pass {
   Graph (*run)(const Graph&);
 };
 
-// Gradients are added in the order of the values that carry them, so before autodiff no such value is dropped or merged.
+// Gradients are added in the order of the values that carry them, so before autodiff no such value is dropped
+// or merged.
 constexpr Pass kPrepare[] = {
     {"expand_composites", passes::expand_composites},
     {"fold", passes::fold},
@@ -72,7 +73,9 @@ const Pass* pass_named(std::string_view name) {
 
 }  // namespace
 
-Graph prepare(Graph graph, const PassOptions& options) { return run_all(kPrepare, std::move(graph), options); }
+Graph prepare(Graph graph, const PassOptions& options) {
+  return run_all(kPrepare, std::move(graph), options);
+}
 
 Graph lower(Graph graph, const PassOptions& options) { return run_all(kLower, std::move(graph), options); }
 

@@ -35,8 +35,8 @@ Graph lower(Graph graph, const PassOptions& options = {});
 
 /// All passes, in the order in which they run.
 std::vector<std::string> pass_names();
-/// Runs the named passes in the order given: "cse,dce". `prepare` and `lower` stand for all passes of theirs. Throws
-/// UserError for a name that no pass has.
+/// Runs the named passes in the order given: "cse,dce". `prepare` and `lower` stand for all passes of theirs.
+/// Throws UserError for a name that no pass has.
 Graph run_passes(Graph graph, std::string_view comma_separated_names, const PassOptions& options = {});
 
 }  // namespace calque

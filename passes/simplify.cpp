@@ -1,5 +1,5 @@
-// The rules of simplify, one function for each family. Each looks at a node whose operands are simplified already and
-// gives the value that replaces its result.
+// The rules of simplify, one function for each family. Each looks at a node whose operands are simplified
+// already and gives the value that replaces its result.
 #include "passes/simplify.h"
 
 #include <algorithm>
@@ -49,12 +49,14 @@ Replacement identity_of_algebra(const Match& m) {
       if (m.is(1, 1.0)) return m.inputs[0];
       if (m.is(0, 1.0)) return m.inputs[1];
       return {};
-    case Op::div: return m.is(1, 1.0) ? Replacement(m.inputs[0]) : Replacement();
+    case Op::div:
+      return m.is(1, 1.0) ? Replacement(m.inputs[0]) : Replacement();
     case Op::add:
       if (m.is(1, -0.0) || (integer && m.is(1, 0.0))) return m.inputs[0];
       if (m.is(0, -0.0) || (integer && m.is(0, 0.0))) return m.inputs[1];
       return {};
-    case Op::sub: return m.is(1, 0.0) ? Replacement(m.inputs[0]) : Replacement();
+    case Op::sub:
+      return m.is(1, 0.0) ? Replacement(m.inputs[0]) : Replacement();
     case Op::neg:
     case Op::logical_not:
       if (const Node* inner = m.made_by(m.node.op, 0)) return inner->inputs[0];
@@ -64,13 +66,15 @@ Replacement identity_of_algebra(const Match& m) {
       if (const Node* mask = m.made_by(Op::full, 0)) return m.inputs[mask->attributes.number(0) != 0 ? 1 : 2];
       return {};
     case Op::maximum:
-    case Op::minimum: return m.inputs[0] == m.inputs[1] ? Replacement(m.inputs[0]) : Replacement();
-    default: return {};
+    case Op::minimum:
+      return m.inputs[0] == m.inputs[1] ? Replacement(m.inputs[0]) : Replacement();
+    default:
+      return {};
   }
 }
 
-/// A view that gives all of its operand as it is, a cast to the same dtype, a concat of one, a pad by nothing; a detach,
-/// which has done its work once there is nothing left to differentiate.
+/// A view that gives all of its operand as it is, a cast to the same dtype, a concat of one, a pad by
+/// nothing; a detach, which has done its work once there is nothing left to differentiate.
 Replacement view_of_nothing(const Match& m, const Type& result) {
   switch (m.node.op) {
     case Op::reshape:
@@ -82,13 +86,16 @@ Replacement view_of_nothing(const Match& m, const Type& result) {
       const bool same = m.inputs.size() == 1 && m.type(m.inputs[0]) == result;
       return same ? Replacement(m.inputs[0]) : Replacement();
     }
-    case Op::detach: return m.inputs[0];
-    case Op::split: return m.node.attributes[0] == 1 ? Replacement(m.inputs[0]) : Replacement();
+    case Op::detach:
+      return m.inputs[0];
+    case Op::split:
+      return m.node.attributes[0] == 1 ? Replacement(m.inputs[0]) : Replacement();
     case Op::permute: {
       const std::span<const int64_t> axes = m.node.attributes.list(0);
       return std::ranges::is_sorted(axes) ? Replacement(m.inputs[0]) : Replacement();
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 
@@ -100,7 +107,8 @@ Replacement view_of_view(const Match& m) {
   if (!inner) return {};
   switch (m.node.op) {
     case Op::reshape:
-    case Op::expand: return m.add(m.node.op, {inner->inputs[0]}, outer);
+    case Op::expand:
+      return m.add(m.node.op, {inner->inputs[0]}, outer);
     case Op::permute: {
       std::vector<int64_t> axes;
       for (int64_t axis : outer.list(0)) axes.push_back(inner->attributes[static_cast<int>(axis)]);
@@ -110,9 +118,11 @@ Replacement view_of_view(const Match& m) {
     case Op::slice: {
       if (outer[0] != inner->attributes[0]) return {};
       const int64_t start = inner->attributes[1];
-      return m.add(Op::slice, {inner->inputs[0]}, Attributes::of(outer[0], start + outer[1], start + outer[2]));
+      return m.add(Op::slice, {inner->inputs[0]},
+                   Attributes::of(outer[0], start + outer[1], start + outer[2]));
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 
@@ -126,7 +136,8 @@ Replacement view_of_full(const Match& m, const Type& result) {
 
 /// An expand of one element under another shape is another expand of it.
 Replacement reshape_of_repeated(const Match& m, const Type& result) {
-  const Node* expand = m.node.op == Op::reshape || m.node.op == Op::permute ? m.made_by(Op::expand, 0) : nullptr;
+  const Node* expand =
+      m.node.op == Op::reshape || m.node.op == Op::permute ? m.made_by(Op::expand, 0) : nullptr;
   if (!expand) return {};
   const Shape one = m.type(expand->inputs[0]).shape;
   if (one.element_count() != 1 || one.rank() > result.shape.rank()) return {};
@@ -152,8 +163,9 @@ Shape without_leading_ones(const Shape& shape) {
   return Shape(shape.dims().subspan(ones));
 }
 
-/// What elementwise broadcasting repeats anyway need not be repeated before: an operand that is an expand, a reshape which
-/// adds leading axes of size 1, or a constant of many elements is replaced by what lies behind it.
+/// What elementwise broadcasting repeats anyway need not be repeated before: an operand that is an expand, a
+/// reshape which adds leading axes of size 1, or a constant of many elements is replaced by what lies behind
+/// it.
 bool look_behind_broadcasts(Match& m, const Type& result) {
   bool changed = false;
   for (size_t i = 0; i < m.inputs.size(); ++i) {
@@ -163,8 +175,10 @@ bool look_behind_broadcasts(Match& m, const Type& result) {
       behind = expand->inputs[0];
     } else if (const Node* reshape = m.producer_if(Op::reshape, behind)) {
       if (without_leading_ones(shape) == m.type(reshape->inputs[0]).shape) behind = reshape->inputs[0];
-    } else if (const Node* full = m.producer_if(Op::full, behind); full && shape.rank() > 0 && m.inputs.size() > 1) {
-      behind = m.add(Op::full, {}, Attributes::of(full->attributes.number(0), full->attributes.dtype(1), Ints()));
+    } else if (const Node* full = m.producer_if(Op::full, behind);
+               full && shape.rank() > 0 && m.inputs.size() > 1) {
+      behind =
+          m.add(Op::full, {}, Attributes::of(full->attributes.number(0), full->attributes.dtype(1), Ints()));
     }
     if (behind == m.inputs[i]) continue;
     std::vector<ValueId> inputs = m.inputs;
@@ -181,7 +195,9 @@ bool look_behind_broadcasts(Match& m, const Type& result) {
 
 /// The value that a rule gives, if it has the type of the result; types are kept.
 Replacement replacement(const Match& m, const Type& result) {
-  const auto typed = [&](Replacement value) { return value && m.type(*value) == result ? value : Replacement(); };
+  const auto typed = [&](Replacement value) {
+    return value && m.type(*value) == result ? value : Replacement();
+  };
   if (Replacement value = typed(identity_of_algebra(m))) return value;
   if (Replacement value = typed(view_of_nothing(m, result))) return value;
   if (Replacement value = typed(view_of_full(m, result))) return value;
@@ -193,7 +209,8 @@ Replacement replacement(const Match& m, const Type& result) {
 /// Pieces of a concat that is split where it was joined.
 bool split_of_concat(Rewriter& rewrite, const Match& m) {
   const Node* whole = m.node.op == Op::split ? m.made_by(Op::concat, 0) : nullptr;
-  if (!whole || whole->attributes[0] != m.node.attributes[1] || whole->inputs.size() != m.node.result_count) return false;
+  if (!whole || whole->attributes[0] != m.node.attributes[1] || whole->inputs.size() != m.node.result_count)
+    return false;
   for (uint32_t i = 0; i < m.node.result_count; ++i)
     if (m.type(whole->inputs[i]) != rewrite.source().type(m.node.result(i))) return false;
   for (uint32_t i = 0; i < m.node.result_count; ++i) rewrite.set(m.node.result(i), whole->inputs[i]);
@@ -215,7 +232,8 @@ Graph simplify(const Graph& graph) {
       rewrite.set(node.result(), *value);
     } else if (row(node.op).kind == OpKind::elementwise && look_behind_broadcasts(match, result)) {
       const Replacement simpler = replacement(match, result);
-      rewrite.set(node.result(), simpler ? *simpler : rewrite.add(node.op, match.inputs, node.attributes, node.location));
+      rewrite.set(node.result(),
+                  simpler ? *simpler : rewrite.add(node.op, match.inputs, node.attributes, node.location));
     } else {
       rewrite.copy(node);
     }

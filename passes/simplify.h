@@ -5,7 +5,8 @@
 
 namespace calque::passes {
 
-/// Not for a graph that is still to be differentiated: dropping a value changes the order in which gradients are added.
+/// Not for a graph that is still to be differentiated: dropping a value changes the order in which gradients
+/// are added.
 Graph simplify(const Graph& graph);
 
 }  // namespace calque::passes

@@ -1,6 +1,7 @@
 // Tape nodes of single ops, through the gradient rules of the op table.
 #include "runtime/tape.h"
 
+#include <algorithm>
 #include <array>
 
 #include "ir/op/error.h"

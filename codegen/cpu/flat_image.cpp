@@ -110,6 +110,8 @@ class Linker {
       throw InternalError(fmt::format("flat image: the code refers to the outside symbol {}", name_of(symbol)));
     if (symbol.st_shndx >= offsets_.size() || !offsets_[symbol.st_shndx])
       throw InternalError(fmt::format("flat image: {} is not part of the image", name_of(symbol)));
+    if (symbol.st_value > sections_[symbol.st_shndx].sh_size)
+      throw InternalError(fmt::format("flat image: {} lies outside of its section", name_of(symbol)));
     return *offsets_[symbol.st_shndx] + symbol.st_value;
   }
 

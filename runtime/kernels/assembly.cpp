@@ -33,17 +33,23 @@ std::vector<int64_t> row_numbers(const View& indices, int64_t rows, const char* 
   Scratch scratch;
   const View dense = contiguous(indices, scratch);
   std::vector<int64_t> numbers(dense.shape.element_count());
-  if (dense.dtype == DType::i64) std::copy_n(dense.as<int64_t>(), numbers.size(), numbers.begin());
-  else std::copy_n(dense.as<int32_t>(), numbers.size(), numbers.begin());
+  if (dense.dtype == DType::i64)
+    std::copy_n(dense.as<int64_t>(), numbers.size(), numbers.begin());
+  else
+    std::copy_n(dense.as<int32_t>(), numbers.size(), numbers.begin());
   for (size_t i = 0; i < numbers.size(); ++i)
     if (numbers[i] < 0 || numbers[i] >= rows)
-      throw UserError(fmt::format("{}: index {} at position {} is out of range for {} rows", op, numbers[i], i, rows));
+      throw UserError(
+          fmt::format("{}: index {} at position {} is out of range for {} rows", op, numbers[i], i, rows));
   return numbers;
 }
 
 /// One row of a table: the axes behind the first.
 View row_of(const View& table, int64_t row) {
-  View view{table.as<char>() + row * table.strides[0] * static_cast<int64_t>(size_of(table.dtype)), table.dtype, {}, {}};
+  View view{table.as<char>() + row * table.strides[0] * static_cast<int64_t>(size_of(table.dtype)),
+            table.dtype,
+            {},
+            {}};
   for (int axis = 1; axis < table.shape.rank(); ++axis) {
     view.strides[axis - 1] = table.strides[axis];
     view.shape.push_back(table.shape[axis]);
@@ -83,14 +89,17 @@ void eager_take(std::span<const View> inputs, const Attributes&, std::span<const
     for (int64_t i = begin; i < end; ++i) {
       const View row = row_of(table, rows[i]);
       char* out = y.as<char>() + i * bytes;
-      if (whole) std::memcpy(out, row.data, bytes);
-      else copy(row, contiguous_view(out, y.dtype, row.shape));
+      if (whole)
+        std::memcpy(out, row.data, bytes);
+      else
+        copy(row, contiguous_view(out, y.dtype, row.shape));
     }
   };
   parallel_for(static_cast<int64_t>(rows.size()), grain, take_rows);
 }
 
-void eager_index_add(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results) {
+void eager_index_add(std::span<const View> inputs, const Attributes& attributes,
+                     std::span<const View> results) {
   const View& y = results[0];
   const std::vector<int64_t> rows = row_numbers(inputs[1], attributes[0], "index_add");
   fill_zero(y);
@@ -99,7 +108,8 @@ void eager_index_add(std::span<const View> inputs, const Attributes& attributes,
   const View values = contiguous(inputs[0], scratch);
   const int64_t count = static_cast<int64_t>(rows.size()), width = values.shape.element_count() / count;
   const int64_t size = static_cast<int64_t>(size_of(y.dtype));
-  const InnerLoop add = elementwise_kernels().rows[static_cast<int>(ElementwiseRow::add)][static_cast<int>(y.dtype)];
+  const InnerLoop add =
+      elementwise_kernels().rows[static_cast<int>(ElementwiseRow::add)][static_cast<int>(y.dtype)];
   // Each thread adds all rows, in order, in columns of its own.
   const int64_t grain = std::max<int64_t>(kWorthAThread / count, 16);
   parallel_for(width, grain, [&](int64_t begin, int64_t end) {

@@ -1,4 +1,5 @@
-// Copies between tensors of any strides: whole rows where they lie so, tiles for transposes, else element by element.
+// Copies between tensors of any strides: whole rows where they lie so, tiles for transposes, else element by
+// element.
 #include <algorithm>
 #include <cstring>
 
@@ -80,15 +81,18 @@ CopyWalk make_walk(const View& x, const View& y) {
     Axis* last = walk.rank > 0 ? &walk.axes[walk.rank - 1] : nullptr;
     if (last && last->from == axes[i].from * axes[i].size && last->to == axes[i].to * axes[i].size)
       *last = {last->size * axes[i].size, axes[i].from, axes[i].to};
-    else walk.axes[walk.rank++] = axes[i];
+    else
+      walk.axes[walk.rank++] = axes[i];
   }
   if (walk.rank == 0) walk.axes[walk.rank++] = {1, 1, 1};
   return walk;
 }
 
-/// y[i][j] = x[i][j] where the columns of x are contiguous: in tiles, each read by whole cache lines into a buffer.
+/// y[i][j] = x[i][j] where the columns of x are contiguous: in tiles, each read by whole cache lines into a
+/// buffer.
 template <class Word>
-void copy_transposed(const Word* from, int64_t from_step, Word* to, int64_t to_step, int64_t rows, int64_t columns) {
+void copy_transposed(const Word* from, int64_t from_step, Word* to, int64_t to_step, int64_t rows,
+                     int64_t columns) {
   constexpr int64_t kTile = 16;
   Word tile[kTile][kTile];
   for (int64_t j = 0; j < columns; j += kTile) {
@@ -135,8 +139,10 @@ void copy_axes(const CopyWalk& walk, int axis, const Word* from, Word* to, int64
   if (left == 2 && outer.from == 1 && next.from != 0 && next.to == 1)
     return copy_transposed(from, next.from, to, outer.to, end - begin, next.size);
   for (int64_t i = begin; i < end; ++i, from += outer.from, to += outer.to) {
-    if (left == 2) copy_row(from, next.from, to, next.to, next.size);
-    else copy_axes(walk, axis + 1, from, to, 0, next.size);
+    if (left == 2)
+      copy_row(from, next.from, to, next.to, next.size);
+    else
+      copy_axes(walk, axis + 1, from, to, 0, next.size);
   }
 }
 
@@ -163,9 +169,12 @@ void copy(const View& x, const View& y) {
   }
   const CopyWalk walk = make_walk(x, y);
   switch (size_of(x.dtype)) {
-    case 8: return copy_words<uint64_t>(walk, elements);
-    case 4: return copy_words<uint32_t>(walk, elements);
-    default: return copy_words<uint8_t>(walk, elements);
+    case 8:
+      return copy_words<uint64_t>(walk, elements);
+    case 4:
+      return copy_words<uint32_t>(walk, elements);
+    default:
+      return copy_words<uint8_t>(walk, elements);
   }
 }
 

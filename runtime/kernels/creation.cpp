@@ -34,23 +34,29 @@ void eager_full(std::span<const View>, const Attributes& attributes, std::span<c
   int64_t element = 0;  // of any dtype
   const void* in[] = {&value};
   constexpr int64_t kStep = 0;
-  elementwise_kernels().cast[static_cast<int>(DType::f64)][static_cast<int>(y.dtype)](1, &element, in, &kStep);
+  elementwise_kernels().cast[static_cast<int>(DType::f64)][static_cast<int>(y.dtype)](1, &element, in,
+                                                                                      &kStep);
   copy({&element, y.dtype, y.shape, {}}, y);
 }
 
 void eager_arange(std::span<const View>, const Attributes&, std::span<const View> results) {
   switch (results[0].dtype) {
-    case DType::f32: return fill_range<float>(results[0]);
-    case DType::f64: return fill_range<double>(results[0]);
-    case DType::i32: return fill_range<int32_t>(results[0]);
-    default: return fill_range<int64_t>(results[0]);
+    case DType::f32:
+      return fill_range<float>(results[0]);
+    case DType::f64:
+      return fill_range<double>(results[0]);
+    case DType::i32:
+      return fill_range<int32_t>(results[0]);
+    default:
+      return fill_range<int64_t>(results[0]);
   }
 }
 
 void eager_cast(std::span<const View> inputs, const Attributes&, std::span<const View> results) {
   const View &x = inputs[0], &y = results[0];
   if (x.dtype == y.dtype) return copy(x, y);
-  run_elementwise(elementwise_kernels().cast[static_cast<int>(x.dtype)][static_cast<int>(y.dtype)], inputs, y, 1);
+  run_elementwise(elementwise_kernels().cast[static_cast<int>(x.dtype)][static_cast<int>(y.dtype)], inputs, y,
+                  1);
 }
 
 }  // namespace calque::kernels

@@ -43,7 +43,8 @@ int64_t stride_along(const View& input, int axis, int result_rank) {
 /// Adds an axis inside of the others, as a part of the last one where all operands allow.
 void add_axis(Walk& walk, int64_t size, const int64_t* strides) {
   bool joins = walk.rank > 0;
-  for (int i = 0; joins && i < walk.operands; ++i) joins = walk.strides[i][walk.rank - 1] == strides[i] * size;
+  for (int i = 0; joins && i < walk.operands; ++i)
+    joins = walk.strides[i][walk.rank - 1] == strides[i] * size;
   const int axis = joins ? walk.rank - 1 : walk.rank++;
   walk.dims[axis] = joins ? walk.dims[axis] * size : size;
   for (int i = 0; i < walk.operands; ++i) walk.strides[i][axis] = strides[i];
@@ -80,12 +81,16 @@ Walk make_walk(InnerLoop loop, std::span<const View> inputs, const View& result)
 
 template <class Word>
 void gather_words(const char* from, int64_t stride, int64_t n, char* to) {
-  for (int64_t i = 0; i < n; ++i) std::memcpy(to + i * sizeof(Word), from + i * stride * sizeof(Word), sizeof(Word));
+  for (int64_t i = 0; i < n; ++i)
+    std::memcpy(to + i * sizeof(Word), from + i * stride * sizeof(Word), sizeof(Word));
 }
 void gather(const char* from, int64_t size, int64_t stride, int64_t n, char* to) {
-  if (size == 4) gather_words<uint32_t>(from, stride, n, to);
-  else if (size == 8) gather_words<uint64_t>(from, stride, n, to);
-  else gather_words<uint8_t>(from, stride, n, to);
+  if (size == 4)
+    gather_words<uint32_t>(from, stride, n, to);
+  else if (size == 8)
+    gather_words<uint64_t>(from, stride, n, to);
+  else
+    gather_words<uint8_t>(from, stride, n, to);
 }
 
 /// One run along the innermost axis in blocks; strides other than 0 and 1 go through buffers.
@@ -140,7 +145,8 @@ void run_part(const Walk& walk, int64_t begin, int64_t end) {
   run_row(walk, data, walk.result + begin * walk.result_size, end - begin);
 }
 
-/// Whether reading x element by element along the last axis would touch a cache line for each, many times over.
+/// Whether reading x element by element along the last axis would touch a cache line for each, many times
+/// over.
 bool is_far_apart(const View& x, const View& result) {
   constexpr int64_t kWorthACopy = 1024;
   const int last = x.shape.rank() - 1;
@@ -173,9 +179,12 @@ void run_copied(InnerLoop loop, std::span<const View> inputs, const View& result
 
 const ElementwiseKernels& elementwise_kernels(IsaLevel level) {
   switch (level) {
-    case IsaLevel::avx512: return avx512::kElementwiseKernels;
-    case IsaLevel::avx2: return avx2::kElementwiseKernels;
-    case IsaLevel::baseline: break;
+    case IsaLevel::avx512:
+      return avx512::kElementwiseKernels;
+    case IsaLevel::avx2:
+      return avx2::kElementwiseKernels;
+    case IsaLevel::baseline:
+      break;
   }
   return baseline::kElementwiseKernels;
 }

@@ -1,4 +1,5 @@
-// The elementwise inner loops that each instruction-set level provides, and the driver that runs one over tensors.
+// The elementwise inner loops that each instruction-set level provides, and the driver that runs one over
+// tensors.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,9 @@ enum class ElementwiseRow : int {
 inline constexpr int kElementwiseRows = static_cast<int>(ElementwiseRow::count_);
 inline constexpr int kDTypes = 5;
 
-/// Computes n >= 1 elements of `out`, which are contiguous. Operand i is contiguous where in_step[i] is 1; where it is
-/// 0 its one element serves all. `out` may be the same memory as an operand of the same element size and step 1.
-/// Every element gets the same bits wherever it lies.
+/// Computes n >= 1 elements of `out`, which are contiguous. Operand i is contiguous where in_step[i] is 1;
+/// where it is 0 its one element serves all. `out` may be the same memory as an operand of the same element
+/// size and step 1. Every element gets the same bits wherever it lies.
 using InnerLoop = void (*)(int64_t n, void* out, const void* const* in, const int64_t* in_step);
 
 struct ElementwiseKernels {
@@ -51,8 +52,9 @@ const ElementwiseKernels& elementwise_kernels();
 
 struct View;
 
-/// Runs an inner loop over operands of any strides, broadcast to the shape of `result`, which is contiguous. `cost` is
-/// the work of one element in units of an add, about: it decides from what size on several threads share the work.
+/// Runs an inner loop over operands of any strides, broadcast to the shape of `result`, which is contiguous.
+/// `cost` is the work of one element in units of an add, about: it decides from what size on several threads
+/// share the work.
 void run_elementwise(InnerLoop loop, std::span<const View> inputs, const View& result, int cost);
 
 }  // namespace calque::kernels

@@ -1,4 +1,5 @@
-// The elementwise inner loops of one instruction-set level: every row of the table, for every dtype that it takes.
+// The elementwise inner loops of one instruction-set level: every row of the table, for every dtype that it
+// takes.
 #include "runtime/kernels/elementwise.h"
 #include "runtime/kernels/vector.h"
 // after the vectors: formulas find the engine's functions by argument-dependent look-up
@@ -50,7 +51,8 @@ struct Memory<Mask<E, B>> {
 
 // --- The loop over whole registers ---
 
-// One operand: where it lies, and how far it moves for each register (not at all when one element serves all).
+// One operand: where it lies, and how far it moves for each register (not at all when one element serves
+// all).
 template <class Register>
 struct Operand {
   using Access = Memory<Register>;
@@ -95,7 +97,8 @@ static void inner_loop(int64_t n, void* out, const void* const* in, const int64_
   using Access = Memory<decltype(Row::of(A{}, B{}, C{}))>;
   static_assert(Access::kLanes == Memory<A>::kLanes);
   constexpr int64_t kBytes = int64_t{Access::kSize} * Access::kLanes;
-  alignas(64) char own_a[Operand<A>::kBytes], own_b[Operand<B>::kBytes], own_c[Operand<C>::kBytes], last[kBytes];
+  alignas(64) char own_a[Operand<A>::kBytes], own_b[Operand<B>::kBytes], own_c[Operand<C>::kBytes],
+      last[kBytes];
   Operand<A> a(in, in_step, 0, own_a);
   Operand<B> b(in, in_step, 1, own_b);
   Operand<C> c(in, in_step, 2, own_c);
@@ -138,12 +141,12 @@ namespace rows {
       return formula;                         \
     }                                         \
   };
-#define SELECT(name, formula, ...)              \
-  struct name {                                 \
-    template <class M, class X>                 \
-    CALQUE_INLINE auto of(M mask, X a, X b) {   \
-      return formula;                           \
-    }                                           \
+#define SELECT(name, formula, ...)            \
+  struct name {                               \
+    template <class M, class X>               \
+    CALQUE_INLINE auto of(M mask, X a, X b) { \
+      return formula;                         \
+    }                                         \
   };
 #include "ir/op/elementwise.def"
 #undef UNARY
@@ -160,11 +163,16 @@ static constexpr InnerLoop select_loop = inner_loop<Row, Mask<sizeof(typename X:
 
 // In the order of DType: f32, f64, i64, i32, bool.
 #define CALQUE_FLOATING(kind, row) kind##_loop<row, Vector<float>>, kind##_loop<row, Vector<double>>
-#define CALQUE_LOOPS_floating(kind, row) {CALQUE_FLOATING(kind, row), nullptr, nullptr, nullptr}
-#define CALQUE_LOOPS_numeric(kind, row) \
-  {CALQUE_FLOATING(kind, row), kind##_loop<row, Vector<int64_t>>, kind##_loop<row, Vector<int32_t>>, nullptr}
+#define CALQUE_LOOPS_floating(kind, row) \
+  { CALQUE_FLOATING(kind, row), nullptr, nullptr, nullptr }
+#define CALQUE_LOOPS_numeric(kind, row)                                                               \
+  {                                                                                                   \
+    CALQUE_FLOATING(kind, row), kind##_loop<row, Vector<int64_t>>, kind##_loop<row, Vector<int32_t>>, \
+        nullptr                                                                                       \
+  }
 #define CALQUE_LOOPS_compare(kind, row) CALQUE_LOOPS_numeric(kind, row)
-#define CALQUE_LOOPS_logical(kind, row) {nullptr, nullptr, nullptr, nullptr, kind##_loop<row, Bytes>}
+#define CALQUE_LOOPS_logical(kind, row) \
+  { nullptr, nullptr, nullptr, nullptr, kind##_loop<row, Bytes> }
 
 // --- Casts: ir/op/structural.def says what they mean ---
 
@@ -195,9 +203,12 @@ CALQUE_INLINE To converted(From x) {
   using U = typename To::Scalar;
   constexpr bool to_integer = static_cast<U>(0.5) == 0, from_integer = static_cast<T>(0.5) == 0;
   if constexpr (to_integer && !from_integer) {
-    if constexpr (sizeof(T) == sizeof(U)) return truncate_saturated<To>(x);
-    else if constexpr (sizeof(T) == 4) return converted<To>(convert<Vector<double, 8 * lanes>>(x));
-    else return narrow_saturated<lanes>(truncate_saturated<Vector<int64_t, 8 * lanes>>(x));
+    if constexpr (sizeof(T) == sizeof(U))
+      return truncate_saturated<To>(x);
+    else if constexpr (sizeof(T) == 4)
+      return converted<To>(convert<Vector<double, 8 * lanes>>(x));
+    else
+      return narrow_saturated<lanes>(truncate_saturated<Vector<int64_t, 8 * lanes>>(x));
   } else if constexpr (to_integer && sizeof(U) < sizeof(T)) {
     return narrow_saturated<lanes>(x);
   } else {
@@ -246,17 +257,19 @@ static constexpr InnerLoop cast_loop() {
   } else if constexpr (dtype_of<T> == dtype_of<U>) {
     return inner_loop<Same, Vector<T>>;
   } else {
-    return inner_loop<Cast<Vector<U, lanes * int{sizeof(U)}>>, Vector<T, lanes * int{sizeof(T)}>>;
+    return inner_loop<Cast<Vector<U, lanes* int{sizeof(U)}>>, Vector<T, lanes* int{sizeof(T)}>>;
   }
 }
-#define CALQUE_CASTS(T) \
-  {cast_loop<T, float>(), cast_loop<T, double>(), cast_loop<T, int64_t>(), cast_loop<T, int32_t>(), cast_loop<T, bool>()}
+#define CALQUE_CASTS(T)                                                                              \
+  {                                                                                                  \
+    cast_loop<T, float>(), cast_loop<T, double>(), cast_loop<T, int64_t>(), cast_loop<T, int32_t>(), \
+        cast_loop<T, bool>()                                                                         \
+  }
 
 // --- The table ---
 
 extern const ElementwiseKernels kElementwiseKernels;
-constexpr ElementwiseKernels kTable = {
-    {
+constexpr ElementwiseKernels kTable = {{
 #define UNARY(name, signature, ...) CALQUE_LOOPS_##signature(unary, rows::name),
 #define BINARY(name, signature, ...) CALQUE_LOOPS_##signature(binary, rows::name),
 #define SELECT(name, ...) CALQUE_LOOPS_numeric(select, rows::name),
@@ -264,8 +277,9 @@ constexpr ElementwiseKernels kTable = {
 #undef UNARY
 #undef BINARY
 #undef SELECT
-    },
-    {CALQUE_CASTS(float), CALQUE_CASTS(double), CALQUE_CASTS(int64_t), CALQUE_CASTS(int32_t), CALQUE_CASTS(bool)}};
+                                       },
+                                       {CALQUE_CASTS(float), CALQUE_CASTS(double), CALQUE_CASTS(int64_t),
+                                        CALQUE_CASTS(int32_t), CALQUE_CASTS(bool)}};
 const ElementwiseKernels kElementwiseKernels = kTable;
 
 }  // namespace calque::kernels::CALQUE_ISA_LEVEL

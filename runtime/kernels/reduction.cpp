@@ -1,4 +1,5 @@
-// sum, max and argmax of tensors: brings an axis into reach of the inner loops, shares out blocks, joins their results.
+// sum, max and argmax of tensors: brings an axis into reach of the inner loops, shares out blocks, joins
+// their results.
 #include "runtime/kernels/reduction.h"
 
 #include <algorithm>
@@ -13,9 +14,12 @@ namespace calque::kernels {
 
 const ReductionKernels& reduction_kernels(IsaLevel level) {
   switch (level) {
-    case IsaLevel::avx512: return avx512::kReductionKernels;
-    case IsaLevel::avx2: return avx2::kReductionKernels;
-    case IsaLevel::baseline: break;
+    case IsaLevel::avx512:
+      return avx512::kReductionKernels;
+    case IsaLevel::avx2:
+      return avx2::kReductionKernels;
+    case IsaLevel::baseline:
+      break;
   }
   return baseline::kReductionKernels;
 }
@@ -38,7 +42,8 @@ Reducer make_reducer(bool is_sum, DType dtype) {
   const int index = static_cast<int>(dtype);
   const auto& loops = is_sum ? reduction_kernels().sum : reduction_kernels().max;
   const ElementwiseRow row = is_sum ? ElementwiseRow::add : ElementwiseRow::maximum;
-  return {loops[index], elementwise_kernels().rows[static_cast<int>(row)][index], static_cast<int64_t>(size_of(dtype))};
+  return {loops[index], elementwise_kernels().rows[static_cast<int>(row)][index],
+          static_cast<int64_t>(size_of(dtype))};
 }
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -49,8 +54,10 @@ void share(int64_t items, int64_t cost, FunctionRef<void(int64_t, int64_t)> f) {
   parallel_for(items, std::max<int64_t>(kWorthAThread / std::max<int64_t>(cost, 1), 1), f);
 }
 
-/// Joins `count` >= 2 results of `columns` elements each, `step` elements apart: neighbours first. Overwrites them.
-void join_pairwise(const Reducer& reducer, char* blocks, int64_t step, int64_t count, int64_t columns, char* out) {
+/// Joins `count` >= 2 results of `columns` elements each, `step` elements apart: neighbours first. Overwrites
+/// them.
+void join_pairwise(const Reducer& reducer, char* blocks, int64_t step, int64_t count, int64_t columns,
+                   char* out) {
   constexpr int64_t steps[] = {1, 1};
   const int64_t bytes = step * reducer.size;
   for (; count > 1; count = (count + 1) / 2) {
@@ -64,7 +71,8 @@ void join_pairwise(const Reducer& reducer, char* blocks, int64_t step, int64_t c
 }
 
 /// An innermost axis of n elements for each of `rows` rows, `row_step` apart.
-void reduce_innermost(const Reducer& reducer, const char* x, int64_t row_step, int64_t rows, int64_t n, char* out) {
+void reduce_innermost(const Reducer& reducer, const char* x, int64_t row_step, int64_t rows, int64_t n,
+                      char* out) {
   const int64_t size = reducer.size, blocks = ceil_divide(n, reduction::kBlock);
   if (blocks <= 1)
     return share(rows, n, [&](int64_t begin, int64_t end) {
@@ -74,8 +82,8 @@ void reduce_innermost(const Reducer& reducer, const char* x, int64_t row_step, i
   share(rows * blocks, reduction::kBlock, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t first = item % blocks * reduction::kBlock;
-      reducer.loops.rows(x + (item / blocks * row_step + first) * size, 0, 1, std::min(reduction::kBlock, n - first),
-                         scratch.data() + item * size);
+      reducer.loops.rows(x + (item / blocks * row_step + first) * size, 0, 1,
+                         std::min(reduction::kBlock, n - first), scratch.data() + item * size);
     }
   });
   for (int64_t row = 0; row < rows; ++row)
@@ -96,10 +104,12 @@ void reduce_outer(const Reducer& reducer, const char* x, const Columns& shape, c
   const int64_t part_cost = std::min(columns, kPart) * std::min(shape.rows, reduction::kOuterBlock);
   share(shape.batches * blocks * parts, part_cost, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t column = item % parts * kPart, block = item / parts % blocks, batch = item / parts / blocks;
+      const int64_t column = item % parts * kPart, block = item / parts % blocks,
+                    batch = item / parts / blocks;
       const int64_t row = block * reduction::kOuterBlock;
-      reducer.loops.columns(x + (batch * shape.batch_step + row * shape.row_step + column) * size, shape.row_step,
-                            std::min(reduction::kOuterBlock, shape.rows - row), std::min(kPart, columns - column),
+      reducer.loops.columns(x + (batch * shape.batch_step + row * shape.row_step + column) * size,
+                            shape.row_step, std::min(reduction::kOuterBlock, shape.rows - row),
+                            std::min(kPart, columns - column),
                             results + ((batch * blocks + block) * columns + column) * size);
     }
   });
@@ -122,7 +132,8 @@ int64_t product(const Shape& shape, int first, int last) {
 /// Reduces one axis of x into `out`, where it has size 1.
 void reduce_axis(const Reducer& reducer, View x, int axis, char* out) {
   const int rank = x.shape.rank();
-  const int64_t before = product(x.shape, 0, axis), after = product(x.shape, axis + 1, rank), n = x.shape[axis];
+  const int64_t before = product(x.shape, 0, axis), after = product(x.shape, axis + 1, rank),
+                n = x.shape[axis];
   if (before == 0 || after == 0) return;
   Scratch scratch;
   int64_t batch_step = 0, column_step = 0;
@@ -156,7 +167,8 @@ void reduce(bool is_sum, View x, std::span<const int64_t> axes, const View& y) {
   }
 }
 
-/// Whether `candidate` is larger than the largest element before it; NaN counts as largest, the first of equals stays.
+/// Whether `candidate` is larger than the largest element before it; NaN counts as largest, the first of
+/// equals stays.
 template <class T>
 bool replaces(T candidate, T largest) {
   return largest == largest && (candidate > largest || candidate != candidate);
@@ -208,10 +220,14 @@ void eager_argmax(std::span<const View> inputs, const Attributes& attributes, st
   const View x = contiguous(inputs[0], scratch);
   const int axis = static_cast<int>(attributes[0]);
   switch (x.dtype) {
-    case DType::f32: return argmax_rows<float>(x, axis, results[0].as<int64_t>());
-    case DType::f64: return argmax_rows<double>(x, axis, results[0].as<int64_t>());
-    case DType::i64: return argmax_rows<int64_t>(x, axis, results[0].as<int64_t>());
-    default: return argmax_rows<int32_t>(x, axis, results[0].as<int64_t>());
+    case DType::f32:
+      return argmax_rows<float>(x, axis, results[0].as<int64_t>());
+    case DType::f64:
+      return argmax_rows<double>(x, axis, results[0].as<int64_t>());
+    case DType::i64:
+      return argmax_rows<int64_t>(x, axis, results[0].as<int64_t>());
+    default:
+      return argmax_rows<int32_t>(x, axis, results[0].as<int64_t>());
   }
 }
 

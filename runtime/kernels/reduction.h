@@ -10,7 +10,8 @@
 
 namespace calque::kernels {
 
-/// For each of `rows` rows, `row_step` elements apart: out[row] = its first n <= kBlock elements (n may be 0), by lanes.
+/// For each of `rows` rows, `row_step` elements apart: out[row] = its first n <= kBlock elements (n may be
+/// 0), by lanes.
 using ReduceRows = void (*)(const void* x, int64_t row_step, int64_t rows, int64_t n, void* out);
 /// For each of `columns` columns: out[column] = the elements of `rows` <= kOuterBlock rows in order.
 using ReduceColumns = void (*)(const void* x, int64_t row_step, int64_t rows, int64_t columns, void* out);

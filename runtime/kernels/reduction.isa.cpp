@@ -1,4 +1,5 @@
-// The reductions' inner loops of one instruction-set level: blocks of rows by lanes, blocks of columns in order.
+// The reductions' inner loops of one instruction-set level: blocks of rows by lanes, blocks of columns in
+// order.
 #include "runtime/kernels/reduction.h"
 #include "runtime/kernels/vector.h"
 // after the vectors: formulas find the engine's functions by argument-dependent look-up
@@ -72,7 +73,8 @@ static void reduce_rows(const void* data, int64_t row_step, int64_t rows, int64_
         store(last + r * X::kLanes, Reducer::template identity<X>());
       }
       __builtin_memcpy(last, x + whole, (n - whole) * sizeof(T));
-      CALQUE_UNROLL for (int r = 0; r < kRegisters; ++r) acc[r] = Reducer::join(acc[r], load<X>(last + r * X::kLanes));
+      CALQUE_UNROLL for (int r = 0; r < kRegisters; ++r) acc[r] =
+          Reducer::join(acc[r], load<X>(last + r * X::kLanes));
     }
     CALQUE_UNROLL for (int half = kRegisters / 2; half > 0; half /= 2) {
       CALQUE_UNROLL for (int r = 0; r < half; ++r) acc[r] = Reducer::join(acc[r], acc[r + half]);
@@ -82,13 +84,15 @@ static void reduce_rows(const void* data, int64_t row_step, int64_t rows, int64_
   }
 }
 
-// Joins `Rows` rows, in order, to what the columns hold in `out`, or to the identity where nothing came before.
+// Joins `Rows` rows, in order, to what the columns hold in `out`, or to the identity where nothing came
+// before.
 template <class Reducer, int Rows, class T>
 CALQUE_INLINE void join_rows(const T* x, int64_t row_step, bool first, int64_t columns, T* out) {
   using X = Vector<T>;
   for (int64_t j = 0; j < columns; j += X::kLanes) {
     X acc = first ? Reducer::template identity<X>() : load<X>(out + j);
-    CALQUE_UNROLL for (int row = 0; row < Rows; ++row) acc = Reducer::join(acc, load<X>(x + row * row_step + j));
+    CALQUE_UNROLL for (int row = 0; row < Rows; ++row) acc =
+        Reducer::join(acc, load<X>(x + row * row_step + j));
     store(out + j, acc);
   }
 }
@@ -121,8 +125,10 @@ template <class Reducer, class T>
 static constexpr ReductionLoops kLoops = {reduce_rows<Reducer, T>, reduce_columns<Reducer, T>};
 
 // In the order of DType: f32, f64, i64, i32, bool.
-#define CALQUE_REDUCER(Reducer) \
-  {kLoops<Reducer, float>, kLoops<Reducer, double>, kLoops<Reducer, int64_t>, kLoops<Reducer, int32_t>, {}}
+#define CALQUE_REDUCER(Reducer)                                                                             \
+  {                                                                                                         \
+    kLoops<Reducer, float>, kLoops<Reducer, double>, kLoops<Reducer, int64_t>, kLoops<Reducer, int32_t>, {} \
+  }
 
 extern const ReductionKernels kReductionKernels;
 constexpr ReductionKernels kTable = {CALQUE_REDUCER(Sum), CALQUE_REDUCER(Max)};

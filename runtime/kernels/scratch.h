@@ -1,6 +1,8 @@
 // Memory that a kernel needs for itself, and operands brought into row-major order in it.
 #pragma once
 
+#include <utility>
+
 #include "runtime/kernels/eager.h"
 #include "runtime/pool.h"
 

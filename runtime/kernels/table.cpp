@@ -10,8 +10,9 @@
 namespace calque::kernels {
 
 // A row of structural.def that is no view and no composite without its kernel is a link error.
-#define CALQUE_KERNEL_structural(name) \
-  void eager_##name(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results);
+#define CALQUE_KERNEL_structural(name)                                          \
+  void eager_##name(std::span<const View> inputs, const Attributes& attributes, \
+                    std::span<const View> results);
 #define CALQUE_KERNEL_creation(name) CALQUE_KERNEL_structural(name)
 #define CALQUE_KERNEL_elementwise(name) CALQUE_KERNEL_structural(name)
 #define CALQUE_KERNEL_reduction(name) CALQUE_KERNEL_structural(name)
@@ -36,7 +37,8 @@ namespace {
 
 /// Work of one element in units of an add, about: from the length of the formula.
 int cost_of(Op op, DType dtype) {
-  constexpr int kStepsPerAdd = 16;  // a formula of so many steps takes as long as an add takes to fetch its operands
+  constexpr int kStepsPerAdd =
+      16;  // a formula of so many steps takes as long as an add takes to fetch its operands
   const size_t steps = scalar_program(op, dtype, dtype).nodes.size();
   return static_cast<int>(std::clamp<size_t>(steps / kStepsPerAdd, 1, 8));
 }
@@ -55,7 +57,7 @@ void eager_elementwise(std::span<const View> inputs, const Attributes&, std::spa
 
 constexpr std::array<EagerKernel, kOpCount> make_table() {
   std::array<EagerKernel, kOpCount> table{};
-#define UNARY(name, ...) \
+#define UNARY(name, ...)                                                               \
   static_assert(static_cast<int>(Op::name) == static_cast<int>(ElementwiseRow::name)); \
   table[static_cast<int>(Op::name)] = eager_elementwise<Op::name>;
 #define BINARY(name, ...) UNARY(name)

@@ -64,8 +64,8 @@ struct Vector {
   static constexpr int kLanes = Bytes / static_cast<int>(sizeof(T));
   Raw v;
 
-  // What a formula (ir/op/scalar/formulas.h) asks of its engine, with square_root, floor_of, bits and the shifts
-  // below.
+  // What a formula (ir/op/scalar/formulas.h) asks of its engine, with square_root, floor_of, bits and the
+  // shifts below.
   CALQUE_INLINE Vector constant(double value) { return {static_cast<T>(value) - Raw{}}; }
   CALQUE_INLINE Vector from_bits(Integer x) { return {(Raw)x.v}; }
   CALQUE_INLINE Vector from_integer(Integer x) { return {__builtin_convertvector(x.v, Raw)}; }
@@ -249,17 +249,18 @@ CALQUE_INLINE MaskOf<T, 64> compare_to_bits(Vector<T, 64> a, Vector<T, 64> b) {
     return {_mm512_cmp_epi64_mask((__m512i)a.v, (__m512i)b.v, IntegerPredicate)};
   }
 }
-#define CALQUE_COMPARE_TO_BITS(float_predicate, integer_predicate) \
-  if constexpr (B == 64) return compare_to_bits<float_predicate, integer_predicate>(a, b); \
+#define CALQUE_COMPARE_TO_BITS(float_predicate, integer_predicate)    \
+  if constexpr (B == 64)                                              \
+    return compare_to_bits<float_predicate, integer_predicate>(a, b); \
   else
 #else
 #define CALQUE_COMPARE_TO_BITS(...)
 #endif
-#define CALQUE_COMPARISON(symbol, float_predicate, integer_predicate)             \
-  template <class T, int B>                                                       \
-  CALQUE_INLINE MaskOf<T, B> operator symbol(Vector<T, B> a, Vector<T, B> b) {    \
-    CALQUE_COMPARE_TO_BITS(float_predicate, integer_predicate)                    \
-    return {(typename MaskOf<T, B>::Raw)(a.v symbol b.v)};                        \
+#define CALQUE_COMPARISON(symbol, float_predicate, integer_predicate)          \
+  template <class T, int B>                                                    \
+  CALQUE_INLINE MaskOf<T, B> operator symbol(Vector<T, B> a, Vector<T, B> b) { \
+    CALQUE_COMPARE_TO_BITS(float_predicate, integer_predicate)                 \
+    return {(typename MaskOf<T, B>::Raw)(a.v symbol b.v)};                     \
   }
 CALQUE_COMPARISON(==, _CMP_EQ_OQ, _MM_CMPINT_EQ)
 CALQUE_COMPARISON(!=, _CMP_NEQ_UQ, _MM_CMPINT_NE)
@@ -331,7 +332,8 @@ CALQUE_INLINE void store_mask(char* p, Mask<E, B> mask) {
   const __m128i bytes = _mm_maskz_set1_epi8(mask.v, 1);
 #elif defined(__AVX2__)
   static_assert(B == 32);
-  const __m128i low = _mm256_castsi256_si128((__m256i)mask.v), high = _mm256_extracti128_si256((__m256i)mask.v, 1);
+  const __m128i low = _mm256_castsi256_si128((__m256i)mask.v),
+                high = _mm256_extracti128_si256((__m256i)mask.v, 1);
   const __m128i halves = _mm_packs_epi32(low, high);
   const __m128i packed = _mm_packs_epi16(words ? halves : _mm_packs_epi32(halves, halves), halves);
   const __m128i bytes = _mm_and_si128(packed, _mm_set1_epi8(1));

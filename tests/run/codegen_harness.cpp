@@ -15,7 +15,7 @@
 #include <random>
 
 #include "calque/kernel_abi.h"
-#include "calque_build_id.h"
+#include "compiler/codegen_client.h"
 #include "ir/graph/interpreter.h"
 #include "ir/graph/parser.h"
 
@@ -111,7 +111,8 @@ const CodegenPlugin& codegen_plugin() {
 }
 
 calque_codegen_request codegen_request(const std::string& text, const std::string& isa) {
-  return {CALQUE_KERNEL_ABI_VERSION, CALQUE_BUILD_ID, text.data(), text.size(), isa.c_str(), 0};
+  static const std::string build_id = codegen_build_id();
+  return {CALQUE_KERNEL_ABI_VERSION, build_id.c_str(), text.data(), text.size(), isa.c_str(), 0};
 }
 
 MappedImage::MappedImage(const std::string& text, const std::string& isa) {

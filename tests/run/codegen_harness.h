@@ -24,7 +24,7 @@ struct CodegenPlugin {
 };
 const CodegenPlugin& codegen_plugin();
 
-/// A request for `text` with this build's versions; the text must outlive it.
+/// A request for `text` with this build's versions; both strings must outlive it.
 calque_codegen_request codegen_request(const std::string& text, const std::string& isa);
 
 /// An image, mapped readable and executable.

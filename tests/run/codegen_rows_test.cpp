@@ -34,6 +34,21 @@ TEST_CASE("sum and max follow the lane tree at every width") {
     }
 }
 
+TEST_CASE("of zeros that differ in sign, max keeps the one that its tree meets first") {
+  for (int64_t width : {2, 31, 40, 48, 72, 100, 1000, 1016})
+    for (DType dtype : {DType::f32, DType::f64}) {
+      const Type x{dtype, {50, width}}, y{dtype, {50, 1}};
+      Literal zeros = plain_sample(x, 11);
+      with_element_type(dtype, [&]<class T>(T) {
+        if constexpr (std::is_floating_point_v<T>)
+          for (T& element : zeros.as<T>()) element = element < 0 ? T(-0.0) : T(0);
+      });
+      const std::string block =
+          fmt::format("%0 = max %x0 {{keepdim = true, axes = [1]}} : {}\n return %0", to_string(y));
+      check_against_interpreter(to_text({{x}, {y}, Domain::rows, 50, width, block}), {&zeros, 1});
+    }
+}
+
 TEST_CASE("an empty axis sums to zero") {
   check_plain({{{DType::f32, {2, 0}}}, {{DType::f32, {2, 1}}}, Domain::rows, 2, 0,
                "%0 = sum %x0 {keepdim = true, axes = [1]} : f32[2,1]\n return %0"});

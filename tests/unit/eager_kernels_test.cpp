@@ -1,5 +1,5 @@
-// Every eager kernel against the reference interpreter, in every bit: all ops, dtypes and layouts; and the instruction-set
-// levels against each other.
+// Every eager kernel against the reference interpreter, in every bit: all ops, dtypes and layouts; and the
+// instruction-set levels against each other.
 #include "runtime/kernels/eager.h"
 
 #include <catch2/catch.hpp>
@@ -37,9 +37,22 @@ T random_value(Random& random) {
     if (pick(random, 0, 3) == 0) return special[pick(random, 0, 4)];
     return static_cast<T>(pick(random, 0, 1) == 0 ? pick(random, -9, 9) : static_cast<int64_t>(random()));
   } else {
-    const T special[] = {T(0), -T(0), Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN(), Limits::denorm_min(),
-                         -Limits::min(), Limits::max(), Limits::lowest(), T(1), T(-1), T(0.625), T(2147483648.0),
-                         T(-9223372036854775808.0), T(4294967296.5), T(2147483647.0)};
+    const T special[] = {T(0),
+                         -T(0),
+                         Limits::infinity(),
+                         -Limits::infinity(),
+                         Limits::quiet_NaN(),
+                         Limits::denorm_min(),
+                         -Limits::min(),
+                         Limits::max(),
+                         Limits::lowest(),
+                         T(1),
+                         T(-1),
+                         T(0.625),
+                         T(2147483648.0),
+                         T(-9223372036854775808.0),
+                         T(4294967296.5),
+                         T(2147483647.0)};
     if (pick(random, 0, 3) == 0) return special[pick(random, 0, std::size(special) - 1)];
     if (pick(random, 0, 3) > 0) return static_cast<T>(std::normal_distribution<double>(0, 3)(random));
     T any;  // any bits at all
@@ -104,9 +117,12 @@ Operand make_operand(Random& random, const Type& type, Layout layout, bool plain
       int64_t place = 0, rest = i;
       for (int axis = rank - 1; axis >= 0; rest /= type.shape[axis--])
         place += rest % type.shape[axis] * operand.view.strides[axis];
-      std::byte *inside = operand.memory.data() + place * size, *outside = operand.logical.bytes.data() + i * size;
-      if (writes) std::memcpy(inside, outside, size);
-      else std::memcpy(outside, inside, size);
+      std::byte *inside = operand.memory.data() + place * size,
+                *outside = operand.logical.bytes.data() + i * size;
+      if (writes)
+        std::memcpy(inside, outside, size);
+      else
+        std::memcpy(outside, inside, size);
     }
   }
   return operand;
@@ -131,7 +147,8 @@ void check(Op op, const std::vector<Operand>& operands, Attributes attributes = 
     types.push_back(operand.logical.type);
     views.push_back(operand.view);
     text += " " + to_string(types.back());
-    for (int axis = 0; axis < types.back().shape.rank(); ++axis) text += ":" + std::to_string(views.back().strides[axis]);
+    for (int axis = 0; axis < types.back().shape.rank(); ++axis)
+      text += ":" + std::to_string(views.back().strides[axis]);
   }
   const Literal expected = interpreter.literal(interpreter.emit(op, values, attributes)[0]);
   Literal result(infer(op, types, attributes)[0]);
@@ -192,7 +209,8 @@ TEST_CASE("every op that is computed has a kernel, and no other") {
 
 TEST_CASE("elementwise ops of one shape, in every layout") {
   Random random(1);
-  const Shape shapes[] = {{}, {1}, {0}, {64}, {67}, {3, 5}, {2, 0, 3}, {4, 1, 7}, {2, 3, 40}, {3, 300}, {2, 2, 2, 3, 2, 2}};
+  const Shape shapes[] = {
+      {}, {1}, {0}, {64}, {67}, {3, 5}, {2, 0, 3}, {4, 1, 7}, {2, 3, 40}, {3, 300}, {2, 2, 2, 3, 2, 2}};
   for_each_row([&](Op op, DType dtype) {
     for (const Shape& shape : shapes)
       for (Layout layout : kLayouts) {
@@ -207,9 +225,10 @@ TEST_CASE("elementwise ops of one shape, in every layout") {
 TEST_CASE("elementwise ops broadcast") {
   Random random(2);
   const std::vector<std::vector<Shape>> cases = {
-      {{4, 33}, {33}, {}},        {{33}, {4, 33}, {4, 1}},  {{4, 1}, {1, 33}, {4, 33}}, {{}, {2, 3}, {3}},
-      {{1, 1}, {5}, {5}},         {{2, 1, 3}, {4, 1}, {1}}, {{0}, {1}, {}},             {{70}, {1}, {}},
-      {{3, 1, 300}, {2, 1}, {1}}, {{1}, {}, {1, 1}},        {{2, 3}, {}, {}},           {{7, 1}, {7, 20}, {20}}};
+      {{4, 33}, {33}, {}}, {{33}, {4, 33}, {4, 1}}, {{4, 1}, {1, 33}, {4, 33}},
+      {{}, {2, 3}, {3}},   {{1, 1}, {5}, {5}},      {{2, 1, 3}, {4, 1}, {1}},
+      {{0}, {1}, {}},      {{70}, {1}, {}},         {{3, 1, 300}, {2, 1}, {1}},
+      {{1}, {}, {1, 1}},   {{2, 3}, {}, {}},        {{7, 1}, {7, 20}, {20}}};
   for_each_row([&](Op op, DType dtype) {
     for (const std::vector<Shape>& shapes : cases)
       for (int turn = 0; turn < row(op).inputs; ++turn) {
@@ -226,11 +245,13 @@ TEST_CASE("operands of different layouts mix") {
   Random random(3);
   for (int round = 0; round < 300; ++round) {
     Shape shape;
-    for (int64_t rank = pick(random, 1, 4); rank > 0; --rank) shape.push_back(pick(random, 1, rank == 1 ? 50 : 6));
+    for (int64_t rank = pick(random, 1, 4); rank > 0; --rank)
+      shape.push_back(pick(random, 1, rank == 1 ? 50 : 6));
     for (Op op : {Op::add, Op::less, Op::where}) {
       std::vector<Operand> operands;
       for (int k = 0; k < row(op).inputs; ++k)
-        operands.push_back(make_operand(random, {operand_dtype(op, DType::f32, k), shape}, kLayouts[pick(random, 0, 3)]));
+        operands.push_back(
+            make_operand(random, {operand_dtype(op, DType::f32, k), shape}, kLayouts[pick(random, 0, 3)]));
       check(op, operands);
     }
   }
@@ -254,7 +275,8 @@ TEST_CASE("large elementwise ops are shared by threads") {
   for (Layout layout : kLayouts) {
     check(Op::add, {operand(DType::f32, {110001}, layout), operand(DType::f32, {110001}, Layout::dense)});
     check(Op::mul, {operand(DType::f64, {301, 307}, layout), operand(DType::f64, {307}, Layout::dense)});
-    check(Op::maximum, {operand(DType::i32, {301, 307}, layout), operand(DType::i32, {301, 1}, Layout::dense)});
+    check(Op::maximum,
+          {operand(DType::i32, {301, 307}, layout), operand(DType::i32, {301, 1}, Layout::dense)});
     check(Op::cast, {operand(DType::f32, {7, 101, 103}, layout)}, Attributes::of(DType::i64));
   }
   check(Op::tanh, {operand(DType::f32, {40007}, Layout::dense)});
@@ -283,7 +305,8 @@ TEST_CASE("an inner loop may write over an operand") {
 // --- Levels ---
 
 /// The bits of an inner loop's n results, by guarded memory: nothing beyond them is written.
-std::vector<std::byte> run_loop(InnerLoop loop, int64_t n, size_t size, const void* const* in, const int64_t* steps) {
+std::vector<std::byte> run_loop(InnerLoop loop, int64_t n, size_t size, const void* const* in,
+                                const int64_t* steps) {
   std::vector<std::byte> out(n * size + 64, std::byte{0x5a});
   loop(n, out.data(), in, steps);
   for (size_t i = n * size; i < out.size(); ++i) REQUIRE(out[i] == std::byte{0x5a});
@@ -317,13 +340,15 @@ TEST_CASE("instruction-set levels give the same bits elementwise") {
           steps[k] = pattern >> k & 1;
         }
         const auto run = [&](IsaLevel level) {
-          const InnerLoop loop = elementwise_kernels(level).rows[static_cast<int>(op)][static_cast<int>(dtype)];
+          const InnerLoop loop =
+              elementwise_kernels(level).rows[static_cast<int>(op)][static_cast<int>(dtype)];
           return as_literal(result, n, run_loop(loop, n, size_of(result), in, steps));
         };
         const Literal expected = run(IsaLevel::baseline);
         for (IsaLevel level : levels()) {
           const int64_t at = first_difference(expected, run(level));
-          if (at >= 0) FAIL(row(op).name << " " << name(dtype) << " at " << at << " of " << n << ", " << name(level));
+          if (at >= 0)
+            FAIL(row(op).name << " " << name(dtype) << " at " << at << " of " << n << ", " << name(level));
         }
       }
     }
@@ -358,13 +383,16 @@ TEST_CASE("instruction-set levels reduce alike") {
       for (const bool plain : {true, false})
         for (int64_t n : {0, 1, 5, 32, 33, 63, 500, 4096}) {
           constexpr int64_t kRows = 5, kFewRows = 50;
-          const Literal input = random_literal(random, {dtype, Shape{kFewRows, std::max<int64_t>(n, 1)}}, plain);
+          const Literal input =
+              random_literal(random, {dtype, Shape{kFewRows, std::max<int64_t>(n, 1)}}, plain);
           const auto run = [&](IsaLevel level, bool by_columns) {
             const ReductionKernels& kernels = reduction_kernels(level);
             const ReductionLoops& loops = (is_sum ? kernels.sum : kernels.max)[static_cast<int>(dtype)];
             Literal out({dtype, Shape{by_columns ? n : kRows}});
-            if (by_columns) loops.columns(input.bytes.data(), n, kFewRows, n, out.bytes.data());
-            else loops.rows(input.bytes.data(), n, kRows, n, out.bytes.data());
+            if (by_columns)
+              loops.columns(input.bytes.data(), n, kFewRows, n, out.bytes.data());
+            else
+              loops.rows(input.bytes.data(), n, kRows, n, out.bytes.data());
             return out;
           };
           for (IsaLevel level : levels())
@@ -379,7 +407,8 @@ TEST_CASE("instruction-set levels reduce alike") {
 
 TEST_CASE("sum and max over any axes, in every layout") {
   Random random(10);
-  const Shape shapes[] = {{}, {1}, {7}, {64}, {3, 33}, {70, 5}, {2, 130, 3}, {5, 1}, {1, 4, 1}, {2, 3, 4, 5}, {9000}, {2, 4100}};
+  const Shape shapes[] = {{},          {1},    {7},       {64},         {3, 33}, {70, 5},
+                          {2, 130, 3}, {5, 1}, {1, 4, 1}, {2, 3, 4, 5}, {9000},  {2, 4100}};
   for (DType dtype : {DType::f32, DType::f64, DType::i64, DType::i32})
     for (const Shape& shape : shapes)
       for (Layout layout : kLayouts)
@@ -398,8 +427,10 @@ TEST_CASE("sums of nothing are zero") {
   Random random(11);
   for (const Shape& shape : {Shape{0}, Shape{3, 0}, Shape{0, 3}, Shape{2, 0, 3}})
     for (int64_t axis = 0; axis < shape.rank(); ++axis)
-      check(Op::sum, {make_operand(random, {DType::f32, shape}, Layout::dense)}, Attributes::of(false, Ints{axis}));
-  check(Op::sum, {make_operand(random, {DType::f64, {2, 0, 3}}, Layout::dense)}, Attributes::of(false, Ints{}));
+      check(Op::sum, {make_operand(random, {DType::f32, shape}, Layout::dense)},
+            Attributes::of(false, Ints{axis}));
+  check(Op::sum, {make_operand(random, {DType::f64, {2, 0, 3}}, Layout::dense)},
+        Attributes::of(false, Ints{}));
   check(Op::max, {make_operand(random, {DType::f32, {0, 3}}, Layout::dense)}, Attributes::of(false, Ints{1}));
 }
 
@@ -424,7 +455,8 @@ TEST_CASE("large reductions are shared by threads") {
 TEST_CASE("argmax takes the first largest, NaN before all") {
   Random random(13);
   for (DType dtype : {DType::f32, DType::f64, DType::i64, DType::i32})
-    for (const Shape& shape : {Shape{1}, Shape{50}, Shape{4, 9}, Shape{3, 70, 2}, Shape{2, 3, 100}, Shape{0, 3}})
+    for (const Shape& shape :
+         {Shape{1}, Shape{50}, Shape{4, 9}, Shape{3, 70, 2}, Shape{2, 3, 100}, Shape{0, 3}})
       for (Layout layout : kLayouts)
         for (int64_t axis = 0; axis < shape.rank(); ++axis)
           if (shape[static_cast<int>(axis)] > 0)
@@ -469,8 +501,10 @@ Operand make_indices(Random& random, DType dtype, const Shape& shape, Layout lay
     }
   };
   for (std::vector<std::byte>* bytes : {&indices.memory, &indices.logical.bytes}) {
-    if (dtype == DType::i64) bring_into_range(static_cast<int64_t*>(nullptr), *bytes);
-    else bring_into_range(static_cast<int32_t*>(nullptr), *bytes);
+    if (dtype == DType::i64)
+      bring_into_range(static_cast<int64_t*>(nullptr), *bytes);
+    else
+      bring_into_range(static_cast<int32_t*>(nullptr), *bytes);
   }
   return indices;
 }
@@ -489,7 +523,8 @@ TEST_CASE("take and index_add") {
             const Operand indices = make_indices(random, index_dtype, index_shape, layout, kRows);
             check(Op::take, {make_operand(random, {dtype, table}, layout), indices});
             if (dtype != DType::boolean)
-              check(Op::index_add, {make_operand(random, {dtype, values}, layout), indices}, Attributes::of(kRows));
+              check(Op::index_add, {make_operand(random, {dtype, values}, layout), indices},
+                    Attributes::of(kRows));
           }
 }
 
@@ -518,7 +553,8 @@ TEST_CASE("an index out of range is the user's error") {
 TEST_CASE("copies between any two layouts") {
   const ManyThreads threads;
   Random random(17);
-  const Shape shapes[] = {{}, {0}, {1}, {50}, {17, 33}, {3, 40, 50}, {2, 3, 4, 5}, {300, 400}, {2, 2, 3, 2, 2, 2}, {100000}};
+  const Shape shapes[] = {
+      {}, {0}, {1}, {50}, {17, 33}, {3, 40, 50}, {2, 3, 4, 5}, {300, 400}, {2, 2, 3, 2, 2, 2}, {100000}};
   for (DType dtype : kAllDTypes)
     for (const Shape& shape : shapes)
       for (Layout from : kLayouts)
@@ -548,8 +584,10 @@ TEST_CASE("matrix products of any layout") {
   for (DType dtype : {DType::f32, DType::f64})
     for (Layout a : kLayouts)
       for (Layout b : kLayouts)
-        for (const auto& [m, k, n] : {std::array<int64_t, 3>{1, 1, 1}, {3, 0, 2}, {0, 3, 2}, {5, 7, 9}, {90, 70, 80}})
-          check(Op::matmul, {make_operand(random, {dtype, {m, k}}, a, true), make_operand(random, {dtype, {k, n}}, b, true)});
+        for (const auto& [m, k, n] :
+             {std::array<int64_t, 3>{1, 1, 1}, {3, 0, 2}, {0, 3, 2}, {5, 7, 9}, {90, 70, 80}})
+          check(Op::matmul, {make_operand(random, {dtype, {m, k}}, a, true),
+                             make_operand(random, {dtype, {k, n}}, b, true)});
 }
 
 }  // namespace

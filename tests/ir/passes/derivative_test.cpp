@@ -1,7 +1,8 @@
-// Derivatives of cells: golden texts of forward and backward as they are executed, and gradients against differences.
+// Derivatives of cells: golden texts of forward and backward as they are executed, and gradients against
+// differences.
 //
-// tests/ir/golden/derivatives/*.cq holds a program, then behind `// expect:` its lowered forward and backward.
-// CALQUE_UPDATE_GOLDEN=1 writes the texts found as the expected ones.
+// tests/ir/golden/derivatives/*.cq holds a program, then behind `// expect:` its lowered forward and
+// backward. CALQUE_UPDATE_GOLDEN=1 writes the texts found as the expected ones.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -33,8 +34,10 @@ void check_golden(const std::filesystem::path& path) {
   options.verify = true;
   const Differentiation d = differentiate_all(prepare(parse(text.substr(0, expect)), options));
   const std::string found = print(lower(d.forward, options)) + print(lower(d.backward, options));
-  if (std::getenv("CALQUE_UPDATE_GOLDEN")) std::ofstream(path) << text.substr(0, expect) << border << found;
-  else CHECK(found == text.substr(expect + border.size()));
+  if (std::getenv("CALQUE_UPDATE_GOLDEN"))
+    std::ofstream(path) << text.substr(0, expect) << border << found;
+  else
+    CHECK(found == text.substr(expect + border.size()));
 }
 
 int count(const Graph& graph, Op op) {
@@ -80,8 +83,8 @@ TEST_CASE("the layer-norm LSTM is one product and one fusion, backward one of ro
 }
 
 TEST_CASE("other cells fuse as well as the layer-norm LSTM") {
-  for (const Graph& program : {lstm(DType::f32, 16, 256, 256), gru(DType::f32, 16, 256, 256),
-                               mlp_layer(DType::f32, 16, 256, 256)}) {
+  for (const Graph& program :
+       {lstm(DType::f32, 16, 256, 256), gru(DType::f32, 16, 256, 256), mlp_layer(DType::f32, 16, 256, 256)}) {
     const Differentiation d = differentiate_all(prepare(program));
     const Graph forward = lower(d.forward), backward = lower(d.backward);
     INFO(print(forward) << print(backward));
@@ -101,7 +104,8 @@ double weighted_sum(const Graph& program, std::span<const Literal> inputs, std::
   const std::vector<Literal> outputs = interpret(program, inputs);
   for (size_t i = 0; i < outputs.size(); ++i)
     if (outputs[i].type.dtype == DType::f64)
-      for (int64_t k = 0; k < outputs[i].size(); ++k) total += outputs[i].as<double>()[k] * weights[i].as<double>()[k];
+      for (int64_t k = 0; k < outputs[i].size(); ++k)
+        total += outputs[i].as<double>()[k] * weights[i].as<double>()[k];
   return total;
 }
 
@@ -119,8 +123,8 @@ void check_differences(const Graph& program, std::mt19937& random) {
   std::vector<Literal> weights;
   for (ValueId output : program.outputs()) weights.push_back(random_literal(program.type(output), random));
   const Differentiation d = differentiate_all(prepare(program));
-  const std::vector<Literal> gradients = run_gradients(d, lower(d.forward), lower(d.backward), inputs, weights,
-                                                       program.outputs().size());
+  const std::vector<Literal> gradients =
+      run_gradients(d, lower(d.forward), lower(d.backward), inputs, weights, program.outputs().size());
   constexpr double kStep = 1e-5;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].type.dtype != DType::f64) continue;
@@ -154,7 +158,8 @@ TEST_CASE("gradients of every op agree with differences") {
     const Op op = static_cast<Op>(i);
     if (row(op).ir_only || op == Op::detach) continue;  // a detach has, by its meaning, another gradient
     for (const Graph& sample : sample_graphs(op)) {
-      if (std::ranges::any_of(sample.nodes(), [](const Node& node) { return row(node.op).ir_only; })) continue;
+      if (std::ranges::any_of(sample.nodes(), [](const Node& node) { return row(node.op).ir_only; }))
+        continue;
       Graph program("none");
       try {
         program = parse(replaced(print(sample), "f32", "f64"));
@@ -189,7 +194,8 @@ TEST_CASE("contributions to a gradient are added in the order of the tape") {
     return %6, %x
   })");
   const std::vector<Literal> inputs = {Literal::of<float>({1}, {1.5f})};
-  const std::vector<Literal> output_gradients = {Literal::of<float>({1}, {1.0f}), Literal::of<float>({1}, {0.25f})};
+  const std::vector<Literal> output_gradients = {Literal::of<float>({1}, {1.0f}),
+                                                 Literal::of<float>({1}, {0.25f})};
   const Differentiation d = differentiate_all(program);
   const std::vector<Literal> gradients =
       run_gradients(d, lower(d.forward), lower(d.backward), inputs, output_gradients, 2);
@@ -208,8 +214,8 @@ TEST_CASE("outputs that are inputs or given twice") {
   CHECK(d.wanted == std::vector<int>{0, 1});
   CHECK(d.backward.is_input(d.backward.outputs()[1]));
   const std::vector<Literal> inputs = {Literal::of<float>({2}, {0, 1}), Literal::of<float>({2}, {2, 3})};
-  const std::vector<Literal> output_gradients = {Literal::of<float>({2}, {1, 2}), Literal::of<float>({2}, {3, 4}),
-                                                 Literal::of<float>({2}, {5, 6})};
+  const std::vector<Literal> output_gradients = {
+      Literal::of<float>({2}, {1, 2}), Literal::of<float>({2}, {3, 4}), Literal::of<float>({2}, {5, 6})};
   CHECK(same_bits(run_gradients(d, d.forward, d.backward, inputs, output_gradients, 3),
                   tape_gradients(program, inputs, output_gradients)));
 }

@@ -23,7 +23,8 @@ bool is_topological(const Graph& graph, const passes::GroupOrder& groups) {
   for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
   for (NodeId id = 0; id < graph.nodes().size(); ++id)
     for (ValueId input : graph.node(id).inputs)
-      if (!graph.is_input(input) && position[groups.group_of(graph.producer(input))] > position[groups.group_of(id)])
+      if (!graph.is_input(input) &&
+          position[groups.group_of(graph.producer(input))] > position[groups.group_of(id)])
         return false;
   return true;
 }
@@ -69,7 +70,10 @@ TEST_CASE("minimum cuts are minimal and nearest to the sink") {
   for (unsigned seed = 0; seed < 200; ++seed) {
     std::mt19937 random(seed);
     constexpr int kVertices = 8;
-    struct Arc { int from, to; int64_t capacity; };
+    struct Arc {
+      int from, to;
+      int64_t capacity;
+    };
     std::vector<Arc> arcs;
     passes::FlowNetwork network(kVertices);
     for (int i = 0; i < 16; ++i) {
@@ -126,6 +130,31 @@ TEST_CASE("a scalar result beside a long vector is a fusion of its own") {
   for (const Node& node : fused.nodes()) CHECK(node.attributes[0] == static_cast<int64_t>(Domain::flat));
 }
 
+TEST_CASE("sums over columns that depend on each other stay apart") {
+  const Graph fused = lower(parse(R"(graph @batch_norm(%x: f32[16,8]) -> (f32[1,8], f32[1,8], f32[1,8]) {
+    %0 = sum %x {keepdim = true, axes = [0]} : f32[1,8]
+    %1 = sub %x, %0 : f32[16,8]
+    %2 = mul %1, %1 : f32[16,8]
+    %3 = sum %2 {keepdim = true, axes = [0]} : f32[1,8]
+    %4 = exp %x : f32[16,8]
+    %5 = sum %4 {keepdim = true, axes = [0]} : f32[1,8]
+    return %0, %3, %5
+  })"));
+  verify(fused);
+  CHECK(fused.nodes().size() == 2);
+  for (const Node& node : fused.nodes()) {
+    REQUIRE(node.op == Op::fusion);
+    CHECK(node.attributes[0] == static_cast<int64_t>(Domain::columns));
+    std::vector<bool> summed(node.body->value_count());
+    for (const Node& inner : node.body->nodes())
+      for (ValueId input : inner.inputs) {
+        summed[inner.result()] =
+            summed[inner.result()] || summed[input] || row(inner.op).kind == OpKind::reduction;
+        if (row(inner.op).kind == OpKind::reduction) CHECK_FALSE(summed[input]);
+      }
+  }
+}
+
 TEST_CASE("nodes keep their source lines") {
   const int line = 0;
   Graph graph("lines");
@@ -151,7 +180,8 @@ TEST_CASE("passes are named, timed, and refused where unknown") {
   for (size_t i = 0; i < seen.size(); ++i) CHECK(timings[i].name == seen[i]);
   CHECK(std::ranges::count(seen, "cse") == 0);
   CHECK(std::ranges::count(seen, "fuse") == 1);
-  CHECK_THROWS_WITH(run_passes(Graph("none"), "cse,nonsense"), Catch::Contains("there is no pass `nonsense`"));
+  CHECK_THROWS_WITH(run_passes(Graph("none"), "cse,nonsense"),
+                    Catch::Contains("there is no pass `nonsense`"));
 }
 
 }  // namespace calque::test

@@ -46,8 +46,12 @@ State lstm_step(const Value& gates, const Value& c) {
 struct LstmInputs {
   Value x, h, c, wx, wh, b;
   LstmInputs(Program& p, int64_t rows, int64_t input, int64_t hidden)
-      : x(p.input({rows, input}, "x")), h(p.input({rows, hidden}, "h")), c(p.input({rows, hidden}, "c")),
-        wx(p.input({input, 4 * hidden}, "wx")), wh(p.input({hidden, 4 * hidden}, "wh")), b(p.input({4 * hidden}, "b")) {}
+      : x(p.input({rows, input}, "x")),
+        h(p.input({rows, hidden}, "h")),
+        c(p.input({rows, hidden}, "c")),
+        wx(p.input({input, 4 * hidden}, "wx")),
+        wh(p.input({hidden, 4 * hidden}, "wh")),
+        b(p.input({4 * hidden}, "b")) {}
 };
 
 }  // namespace
@@ -79,8 +83,9 @@ Graph unrolled_lstm(DType dtype, int64_t steps, int64_t rows, int64_t input, int
 
 Graph gru(DType dtype, int64_t rows, int64_t input, int64_t hidden) {
   Program p("gru", dtype);
-  const Value x = p.input({rows, input}, "x"), h = p.input({rows, hidden}, "h"), wx = p.input({input, 3 * hidden}, "wx"),
-              wh = p.input({hidden, 3 * hidden}, "wh"), bx = p.input({3 * hidden}, "bx"), bh = p.input({3 * hidden}, "bh");
+  const Value x = p.input({rows, input}, "x"), h = p.input({rows, hidden}, "h"),
+              wx = p.input({input, 3 * hidden}, "wx"), wh = p.input({hidden, 3 * hidden}, "wh"),
+              bx = p.input({3 * hidden}, "bx"), bh = p.input({3 * hidden}, "bh");
   const std::vector<Value> xs = split(matmul(x, wx) + bx, 3, 1), hs = split(matmul(h, wh) + bh, 3, 1);
   const Value r = sigmoid(xs[0] + hs[0]), z = sigmoid(xs[1] + hs[1]), n = tanh(xs[2] + r * hs[2]);
   return p.finish({(1.0 - z) * n + z * h});
@@ -94,8 +99,8 @@ Graph mlp_layer(DType dtype, int64_t rows, int64_t input, int64_t hidden) {
 
 Graph classifier(DType dtype, int64_t rows, int64_t input, int64_t classes) {
   Program p("classifier", dtype);
-  const Value x = p.input({rows, input}, "x"), w = p.input({input, classes}, "w"), b = p.input({classes}, "b"),
-              targets = p.index_input({rows}, "targets");
+  const Value x = p.input({rows, input}, "x"), w = p.input({input, classes}, "w"),
+              b = p.input({classes}, "b"), targets = p.index_input({rows}, "targets");
   return p.finish({cross_entropy(matmul(x, w) + b, targets)});
 }
 
@@ -108,7 +113,8 @@ class RandomProgram {
     const Shape shapes[] = {{4, 6}, {4, 1}, {6}, {}, {1, 6}, {2, 4, 6}, {2, 1, 6}, {6, 4}, {4, 4}, {3}};
     const int inputs = 2 + pick(4);
     for (int i = 0; i < inputs; ++i)
-      add_value(emitter_.value(graph_.add_input({i == 3 ? DType::i32 : DType::f32, shapes[pick(std::size(shapes))]})));
+      add_value(emitter_.value(
+          graph_.add_input({i == 3 ? DType::i32 : DType::f32, shapes[pick(std::size(shapes))]})));
     while (static_cast<int>(graph_.nodes().size()) < nodes) {
       try {
         add_node();
@@ -136,15 +142,27 @@ class RandomProgram {
   void add_node() {
     const Value x = any(), y = any();
     switch (pick(12)) {
-      case 0: case 1: case 2: case 3: return add_elementwise(x, y);
-      case 4: return add_value(pick(2) ? sum(x, {axis(x)}, pick(2)) : max(x, {axis(x)}, pick(2)));
-      case 5: return add_value(pick(4) ? sum(x, {}, pick(2)) : mean(x, {axis(x)}, pick(2)));
-      case 6: return add_view(x);
-      case 7: return add_value(matmul(x, y));
-      case 8: return add_value(concat(std::vector<Value>{x, y, x}, axis(x)));
-      case 9: return add_value(pad(x, axis(x), pick(3), pick(3)));
-      case 10: return add_value(pick(2) ? layer_norm(x) : softmax(x));
-      default: return add_value(scalar(pick(3) - 1.0, x));
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        return add_elementwise(x, y);
+      case 4:
+        return add_value(pick(2) ? sum(x, {axis(x)}, pick(2)) : max(x, {axis(x)}, pick(2)));
+      case 5:
+        return add_value(pick(4) ? sum(x, {}, pick(2)) : mean(x, {axis(x)}, pick(2)));
+      case 6:
+        return add_view(x);
+      case 7:
+        return add_value(matmul(x, y));
+      case 8:
+        return add_value(concat(std::vector<Value>{x, y, x}, axis(x)));
+      case 9:
+        return add_value(pad(x, axis(x), pick(3), pick(3)));
+      case 10:
+        return add_value(pick(2) ? layer_norm(x) : softmax(x));
+      default:
+        return add_value(scalar(pick(3) - 1.0, x));
     }
   }
 
@@ -158,16 +176,22 @@ class RandomProgram {
   void add_view(const Value& x) {
     const Shape shape = type_of(x).shape;
     switch (pick(7)) {
-      case 0: return add_value(reshape(x, Shape{shape.element_count()}));
-      case 1: return add_value(permute(x, {1, 0}));
-      case 2: return add_value(expand(x, {2, 4, 6}));
-      case 3: return add_value(expand(x, {4, 6}));
-      case 4: return add_value(slice(x, axis(x), 1, 3));
+      case 0:
+        return add_value(reshape(x, Shape{shape.element_count()}));
+      case 1:
+        return add_value(permute(x, {1, 0}));
+      case 2:
+        return add_value(expand(x, {2, 4, 6}));
+      case 3:
+        return add_value(expand(x, {4, 6}));
+      case 4:
+        return add_value(slice(x, axis(x), 1, 3));
       case 5: {
         for (const Value& part : split(x, 2, axis(x))) add_value(part);
         return;
       }
-      default: return add_value(detach(x));
+      default:
+        return add_value(detach(x));
     }
   }
 

@@ -14,9 +14,12 @@ Literal random_literal(const Type& type, std::mt19937& random) {
   with_element_type(type.dtype, [&]<class T>(T) {
     for (T& element : literal.as<T>()) {
       const double number = static_cast<double>(random()) / 4294967296.0 * 4 - 2;
-      if (random() % 16 == 0) element = static_cast<T>(random() % 2 ? -0.0 : 0.0);
-      else if constexpr (std::is_same_v<T, bool>) element = number > 0;
-      else element = static_cast<T>(std::is_integral_v<T> ? std::floor(number * 2) : number);
+      if (random() % 16 == 0)
+        element = static_cast<T>(random() % 2 ? -0.0 : 0.0);
+      else if constexpr (std::is_same_v<T, bool>)
+        element = number > 0;
+      else
+        element = static_cast<T>(std::is_integral_v<T> ? std::floor(number * 2) : number);
     }
   });
   return literal;
@@ -68,7 +71,8 @@ class Tape final : public Emitter {
       input_types.push_back(type(input));
     }
     infer(op, input_types, record.attributes);
-    for (const Value& result : interpreter_.emit(op, values, record.attributes)) record.results.push_back(outer(result));
+    for (const Value& result : interpreter_.emit(op, values, record.attributes))
+      record.results.push_back(outer(result));
     records_.push_back(record);
     return record.results;
   }
@@ -147,15 +151,21 @@ Differentiation differentiate_all(const Graph& program) {
   return differentiate(program, {flags.get(), inputs}, {flags.get(), outputs});
 }
 
-std::vector<Literal> run_gradients(const Differentiation& differentiation, const Graph& forward, const Graph& backward,
-                                   std::span<const Literal> inputs, std::span<const Literal> output_gradients,
-                                   size_t program_outputs) {
+std::vector<Literal> run_gradients(const Differentiation& differentiation, const Graph& forward,
+                                   const Graph& backward, std::span<const Literal> inputs,
+                                   std::span<const Literal> output_gradients, size_t program_outputs) {
   const std::vector<Literal> outputs = interpret(forward, inputs);
   std::vector<Literal> sources;
   for (const Differentiation::Source& source : differentiation.sources) switch (source.kind) {
-      case Differentiation::SourceKind::input: sources.push_back(inputs[source.index]); break;
-      case Differentiation::SourceKind::saved: sources.push_back(outputs[program_outputs + source.index]); break;
-      case Differentiation::SourceKind::output_gradient: sources.push_back(output_gradients[source.index]); break;
+      case Differentiation::SourceKind::input:
+        sources.push_back(inputs[source.index]);
+        break;
+      case Differentiation::SourceKind::saved:
+        sources.push_back(outputs[program_outputs + source.index]);
+        break;
+      case Differentiation::SourceKind::output_gradient:
+        sources.push_back(output_gradients[source.index]);
+        break;
     }
   const std::vector<Literal> given = interpret(backward, sources);
   std::vector<Literal> gradients(inputs.size());

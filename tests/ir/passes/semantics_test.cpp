@@ -62,7 +62,8 @@ TEST_CASE("each pass may be left out") {
       options.disabled = {name};
       options.verify = true;
       INFO("without " << name << ", seed " << seed);
-      REQUIRE(same_bits(interpret(lower(prepare(program, options), options), inputs), interpret(program, inputs)));
+      REQUIRE(same_bits(interpret(lower(prepare(program, options), options), inputs),
+                        interpret(program, inputs)));
     }
   }
 }
@@ -71,10 +72,12 @@ TEST_CASE("gradients are those of the tape in every bit") {
   for (unsigned seed = 0; seed < 600; ++seed) {
     std::mt19937 random(seed);
     const Graph program = random_program(random, 4 + static_cast<int>(seed % 40));
-    const Graph prepared = prepare(program, {.disabled = {}, .verify = true, .after = {}, .timings = nullptr});
+    const Graph prepared =
+        prepare(program, {.disabled = {}, .verify = true, .after = {}, .timings = nullptr});
     const std::vector<Literal> inputs = random_inputs(program, random);
     std::vector<Literal> output_gradients;
-    for (ValueId output : program.outputs()) output_gradients.push_back(random_literal(program.type(output), random));
+    for (ValueId output : program.outputs())
+      output_gradients.push_back(random_literal(program.type(output), random));
     const std::vector<Literal> expected = tape_gradients(program, inputs, output_gradients);
 
     const Differentiation d = differentiate_all(prepared);
