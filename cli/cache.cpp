@@ -57,8 +57,11 @@ int verify_entries() {
   if (!has_folder()) return 0;
   const std::vector<EntryInfo> broken = disk_cache().verify();
   for (const EntryInfo& entry : broken) fmt::print("{}: {}\n", entry.file, entry.fault);
-  if (broken.empty()) fmt::print("all entries in {} are sound\n", disk_cache().folder());
-  else fmt::print("{} entries are broken; they are never used, and replaced when they are needed\n", broken.size());
+  if (broken.empty())
+    fmt::print("all entries in {} are sound\n", disk_cache().folder());
+  else
+    fmt::print("{} entries are broken; they are never used, and replaced when they are needed\n",
+               broken.size());
   return broken.empty() ? 0 : 1;
 }
 
@@ -73,7 +76,8 @@ void add_cache(CLI::App& program, Action& action) {
   command->require_subcommand(1);
   add_verb(*command, action, "list", "All entries, newest first: file, time, bytes, graph", list_entries);
   add_verb(*command, action, "clear", "Remove all entries", clear_entries);
-  add_verb(*command, action, "verify", "Check every byte of every entry; exit code 1 if one is broken", verify_entries);
+  add_verb(*command, action, "verify", "Check every byte of every entry; exit code 1 if one is broken",
+           verify_entries);
 }
 
 }  // namespace calque::cli

@@ -18,8 +18,8 @@ struct CellOptions {
 /// `--cell`, `--batch`, `--hidden` and `--threads`.
 void add_cell_options(CLI::App& command, CellOptions& options);
 
-/// Compiles the cell by calling it on random tensors, with gradients, as often as it takes: the first call records, the
-/// second is compiled, the third runs what was compiled.
+/// Compiles the cell by calling it on random tensors, with gradients, as often as it takes: the first call
+/// records, the second is compiled, the third runs what was compiled.
 Compiled<Cell> compile_cell(const CellOptions& options);
 
 }  // namespace calque::cli

@@ -128,7 +128,7 @@ int run_demo(const DemoOptions& options) {
 
   const std::string prompt = prompt_for(vocabulary, text);
   fmt::print("\n--- 300 characters from the model, temperature 0.7 ---\n{}\n---\n\n",
-             generate(*model, vocabulary, prompt, 300, 0.7, settings.seed));
+             printable(generate(*model, vocabulary, prompt, 300, 0.7, settings.seed)));
   const std::string checkpoint = options.out + "/model.safetensors";
   save_checkpoint(checkpoint, *model, vocabulary, settings.steps);
   fmt::print("checkpoint: {}  (more text: calque sample --checkpoint {})\n", checkpoint, checkpoint);

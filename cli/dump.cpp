@@ -18,8 +18,8 @@ struct DumpOptions {
 int run_dump(const DumpOptions& options) {
   const std::string text = compile_cell(options.cell).dump(options.stage);
   if (text.empty())
-    throw EnvironmentError(fmt::format("nothing was compiled, so there is no {} to show (is CALQUE_DISABLE_COMPILE set?)",
-                                       options.stage));
+    throw EnvironmentError(fmt::format(
+        "nothing was compiled, so there is no {} to show; `calque explain` says why", options.stage));
   fmt::print("{}", text);
   return 0;
 }
@@ -30,10 +30,11 @@ void add_dump(CLI::App& program, Action& action) {
   const auto options = std::make_shared<DumpOptions>();
   CLI::App* command = program.add_subcommand("dump", "What a recurrent cell becomes: IR, LLVM IR, assembly");
   command
-      ->add_option("--stage", options->stage,
-                   "trace, prepare, lower, llvm or assembly; backward-lower, backward-llvm, backward-assembly")
-      ->check(CLI::IsMember({"trace", "prepare", "lower", "llvm", "assembly", "backward-lower", "backward-llvm",
-                             "backward-assembly"}))
+      ->add_option(
+          "--stage", options->stage,
+          "trace, prepare, lower, llvm or assembly; backward-lower, backward-llvm, backward-assembly")
+      ->check(CLI::IsMember({"trace", "prepare", "lower", "llvm", "assembly", "backward-lower",
+                             "backward-llvm", "backward-assembly"}))
       ->type_name("STAGE");
   add_cell_options(*command, options->cell);
   command->footer("CALQUE_DUMP=FOLDER writes all of this for whatever a program compiles.");

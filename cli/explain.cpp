@@ -10,7 +10,8 @@ namespace calque::cli {
 
 void add_explain(CLI::App& program, Action& action) {
   const auto options = std::make_shared<CellOptions>();
-  CLI::App* command = program.add_subcommand("explain", "Each op of a recurrent cell, its line, and what became of it");
+  CLI::App* command =
+      program.add_subcommand("explain", "Each op of a recurrent cell, its line, and what became of it");
   add_cell_options(*command, *options);
   command->callback([options, &action] {
     action = [options] {

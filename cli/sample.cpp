@@ -22,7 +22,7 @@ int run_sample(const SampleOptions& options) {
   const Checkpoint checkpoint = load_checkpoint(options.checkpoint);
   const std::string text = generate(*checkpoint.model, checkpoint.vocabulary, options.prompt, options.length,
                                     options.temperature, options.seed);
-  fmt::print("{}{}\n", options.prompt, text);
+  fmt::print("{}\n", printable(options.prompt + text));
   return 0;
 }
 

@@ -97,7 +97,36 @@ int64_t pick(const Tensor& logits, double temperature, RandomStream& random) {
   return last_possible;
 }
 
+/// Bytes of the printable character (or tab, or newline) that the text begins with; 0 when there is none.
+size_t character_length(std::string_view text) {
+  const auto first = static_cast<uint8_t>(text[0]);
+  if (first < 0x80) return (first >= 32 && first != 127) || first == '\t' || first == '\n' ? 1 : 0;
+  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i)
+    if ((static_cast<uint8_t>(text[i]) & 0xC0) != 0x80) return 0;
+  const auto second =
+      static_cast<uint8_t>(text[1]);  // overlong forms, surrogates, C1 controls, beyond U+10FFFF
+  const bool is_bad = (first == 0xC2 && second < 0xA0) || (first == 0xE0 && second < 0xA0) ||
+                      (first == 0xED && second >= 0xA0) || (first == 0xF0 && second < 0x90) ||
+                      (first == 0xF4 && second >= 0x90);
+  return is_bad ? 0 : length;
+}
+
 }  // namespace
+
+std::string printable(const std::string& text) {
+  std::string result;
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = character_length(std::string_view(text).substr(i));
+    if (length == 0)
+      result += '?';
+    else
+      result += text.substr(i, length);
+    i += std::max<size_t>(1, length);
+  }
+  return result;
+}
 
 std::string generate(const LanguageModel& model, const nn::Vocabulary& vocabulary, const std::string& prompt,
                      int64_t length, double temperature, uint64_t seed) {

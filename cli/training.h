@@ -13,7 +13,7 @@ namespace calque::cli {
 
 struct TrainingSettings {
   std::string cell = "layernorm_lstm";
-  int64_t hidden = 256, batch = 16, length = 100, steps = 500;
+  int64_t hidden = 256, batch = 16, length = 100, steps = 600;
   double learning_rate = 3e-3, clip = 1.0;
   uint64_t seed = 1;
 };
@@ -40,6 +40,10 @@ TrainingCurve train(LanguageModel& model, AnyCell cell, const nn::TextBatches& b
 
 /// A model that the seed alone determines.
 std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int64_t vocabulary);
+
+/// The text for a terminal: control characters other than tab and newline, and bytes that are not UTF-8,
+/// become '?'.
+std::string printable(const std::string& text);
 
 /// Text from the model: `length` characters after `prompt`. Temperature 0 takes the likeliest character each
 /// time.

@@ -52,7 +52,8 @@ bool is_private(const struct stat& status) {
   return status.st_uid == geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-/// A slash at the end would let open() follow a symbolic link, and a relative path would change with the working folder.
+/// A slash at the end would let open() follow a symbolic link, and a relative path would change with the
+/// working folder.
 std::string without_pitfalls(const std::string& path) {
   if (path.empty()) return path;
   std::error_code error;
@@ -61,8 +62,8 @@ std::string without_pitfalls(const std::string& path) {
   return error ? "" : result;
 }
 
-/// Opens the folder if it may be trusted. Not open and no exception: there is none. All files are then opened relative to it,
-/// so it cannot be exchanged in between.
+/// Opens the folder if it may be trusted. Not open and no exception: there is none. All files are then opened
+/// relative to it, so it cannot be exchanged in between.
 FileDescriptor open_folder(const std::string& path) {
   FileDescriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.is_open()) {
@@ -75,8 +76,10 @@ FileDescriptor open_folder(const std::string& path) {
   if (fstat(folder.get(), &status) != 0)
     throw EnvironmentError(fmt::format("the cache folder {} is not used: {}", path, reason(errno)));
   if (!is_private(status))
-    throw EnvironmentError(fmt::format(
-        "the cache folder {} is not used: it must belong to you and be writable by nobody else (`chmod go-w` it)", path));
+    throw EnvironmentError(
+        fmt::format("the cache folder {} is not used: it must belong to you and be writable by nobody else "
+                    "(`chmod go-w` it)",
+                    path));
   return folder;
 }
 
@@ -117,7 +120,8 @@ std::string read_file(int folder, const char* name, std::string& bytes, bool& is
 
 /// Writes a new file and syncs it. Gives what went wrong, or an empty text.
 std::string write_file(int folder, const char* name, std::string_view bytes) {
-  FileDescriptor file(::openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  FileDescriptor file(
+      ::openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR));
   if (!file.is_open()) return reason(errno);
   while (!bytes.empty()) {
     const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
@@ -134,7 +138,8 @@ std::string temporary_name() {
   static std::atomic<uint64_t> counter{0};
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return fmt::format("{}{}-{}-{}{:09}", kTemporaryPrefix, getpid(), counter.fetch_add(1), now.tv_sec, now.tv_nsec);
+  return fmt::format("{}{}-{}-{}{:09}", kTemporaryPrefix, getpid(), counter.fetch_add(1), now.tv_sec,
+                     now.tv_nsec);
 }
 
 struct FolderFile {
@@ -154,7 +159,8 @@ std::vector<FolderFile> files_of(int folder, const std::function<bool(std::strin
   }
   while (const dirent* entry = readdir(stream)) {
     struct stat status {};
-    if (!is_wanted(entry->d_name) || fstatat(folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (!is_wanted(entry->d_name) || fstatat(folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+      continue;
     files.push_back({entry->d_name, static_cast<uint64_t>(status.st_size), status.st_mtime});
   }
   closedir(stream);
@@ -202,7 +208,8 @@ std::optional<Blobs> DiskCache::find(std::string_view key) const {
     }
     fault = entry.fault ? entry.fault : "it has another key";
   }
-  warn_once("cache " + folder_ + name, fmt::format("the cache entry {}/{} is ignored: {}", folder_, name, fault));
+  warn_once("cache " + folder_ + name,
+            fmt::format("the cache entry {}/{} is ignored: {}", folder_, name, fault));
   return std::nullopt;
 }
 
@@ -249,7 +256,8 @@ void DiskCache::remove_oldest(int folder) {
   uint64_t total = 0;
   for (const FolderFile& file : files) total += file.bytes;
   if (total > most_bytes_) {
-    const uint64_t goal = most_bytes_ - most_bytes_ / 4;  // room for the next ones, so that this is seldom needed
+    const uint64_t goal =
+        most_bytes_ - most_bytes_ / 4;  // room for the next ones, so that this is seldom needed
     for (size_t i = 0; i + 1 < files.size() && total > goal; ++i) {
       if (unlinkat(folder, files[i].name.c_str(), 0) == 0) log(LogTopic::cache, "removed {}", files[i].name);
       total -= files[i].bytes;
@@ -272,8 +280,10 @@ std::vector<EntryInfo> DiskCache::list() const {
     if (info.fault.empty()) {
       const DecodedEntry entry = decode_entry(bytes);
       info.key = entry.key;
-      if (entry.fault) info.fault = entry.fault;
-      else if (entry_file_name(entry.key) != file.name) info.fault = "it has another key";
+      if (entry.fault)
+        info.fault = entry.fault;
+      else if (entry_file_name(entry.key) != file.name)
+        info.fault = "it has another key";
     }
     entries.push_back(std::move(info));
   }

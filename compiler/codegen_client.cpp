@@ -22,14 +22,18 @@ std::atomic<bool> was_opened = false;
 /// The plugin's functions. Its version is checked here, its build at every request, by the plugin.
 struct Codegen {
   Plugin plugin{"libcalque_cpu_codegen.so"};
-  decltype(calque_codegen_compile)* compile = plugin.function<decltype(calque_codegen_compile)>("calque_codegen_compile");
-  decltype(calque_codegen_release)* release = plugin.function<decltype(calque_codegen_release)>("calque_codegen_release");
-  decltype(calque_codegen_version)* version = plugin.function<decltype(calque_codegen_version)>("calque_codegen_version");
+  decltype(calque_codegen_compile)* compile =
+      plugin.function<decltype(calque_codegen_compile)>("calque_codegen_compile");
+  decltype(calque_codegen_release)* release =
+      plugin.function<decltype(calque_codegen_release)>("calque_codegen_release");
+  decltype(calque_codegen_version)* version =
+      plugin.function<decltype(calque_codegen_version)>("calque_codegen_version");
 
   Codegen() {
     if (codegen_version() == version()) return;
-    throw EnvironmentError(fmt::format("the plugin {} has {}, but this library was built for {}; install both together",
-                                       plugin.path(), version(), codegen_version()));
+    throw EnvironmentError(
+        fmt::format("the plugin {} has {}, but this library was built for {}; install both together",
+                    plugin.path(), version(), codegen_version()));
   }
 };
 

@@ -42,7 +42,8 @@ void check(std::span<const std::byte> bytes) {
   for (size_t i = 0; i < header.kernel_count; ++i) {
     const auto entry =
         read_at<calque_image_entry>(bytes, sizeof(calque_image_header) + i * sizeof(calque_image_entry));
-    require(entry.code_offset >= header.code_offset && entry.code_offset < bytes.size(), "a kernel lies outside");
+    require(entry.code_offset >= header.code_offset && entry.code_offset < bytes.size(),
+            "a kernel lies outside");
     require(entry.scratch_bytes <= kMostScratchBytes, "a kernel asks for absurdly much scratch memory");
   }
 }

@@ -14,9 +14,9 @@ class ExecutableImage {
  public:
   /// An image without kernels.
   ExecutableImage() = default;
-  /// Checks every field of the header and the entries (see calque/kernel_abi.h), copies the image to fresh memory and makes
-  /// that executable; it is never writable and executable at once. The bytes may come from anywhere, but whoever passes
-  /// well-formed ones runs their code. Throws EnvironmentError.
+  /// Checks every field of the header and the entries (see calque/kernel_abi.h), copies the image to fresh
+  /// memory and makes that executable; it is never writable and executable at once. The bytes may come from
+  /// anywhere, but whoever passes well-formed ones runs their code. Throws EnvironmentError.
   static ExecutableImage from_bytes(std::span<const std::byte> bytes);
 
   ExecutableImage(ExecutableImage&& other) noexcept
@@ -30,7 +30,9 @@ class ExecutableImage {
 
   size_t kernel_count() const { return base_ ? header().kernel_count : 0; }
   /// Kernel i < kernel_count(); valid as long as the image lives.
-  calque_kernel kernel(size_t i) const { return reinterpret_cast<calque_kernel>(base_ + entry(i).code_offset); }
+  calque_kernel kernel(size_t i) const {
+    return reinterpret_cast<calque_kernel>(base_ + entry(i).code_offset);
+  }
   uint64_t scratch_bytes(size_t i) const { return entry(i).scratch_bytes; }
 
  private:

@@ -17,7 +17,8 @@ void write_log(LogTopic topic, std::string_view text) noexcept;
 /// Logs when the topic is on; formats nothing when it is off: `log(LogTopic::cache, "hit {}", name)`.
 template <class... Arguments>
 void log(LogTopic topic, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  if (settings().is_logged(topic)) write_log(topic, fmt::format(format, std::forward<Arguments>(arguments)...));
+  if (settings().is_logged(topic))
+    write_log(topic, fmt::format(format, std::forward<Arguments>(arguments)...));
 }
 
 /// Warns with one sentence on stderr; only the first call of this process for each `key` does so.

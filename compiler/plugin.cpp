@@ -15,7 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The folder of the shared object that holds this function: of the library, or of the program it was linked into.
+/// The folder of the shared object that holds this function: of the library, or of the program it was linked
+/// into.
 fs::path own_folder() {
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&own_folder), &info) == 0 || info.dli_fname == nullptr) return {};

@@ -19,7 +19,8 @@ namespace {
 constexpr EnvironmentVariable kVariables[] = {
     {"CALQUE_LOG", "compile, cache, recompile, summary, all; several with commas",
      "Topics to write to the standard error output as they happen."},
-    {"CALQUE_DUMP", "a folder", "Writes what was compiled (IR after each stage, LLVM IR, assembly) to files there."},
+    {"CALQUE_DUMP", "a folder",
+     "Writes what was compiled (IR after each stage, LLVM IR, assembly) to files there."},
     {"CALQUE_CACHE", "0 or 1 (default 1)", "With 0 nothing is read from or written to the disk cache."},
     {"CALQUE_CACHE_DIR", "a folder",
      "Where compiled code is kept; default $XDG_CACHE_HOME/calque, else ~/.cache/calque, else memory only."},
@@ -35,7 +36,8 @@ constexpr EnvironmentVariable kVariables[] = {
     {"CALQUE_NUM_THREADS", "a number (default: one per core)", "Threads to compute with."},
     {"CALQUE_JOBS", "a number (default: one per processor)", "Compilers that ./dev runs at once."},
     {"CALQUE_WERROR", "ON or OFF (default ON)", "CMake option of the build: warnings are errors."},
-    {"CALQUE_SANITIZE", "address,undefined or thread", "CMake option of the build: sanitizers for every target."},
+    {"CALQUE_SANITIZE", "address,undefined or thread",
+     "CMake option of the build: sanitizers for every target."},
     {"CALQUE_TEST_KIND", "a kind of tests", "Set by CTest for the test programs."},
 };
 
@@ -80,16 +82,26 @@ class Reader {
   Settings settings;
 
   void read(std::string_view name, std::string_view value) {
-    if (name == "CALQUE_LOG") read_topics(value);
-    else if (name == "CALQUE_DUMP") settings.dump_dir = value;
-    else if (name == "CALQUE_CACHE") settings.cache_enabled = flag(name, value, settings.cache_enabled);
-    else if (name == "CALQUE_CACHE_DIR") settings.cache_dir = value;
-    else if (name == "CALQUE_CACHE_MAX_BYTES") read_bytes(name, value);
-    else if (name == "CALQUE_DISABLE_COMPILE") settings.disable_compile = flag(name, value, false);
-    else if (name == "CALQUE_DISABLE_PASSES") read_passes(value);
-    else if (name == "CALQUE_VERIFY") settings.verify = flag(name, value, false);
-    else if (name == "CALQUE_VERIFY_IR") settings.verify_ir = flag(name, value, settings.verify_ir);
-    else check_known(name);
+    if (name == "CALQUE_LOG")
+      read_topics(value);
+    else if (name == "CALQUE_DUMP")
+      settings.dump_dir = value;
+    else if (name == "CALQUE_CACHE")
+      settings.cache_enabled = flag(name, value, settings.cache_enabled);
+    else if (name == "CALQUE_CACHE_DIR")
+      settings.cache_dir = value;
+    else if (name == "CALQUE_CACHE_MAX_BYTES")
+      read_bytes(name, value);
+    else if (name == "CALQUE_DISABLE_COMPILE")
+      settings.disable_compile = flag(name, value, false);
+    else if (name == "CALQUE_DISABLE_PASSES")
+      read_passes(value);
+    else if (name == "CALQUE_VERIFY")
+      settings.verify = flag(name, value, false);
+    else if (name == "CALQUE_VERIFY_IR")
+      settings.verify_ir = flag(name, value, settings.verify_ir);
+    else
+      check_known(name);
   }
 
  private:
@@ -98,7 +110,8 @@ class Reader {
       if (value == yes) return true;
     for (const char* no : {"0", "false", "off", "no"})
       if (value == no) return false;
-    if (!value.empty()) warnings_.push_back(fmt::format("{}={} is neither 0 nor 1; it is ignored", name, value));
+    if (!value.empty())
+      warnings_.push_back(fmt::format("{}={} is neither 0 nor 1; it is ignored", name, value));
     return otherwise;
   }
 
@@ -111,8 +124,9 @@ class Reader {
         is_known = true;
       }
       if (!is_known)
-        warnings_.push_back(fmt::format("CALQUE_LOG has no topic {}; did you mean {}?", word,
-                                        nearest(word, kLogTopicNames, [](const char* name) { return name; })));
+        warnings_.push_back(
+            fmt::format("CALQUE_LOG has no topic {}; did you mean {}?", word,
+                        nearest(word, kLogTopicNames, [](const char* name) { return name; })));
     }
   }
 
@@ -122,7 +136,8 @@ class Reader {
       if (std::ranges::find(names, word) == names.end())
         warnings_.push_back(fmt::format("CALQUE_DISABLE_PASSES: there is no pass {}; did you mean {}?", word,
                                         nearest(word, names, [](const std::string& name) { return name; })));
-      else settings.disabled_passes.insert(std::move(word));
+      else
+        settings.disabled_passes.insert(std::move(word));
     }
   }
 
@@ -130,8 +145,10 @@ class Reader {
     if (value.empty()) return;
     uint64_t bytes = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), bytes);
-    if (error == std::errc() && end == value.data() + value.size()) settings.cache_max_bytes = bytes;
-    else warnings_.push_back(fmt::format("{}={} is not a number of bytes; it is ignored", name, value));
+    if (error == std::errc() && end == value.data() + value.size())
+      settings.cache_max_bytes = bytes;
+    else
+      warnings_.push_back(fmt::format("{}={} is not a number of bytes; it is ignored", name, value));
   }
 
   void check_known(std::string_view name) {
@@ -147,7 +164,8 @@ class Reader {
 
 Settings read_and_warn() {
   std::vector<std::string> environment, warnings;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+    environment.emplace_back(*entry);
   Settings result = read_settings(environment, warnings);
   for (const std::string& sentence : warnings) std::fprintf(stderr, "calque: %s\n", sentence.c_str());
   return result;

@@ -42,7 +42,8 @@ class Symbolizer {
   std::string line(const void* return_address) {
     const std::lock_guard lock(mutex_);
     const auto [entry, is_new] = known_.try_emplace(return_address);
-    if (is_new) entry->second = look_up(static_cast<const char*>(return_address) - 1);  // inside the call itself
+    if (is_new)
+      entry->second = look_up(static_cast<const char*>(return_address) - 1);  // inside the call itself
     return entry->second;
   }
 

@@ -10,7 +10,7 @@ namespace cq = calque;
 int main() {
   cq::manual_seed(1);
   cq::nn::Linear gates(8 + 64, 2 * 64), readout(64, 1);
-  cq::optim::Adam adam({gates.weight, gates.bias, readout.weight, readout.bias}, {.learning_rate = 5e-3});
+  cq::optim::Adam adam({gates.weight, gates.bias, readout.weight, readout.bias}, {.learning_rate = 3e-3});
 
   // Any function on tensors. This cell is in no library: one gate mixes the old state with the layer norm of
   // a new one.
@@ -35,6 +35,6 @@ int main() {
     if (step % 50 == 0) std::printf("step %3d  loss %.4f\n", step, loss.item());
   }
   const cq::CompileStats stats = cell.stats();
-  std::printf("%llu calls, %llu ops matched, %llu plans compiled\n", (unsigned long long)stats.calls,
-              (unsigned long long)stats.matched_ops, (unsigned long long)stats.compilations);
+  std::printf("%.0f calls: %.0f ops matched; %.0f plans compiled, %.0f from the cache\n", double(stats.calls),
+              double(stats.matched_ops), double(stats.compilations), double(stats.cache_hits));
 }

@@ -14,9 +14,9 @@ enum {
   CALQUE_SYMBOL_FUNCTION = 2 /* text is the function's linker name: there is no line table for it */
 };
 
-/* Finds the source line of the code at `address`, which is inside an instruction of this process; of inlined functions
- * the innermost one outside the headers of Calque and of the standard library. Writes at most `capacity` bytes with the
- * final zero. Calls must not overlap. */
+/* Finds the source line of the code at `address`, which is inside an instruction of this process; of inlined
+ * functions the innermost one outside the headers of Calque and of the standard library. Writes at most
+ * `capacity` bytes with the final zero. Calls must not overlap. */
 int calque_symbolizer_find(const void* address, char* text, size_t capacity);
 
 #ifdef __cplusplus

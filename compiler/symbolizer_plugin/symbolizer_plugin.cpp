@@ -24,9 +24,10 @@ struct Line {
   int number = 0;
 };
 
-/// Separate debug files are looked for on this machine only: nothing that is printed may cause network traffic.
-int find_local_debug_file(Dwfl_Module* module, void** data, const char* name, Dwarf_Addr base, const char* file,
-                          const char* link, GElf_Word checksum, char** found) {
+/// Separate debug files are looked for on this machine only: nothing that is printed may cause network
+/// traffic.
+int find_local_debug_file(Dwfl_Module* module, void** data, const char* name, Dwarf_Addr base,
+                          const char* file, const char* link, GElf_Word checksum, char** found) {
   if (std::getenv("DEBUGINFOD_URLS") != nullptr) return -1;
   return dwfl_standard_find_debuginfo(module, data, name, base, file, link, checksum, found);
 }
@@ -45,7 +46,8 @@ Dwfl_Module* module_at(Dwarf_Addr address) {
   if (!dwfl) return nullptr;
   Dwfl_Module* module = dwfl_addrmodule(dwfl, address);
   if (module) return module;
-  return report_modules(dwfl) ? dwfl_addrmodule(dwfl, address) : nullptr;  // libraries may have been opened since
+  return report_modules(dwfl) ? dwfl_addrmodule(dwfl, address)
+                              : nullptr;  // libraries may have been opened since
 }
 
 bool is_of_library(std::string_view file) {
@@ -64,8 +66,8 @@ Line call_site(Dwarf_Die* inlined, Dwarf_Files* files) {
   return {dwarf_filesrc(files, file, nullptr, nullptr), static_cast<int>(number)};
 }
 
-/// From the line of the instruction outward through the calls that were inlined around it, to the first line that is not
-/// of a library; the instruction's own line if there is none.
+/// From the line of the instruction outward through the calls that were inlined around it, to the first line
+/// that is not of a library; the instruction's own line if there is none.
 Line outside_of_library(Dwarf_Die* unit, Dwarf_Addr address, Line innermost) {
   if (!is_of_library(innermost.file)) return innermost;
   Dwarf_Files* files = nullptr;

@@ -1,4 +1,5 @@
-// The disk cache under faults: damaged entries, folders that may not be trusted, several processes, killed writers.
+// The disk cache under faults: damaged entries, folders that may not be trusted, several processes, killed
+// writers.
 #include <catch2/catch.hpp>
 
 #include <fcntl.h>
@@ -181,10 +182,11 @@ TEST_CASE("an entry cut or lengthened anywhere is a miss") {
 }
 
 TEST_CASE("lengths that lie are found even under a right checksum") {
-  // Every word of an entry is replaced by hostile lengths, and the checksum made to fit: nothing may crash, and what is
-  // taken for sound must lie inside the entry.
+  // Every word of an entry is replaced by hostile lengths, and the checksum made to fit: nothing may crash,
+  // and what is taken for sound must lie inside the entry.
   const std::string sound = encode_entry("the key", kSmall);
-  const uint64_t lies[] = {0, 1, 7, 8, 0x7fffffff, 0xffffffff, UINT64_MAX, UINT64_MAX - 7, uint64_t{1} << 63, sound.size()};
+  const uint64_t lies[] = {
+      0, 1, 7, 8, 0x7fffffff, 0xffffffff, UINT64_MAX, UINT64_MAX - 7, uint64_t{1} << 63, sound.size()};
   size_t rejected = 0;
   for (size_t offset = 48; offset + 8 <= sound.size(); ++offset) {
     for (const uint64_t lie : lies) {
@@ -414,5 +416,6 @@ TEST_CASE("a writer killed at any moment breaks nothing") {
   const timespec time[2] = {{1'000'000, 0}, {1'000'000, 0}};
   utimensat(AT_FDCWD, (path + "/.new-1-2-3").c_str(), time, 0);
   DiskCache(path, kPlenty).store("last", kSmall);
-  for (const auto& file : fs::directory_iterator(path)) CHECK(is_entry_file_name(file.path().filename().string()));
+  for (const auto& file : fs::directory_iterator(path))
+    CHECK(is_entry_file_name(file.path().filename().string()));
 }

@@ -1,4 +1,4 @@
-// Source lines of return addresses: plain calls, inlined headers, code without debug information, addresses of nothing.
+// Source lines of return addresses: calls, inlined headers, code without debug information, no code at all.
 #include <catch2/catch.hpp>
 
 #include <memory>
@@ -18,7 +18,7 @@ std::string here(int line) { return "symbolizer_test.cpp:" + std::to_string(line
 
 }  // namespace
 
-// Pretends that an inlined function lies in a public header of Calque, and one around it in the standard library.
+// Pretends that an inlined function lies in a header of Calque, and one around it in the standard library.
 #line 1 "/somewhere/include/calque/pretended.h"
 [[gnu::always_inline]] static inline const void* called_in_header() {
   const void* address = where_called();

@@ -444,11 +444,11 @@ TEST_CASE("large reductions are shared by threads") {
   };
   check_both({200001}, {0});
   check_both({700, 130}, {1});
-  check_both({3, 20000}, {1});
+  check_both({3, 30000}, {1});
   check_both({700, 130}, {0});
-  check_both({30, 3001}, {0});
+  check_both({30, 4001}, {0});
   check_both({40000, 3}, {0});
-  check_both({3, 300, 101}, {1});
+  check_both({3, 300, 151}, {1});
   check_both({10, 100, 101}, {0, 1, 2});
 }
 

@@ -1,4 +1,5 @@
-// Executable images: hand-made machine code runs, broken headers are refused, no page is ever writable and executable.
+// Executable images: hand-made machine code runs, broken headers are refused, no page is ever writable and
+// executable.
 #include <catch2/catch.hpp>
 
 #include <cstring>
@@ -20,8 +21,10 @@ constexpr size_t kCodeOffset = 64, kSecondKernel = kCodeOffset + 1;
 /// Two kernels: `ret`, and `mov rax, [rdi]; mov [rax], edx; ret`, which writes `begin` to the first buffer.
 std::vector<std::byte> two_kernels() {
   std::vector<std::byte> bytes(kCodeOffset);
-  for (const int byte : {0xc3, 0x48, 0x8b, 0x07, 0x89, 0x10, 0xc3}) bytes.push_back(static_cast<std::byte>(byte));
-  const calque_image_header header{CALQUE_IMAGE_MAGIC, CALQUE_KERNEL_ABI_VERSION, 2, bytes.size(), kCodeOffset};
+  for (const int byte : {0xc3, 0x48, 0x8b, 0x07, 0x89, 0x10, 0xc3})
+    bytes.push_back(static_cast<std::byte>(byte));
+  const calque_image_header header{CALQUE_IMAGE_MAGIC, CALQUE_KERNEL_ABI_VERSION, 2, bytes.size(),
+                                   kCodeOffset};
   const calque_image_entry entries[] = {{kCodeOffset, 0}, {kSecondKernel, 4096}};
   static_assert(sizeof(header) + sizeof(entries) <= kCodeOffset);
   std::memcpy(bytes.data(), &header, sizeof(header));
@@ -107,7 +110,8 @@ TEST_CASE("an image moves, and is unmapped with its owner") {
 
 TEST_CASE("an image without kernels is good") {
   std::vector<std::byte> bytes(kCodeOffset);
-  const calque_image_header header{CALQUE_IMAGE_MAGIC, CALQUE_KERNEL_ABI_VERSION, 0, bytes.size(), kCodeOffset};
+  const calque_image_header header{CALQUE_IMAGE_MAGIC, CALQUE_KERNEL_ABI_VERSION, 0, bytes.size(),
+                                   kCodeOffset};
   std::memcpy(bytes.data(), &header, sizeof(header));
   CHECK(ExecutableImage::from_bytes(bytes).kernel_count() == 0);
 }
@@ -125,7 +129,8 @@ TEST_CASE("hostile images are refused") {
     CHECK(is_refused(with(good, offsetof(calque_image_header, kernel_count), count)));
   for (const uint64_t bytes : {uint64_t{0}, uint64_t{size - 1}, uint64_t{size + 1}, UINT64_MAX})
     CHECK(is_refused(with(good, offsetof(calque_image_header, image_bytes), bytes)));
-  for (const uint64_t offset : {uint64_t{0}, uint64_t{63}, uint64_t{65}, uint64_t{128}, UINT64_MAX, UINT64_MAX - 63})
+  for (const uint64_t offset :
+       {uint64_t{0}, uint64_t{63}, uint64_t{65}, uint64_t{128}, UINT64_MAX, UINT64_MAX - 63})
     CHECK(is_refused(with(good, offsetof(calque_image_header, code_offset), offset)));
   for (size_t kernel = 0; kernel < 2; ++kernel) {
     const size_t entry = first + kernel * sizeof(calque_image_entry);

@@ -34,10 +34,11 @@ TEST_CASE("an empty environment gives the defaults") {
 }
 
 TEST_CASE("each variable is read") {
-  const Result result = read({"HOME=/home/me", "CALQUE_LOG=compile, cache", "CALQUE_DUMP=/tmp/a=b", "CALQUE_CACHE=0",
-                              "CALQUE_CACHE_DIR=/c", "CALQUE_CACHE_MAX_BYTES=1000", "CALQUE_DISABLE_COMPILE=1",
-                              "CALQUE_DISABLE_PASSES=cse,,dce", "CALQUE_VERIFY=on", "CALQUE_VERIFY_IR=1",
-                              "CALQUE_ISA=avx2", "CALQUE_NUM_THREADS=2", "CALQUE_JOBS=1", "CALQUE_TEST_KIND=unit"});
+  const Result result =
+      read({"HOME=/home/me", "CALQUE_LOG=compile, cache", "CALQUE_DUMP=/tmp/a=b", "CALQUE_CACHE=0",
+            "CALQUE_CACHE_DIR=/c", "CALQUE_CACHE_MAX_BYTES=1000", "CALQUE_DISABLE_COMPILE=1",
+            "CALQUE_DISABLE_PASSES=cse,,dce", "CALQUE_VERIFY=on", "CALQUE_VERIFY_IR=1", "CALQUE_ISA=avx2",
+            "CALQUE_NUM_THREADS=2", "CALQUE_JOBS=1", "CALQUE_TEST_KIND=unit"});
   CHECK(result.warnings.empty());
   const Settings& settings = result.settings;
   CHECK(settings.is_logged(LogTopic::compile));
@@ -61,15 +62,18 @@ TEST_CASE("unknown variables are pointed out with the nearest known one") {
     REQUIRE(result.warnings.size() == 1);
     return result.warnings[0];
   };
-  CHECK(warning("CALQUE_VERFY=1") == "the environment variable CALQUE_VERFY is unknown; did you mean CALQUE_VERIFY?");
+  CHECK(warning("CALQUE_VERFY=1") ==
+        "the environment variable CALQUE_VERFY is unknown; did you mean CALQUE_VERIFY?");
   CHECK(warning("CALQUE_THREADS=2").find("CALQUE_NUM_THREADS?") != std::string::npos);
   CHECK(warning("CALQUE_CACHEDIR=/c").find("CALQUE_CACHE_DIR?") != std::string::npos);
   CHECK(warning("CALQUE_LOG=compiel,cache") == "CALQUE_LOG has no topic compiel; did you mean compile?");
-  CHECK(warning("CALQUE_DISABLE_PASSES=cs") == "CALQUE_DISABLE_PASSES: there is no pass cs; did you mean cse?");
+  CHECK(warning("CALQUE_DISABLE_PASSES=cs") ==
+        "CALQUE_DISABLE_PASSES: there is no pass cs; did you mean cse?");
 }
 
 TEST_CASE("values that mean nothing are pointed out and ignored") {
-  const Result result = read({"CALQUE_VERIFY=perhaps", "CALQUE_CACHE_MAX_BYTES=12MB", "CALQUE_CACHE=", "CALQUE_LOG="});
+  const Result result =
+      read({"CALQUE_VERIFY=perhaps", "CALQUE_CACHE_MAX_BYTES=12MB", "CALQUE_CACHE=", "CALQUE_LOG="});
   CHECK(result.warnings.size() == 2);
   CHECK_FALSE(result.settings.verify);
   CHECK(result.settings.cache_enabled);
