@@ -1,5 +1,5 @@
-// `calque demo`: the same training twice, eager and with the cell compiled; compares, samples, and leaves
-// what was made.
+// `calque demo`: the same training twice, eager and with the cell compiled, block by block in turn; compares,
+// samples, and leaves what was made.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -71,6 +71,17 @@ void print_times(const TrainingCurve& eager, const TrainingCurve& compiled) {
              eager.steady_seconds() / compiled.steady_seconds());
 }
 
+/// The runs alternate in blocks of steps, so that a slow phase of a shared machine hits both.
+void take_turns(TrainingRun& eager, TrainingRun& compiled) {
+  constexpr int64_t kBlock = 10;
+  while (!compiled.is_done()) {
+    eager.advance(kBlock);
+    if (eager.was_interrupted()) throw Error("interrupted");
+    compiled.advance(kBlock);
+    if (compiled.was_interrupted()) throw Error("interrupted");
+  }
+}
+
 void write_artifacts(const Compiled<Cell>& cell, const std::string& folder) {
   fmt::print("what was traced, planned and generated:\n");
   for (const auto& [stage, file] : kArtifacts) {
@@ -115,10 +126,10 @@ int run_demo(const DemoOptions& options) {
 
   const Cell cell = model->kind.cell;
   const auto compiled_cell = compile(cell, {.name = settings.cell});  // the only change between the two runs
-  const TrainingCurve eager = train(*eager_model, cell, batches, settings, "eager");
-  if (eager.interrupted) throw Error("interrupted");
-  const TrainingCurve compiled = train(*model, compiled_cell, batches, settings, "compiled");
-  if (compiled.interrupted) throw Error("interrupted");
+  TrainingRun eager_run(*eager_model, cell, batches, settings, "eager");
+  TrainingRun compiled_run(*model, compiled_cell, batches, settings, "compiled");
+  take_turns(eager_run, compiled_run);
+  const TrainingCurve &eager = eager_run.finish(), &compiled = compiled_run.finish();
 
   fmt::print("\n");
   const bool agree = curves_agree(eager, compiled);

@@ -44,10 +44,10 @@ Progress::Progress(std::string label, int64_t steps, int64_t characters_per_step
     : label_(std::move(label)),
       steps_(steps),
       characters_per_step_(characters_per_step),
-      on_terminal_(is_terminal()),
-      shown_(start_) {}
+      on_terminal_(is_terminal()) {}
 
-void Progress::update(int64_t step, double bits) {
+void Progress::update(int64_t step, double bits, double seconds) {
+  seconds_ = seconds;
   bits_ = step_ == 0 ? bits : kSmoothing * bits_ + (1 - kSmoothing) * bits;
   step_ = step;
   const bool is_due =
@@ -77,8 +77,7 @@ void Progress::show() {
 }
 
 std::string Progress::figures() const {
-  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(step_) / seconds : 0;
+  const double rate = seconds_ > 0 ? static_cast<double>(step_) / seconds_ : 0;
   const double left = rate > 0 ? static_cast<double>(steps_ - step_) / rate : 0;
   return fmt::format("{:<9} {:>{}}/{}  {:.3f} bits/char  {:>6.0f} chars/s  {} left", label_, step_,
                      std::to_string(steps_).size(), steps_, bits_,

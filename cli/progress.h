@@ -18,8 +18,8 @@ std::string bold(std::string_view text);
 class Progress {
  public:
   Progress(std::string label, int64_t steps, int64_t characters_per_step);
-  /// `step` of the steps are done; the last one had this loss in bits per character.
-  void update(int64_t step, double bits);
+  /// `step` of the steps are done, in `seconds` of work so far; the last one had this loss in bits per character.
+  void update(int64_t step, double bits, double seconds);
   /// Ends the line that updates itself.
   void finish();
 
@@ -31,9 +31,10 @@ class Progress {
 
   std::string label_;
   int64_t steps_, characters_per_step_, step_ = 0, shown_step_ = -1;
-  double bits_ = 0;  // smoothed over the last steps
+  double bits_ = 0;     // smoothed over the last steps
+  double seconds_ = 0;
   bool on_terminal_;
-  Clock::time_point start_ = Clock::now(), shown_;
+  Clock::time_point shown_ = Clock::now();
 };
 
 }  // namespace calque::cli

@@ -29,7 +29,9 @@ int run_train(const TrainOptions& options) {
              settings.steps, settings.batch, settings.length);
   const AnyCell cell =
       options.eager ? AnyCell(model->kind.cell) : AnyCell(compile(model->kind.cell, {.name = settings.cell}));
-  const TrainingCurve curve = train(*model, cell, batches, settings, options.eager ? "eager" : "compiled");
+  TrainingRun run(*model, cell, batches, settings, options.eager ? "eager" : "compiled");
+  run.advance(settings.steps);
+  const TrainingCurve& curve = run.finish();
   const std::string path = options.out + "/model.safetensors";
   save_checkpoint(path, *model, vocabulary, static_cast<int64_t>(curve.bits.size()));
   if (curve.interrupted)

@@ -7,8 +7,6 @@
 #include <chrono>
 #include <memory>
 
-#include "cli/progress.h"
-
 namespace calque::cli {
 
 namespace {
@@ -59,27 +57,39 @@ std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int6
   return std::make_unique<LanguageModel>(cell_kind(settings.cell), vocabulary, settings.hidden);
 }
 
-TrainingCurve train(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches,
-                    const TrainingSettings& settings, const std::string& label) {
+TrainingRun::TrainingRun(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches,
+                         const TrainingSettings& settings, const std::string& label)
+    : model_(model),
+      cell_(std::move(cell)),
+      batches_(batches),
+      settings_(settings),
+      adam_(model.parameters(), {.learning_rate = settings.learning_rate}),
+      progress_(label, settings.steps, settings.batch * settings.length) {
+  curve_.characters_per_step = settings.batch * settings.length;
+}
+
+bool TrainingRun::is_done() const {
+  return curve_.interrupted || static_cast<int64_t>(curve_.bits.size()) >= settings_.steps;
+}
+
+void TrainingRun::advance(int64_t steps) {
   const InterruptGuard guard;
-  optim::Adam adam(model.parameters(), {.learning_rate = settings.learning_rate});
-  TrainingCurve curve;
-  curve.characters_per_step = settings.batch * settings.length;
-  Progress progress(label, settings.steps, curve.characters_per_step);
-  CellState state;
-  const auto start = std::chrono::steady_clock::now();
-  for (int64_t step = 0; step < settings.steps && !interrupted; ++step) {
-    const auto step_start = std::chrono::steady_clock::now();
-    const nn::TextBatch batch = batches[step];
-    if (batch.starts_anew) state = model.zero_state(settings.batch);
-    curve.bits.push_back(train_step(model, cell, batch, state, adam, settings.clip));
-    curve.seconds.push_back(seconds_since(step_start));
-    progress.update(step + 1, curve.bits.back());
+  for (int64_t i = 0; i < steps && !is_done(); ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto step = static_cast<int64_t>(curve_.bits.size());
+    const nn::TextBatch batch = batches_[step];
+    if (batch.starts_anew) state_ = model_.zero_state(settings_.batch);
+    curve_.bits.push_back(train_step(model_, cell_, batch, state_, adam_, settings_.clip));
+    curve_.seconds.push_back(seconds_since(start));
+    curve_.total_seconds += curve_.seconds.back();
+    progress_.update(step + 1, curve_.bits.back(), curve_.total_seconds);
+    curve_.interrupted = interrupted != 0;
   }
-  curve.total_seconds = seconds_since(start);
-  curve.interrupted = interrupted != 0;
-  progress.finish();
-  return curve;
+}
+
+const TrainingCurve& TrainingRun::finish() {
+  progress_.finish();
+  return curve_;
 }
 
 namespace {

@@ -8,6 +8,7 @@
 
 #include "calque/nn.h"
 #include "cli/language_model.h"
+#include "cli/progress.h"
 
 namespace calque::cli {
 
@@ -33,10 +34,28 @@ struct TrainingCurve {
 
 using AnyCell = std::function<CellState(const Tensor&, const Tensor&, const Tensor&, const CellWeights&)>;
 
-/// Trains the model with this cell and shows progress under `label`. Ctrl-C ends it after the step that is
-/// under way.
-TrainingCurve train(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches,
-                    const TrainingSettings& settings, const std::string& label);
+/// A training under way. Several may take turns: each keeps its own optimiser, state and times.
+class TrainingRun {
+ public:
+  TrainingRun(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches, const TrainingSettings& settings,
+              const std::string& label);
+  /// Does up to `steps` more steps and shows progress. Ctrl-C ends it after the step that is under way.
+  void advance(int64_t steps);
+  bool is_done() const;
+  bool was_interrupted() const { return curve_.interrupted; }
+  /// What came out so far; the line of progress ends.
+  const TrainingCurve& finish();
+
+ private:
+  LanguageModel& model_;
+  AnyCell cell_;
+  const nn::TextBatches& batches_;
+  const TrainingSettings& settings_;
+  optim::Adam adam_;
+  CellState state_;
+  TrainingCurve curve_;
+  Progress progress_;
+};
 
 /// A model that the seed alone determines.
 std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int64_t vocabulary);

@@ -64,7 +64,14 @@ Graph keep_roots(const Graph& forward, const SegmentGraph& traced) {
   return with_outputs(forward, std::move(outputs));
 }
 
-/// Gradients of leaves that are products of matrices are given as their factors: the tape sums such products of all
+/// Whether a matrix product has more elements than its factors: then keeping the factors costs less than the product.
+bool is_outer_product(const Graph& graph, const Node& node) {
+  if (node.op != Op::matmul) return false;
+  const Shape &a = graph.type(node.inputs[0]).shape, &b = graph.type(node.inputs[1]).shape;
+  return (a[0] + b[1]) * a[1] < a[0] * b[1];
+}
+
+/// Gradients of leaves (weights) that are such products are given as their factors: the tape sums the products of all
 /// calls in one go.
 Graph defer_products(const Graph& backward, const Differentiation& differentiation, const SegmentGraph& traced,
                      std::vector<GradientOutput>& gradients) {
@@ -75,7 +82,7 @@ Graph defer_products(const Graph& backward, const Differentiation& differentiati
     GradientOutput gradient{differentiation.wanted[i], static_cast<int>(outputs.size()), false};
     const bool is_leaf = traced.slots[gradient.slot].is_leaf;
     if (is_leaf && !backward.is_input(value) && uses[value] == 1 &&
-        backward.node(backward.producer(value)).op == Op::matmul) {
+        is_outer_product(backward, backward.node(backward.producer(value)))) {
       const Node& product = backward.node(backward.producer(value));
       outputs.insert(outputs.end(), product.inputs.begin(), product.inputs.end());
       gradient.is_product = true;
