@@ -114,19 +114,27 @@ std::vector<std::byte> image_of(const Graph& lowered, const std::string& dump_na
   return output.image;
 }
 
-Generated generate_plans(const SegmentGraph& traced, const Graph& prepared, const Differentiation* differentiation,
-                         const std::string& name) {
+/// Everything but the code.
+Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   Generated generated;
-  const PassOptions options = pass_options(name + ".forward");
-  generated.forward = lower(keep_roots(differentiation ? differentiation->forward : prepared, traced), options);
-  generated.forward_image = image_of(generated.forward, name + ".forward");
+  const Graph prepared = prepare(traced.graph, pass_options(name));
+  std::optional<Differentiation> differentiation;
+  if (wants_gradient(traced)) differentiation = differentiate_segment(traced, prepared);
+  const Graph& forward = differentiation ? differentiation->forward : prepared;
+  generated.forward = lower(keep_roots(forward, traced), pass_options(name + ".forward"));
+  generated.forward.set_name(traced.graph.name());
   if (!differentiation || differentiation->wanted.empty()) return generated;
   generated.has_backward = true;
   generated.map.sources = differentiation->sources;
   generated.backward = lower(defer_products(differentiation->backward, *differentiation, traced, generated.map.gradients),
                              pass_options(name + ".backward"));
-  generated.backward_image = image_of(generated.backward, name + ".backward");
+  generated.backward.set_name(traced.graph.name() + "_backward");
   return generated;
+}
+
+void generate_code(Generated& generated, const std::string& name) {
+  generated.forward_image = image_of(generated.forward, name + ".forward");
+  if (generated.has_backward) generated.backward_image = image_of(generated.backward, name + ".backward");
 }
 
 std::string as_text(std::span<const std::byte> bytes) {
@@ -246,10 +254,8 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   std::optional<Generated> generated = load_plans(key, segment);
   compiled->from_cache = generated.has_value();
   if (!generated) {
-    const Graph prepared = prepare(segment.graph, pass_options(name));
-    std::optional<Differentiation> differentiation;
-    if (wants_gradient(segment)) differentiation = differentiate_segment(segment, prepared);
-    generated = generate_plans(segment, prepared, differentiation ? &*differentiation : nullptr, name);
+    generated = lower_segment(segment, name);
+    generate_code(*generated, name);
     disk_cache().store(key, to_blobs(*generated));
   }
   compiled->forward = forward_plan(*generated, segment);
@@ -264,6 +270,11 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
       compiled->forward->kernel_count(), compiled->backward ? " and a backward" : "", elapsed.count(),
       compiled->from_cache ? " (from the cache)" : "");
   return compiled;
+}
+
+LoweredGraphs lowered_graphs(const SegmentGraph& segment) {
+  Generated generated = lower_segment(segment, segment.graph.name());
+  return {std::move(generated.forward), std::move(generated.backward)};
 }
 
 Graph prepared_graph(const SegmentGraph& segment) { return prepare(segment.graph, pass_options("")); }

@@ -33,6 +33,13 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
 /// The segment after the derivative-preserving passes, for dumps.
 Graph prepared_graph(const SegmentGraph& segment);
 
+/// The lowered graphs with the source lines of their nodes, which a plan from the cache does not have. `backward` is empty
+/// when nothing needs a gradient.
+struct LoweredGraphs {
+  Graph forward{"forward"}, backward{"backward"};
+};
+LoweredGraphs lowered_graphs(const SegmentGraph& segment);
+
 /// Forward and backward as graphs of eager ops, for gradients that are themselves recorded: made when asked for.
 struct EagerGradient {
   Differentiation differentiation;

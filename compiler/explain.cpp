@@ -40,6 +40,7 @@ std::string fate_of(const TraceNode& node, const std::map<const void*, std::stri
   const auto found = known.find(node.location);
   if (found != known.end()) return found->second;
   if (row(node.op).kind == OpKind::view) return "view: an index map, no work";
+  if (row(node.op).kind == OpKind::matmul) return "one pass over a sum of products";
   if (node.op == Op::full) return "constant";
   return "dropped: folded away or not used by what is held";
 }
@@ -50,7 +51,7 @@ std::string explain_segment(const TraceTree& tree, TraceId end) {
   std::string text = "segment:";
   std::map<const void*, std::string> known;
   if (compiled) {
-    known = runners(compiled->forward->graph());
+    known = runners(lowered_graphs(compiled->traced).forward);
     text += fmt::format(" {} kernels, {} steps, {} saved values, scratch {} bytes, {} in {:.2f} ms\n",
                         compiled->forward->kernel_count(), compiled->forward->steps().size(),
                         compiled->forward->graph().outputs().size() - compiled->traced.roots.size(),
@@ -88,7 +89,8 @@ std::string stage_of(const CompiledSegment& segment, const std::string& stage) {
     throw UserError("dump: no stage is called " + stage +
                     "; there are trace, prepare, lower, llvm, assembly and backward-lower, backward-llvm, backward-assembly");
   if (is_backward && !segment.backward) return "";
-  const Graph& lowered = is_backward ? segment.backward->plan->graph() : segment.forward->graph();
+  const LoweredGraphs graphs = lowered_graphs(segment.traced);
+  const Graph& lowered = is_backward ? graphs.backward : graphs.forward;
   return what == "lower" ? text_of(lowered) : code_of(lowered, what);
 }
 

@@ -30,7 +30,7 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
   std::sort(held_.begin(), held_.end());
   held_.erase(std::unique(held_.begin(), held_.end()), held_.end());
   try {
-    compiled_ = compile_segment(make_segment_graph(tree, begin, end, held_), name);
+    compiled_ = compile_segment(make_segment_graph(tree, begin, end, held_, name), name);
   } catch (const std::exception& error) {
     failure_ = error.what();
     warn_once("compile " + name + failure_,

@@ -2,6 +2,7 @@
 #include "compiler/segment_graph.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 
 namespace calque {
@@ -104,10 +105,18 @@ class Writer {
   std::vector<Written> values_;
 };
 
+std::string identifier(std::string name) {
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name.empty() || std::isdigit(static_cast<unsigned char>(name[0])) ? "f_" + name : name;
+}
+
 }  // namespace
 
-SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held) {
+SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
+                                const std::string& name) {
   SegmentGraph segment;
+  segment.graph.set_name(identifier(name));
   Writer writer(segment, tree, begin, end);
   writer.write_nodes();
   writer.hold(held);

@@ -39,7 +39,8 @@ struct SegmentGraph {
   std::vector<bool> output_has_gradient() const;
 };
 
-/// `held`: numbers of the values held, ascending, from the segment's first.
-SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held);
+/// `held`: numbers of the values held, ascending, from the segment's first. `name` becomes the graph's, made an identifier.
+SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
+                                const std::string& name);
 
 }  // namespace calque
