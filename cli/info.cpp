@@ -6,6 +6,8 @@
 
 #include "cli/command.h"
 #include "cli/version.h"
+#include "compiler/cache.h"
+#include "compiler/settings.h"
 #include "runtime/kernels/isa.h"
 #include "runtime/thread_pool.h"
 
@@ -13,32 +15,29 @@ namespace calque::cli {
 
 namespace {
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
-
-/// Where compiled code is kept, by the rule of the cache; empty means memory only.
-std::string cache_folder() {
-  if (const std::string own = environment("CALQUE_CACHE_DIR"); !own.empty()) return own;
-  if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/calque";
-  if (const std::string home = environment("HOME"); !home.empty()) return home + "/.cache/calque";
-  return "";
+/// Its name and value, what it is for and what it may be.
+void print_variable(const EnvironmentVariable& variable) {
+  const char* const value = std::getenv(variable.name);
+  fmt::print("  {}{}\n      {}\n      {}\n", variable.name, value ? fmt::format("={}", value) : "",
+             variable.purpose, variable.values);
 }
 
 int print_info() {
-  const std::string cache = cache_folder();
+  const std::string cache = disk_cache().folder();
   fmt::print("version          calque {}\n", kVersion);
   fmt::print("instruction set  {}\n", kernels::name(kernels::isa_level()));
   fmt::print("threads          {}\n", ThreadPool::instance().num_threads());
   fmt::print("cache folder     {}\n", cache.empty() ? "none: compiled code is kept in memory only" : cache);
+  fmt::print("\nvariables of the environment\n");
+  for (const EnvironmentVariable& variable : environment_variables()) print_variable(variable);
   return 0;
 }
 
 }  // namespace
 
 void add_info(CLI::App& program, Action& action) {
-  CLI::App* command = program.add_subcommand("info", "Version, instruction set, threads and cache folder");
+  CLI::App* command = program.add_subcommand(
+      "info", "Version, instruction set, threads, cache folder, environment variables");
   command->callback([&action] { action = print_info; });
 }
 

@@ -1,8 +1,8 @@
-// The program's version, as in CMakeLists.txt.
+// The program's version: that of the project, which CMake passes on.
 #pragma once
 
 namespace calque::cli {
 
-inline constexpr const char* kVersion = "0.1.0";
+inline constexpr const char* kVersion = CALQUE_VERSION;
 
 }  // namespace calque::cli

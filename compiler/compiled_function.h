@@ -20,8 +20,9 @@ class CompiledFunction {
   const TraceTree& tree() const { return tree_; }
   CompileStats& stats() { return stats_; }
 
-  /// Held by the one call that may look at the tree; another thread's call runs eagerly meanwhile.
-  std::mutex& mutex() { return mutex_; }
+  /// Held by the one call that may look at the tree; another thread's call runs eagerly meanwhile. Recursive, since the
+  /// function itself may ask for its statistics.
+  std::recursive_mutex& mutex() { return mutex_; }
 
   /// Makes the plan of the segment that `end` closes cover the values held now. False when there is none and will be none.
   bool ready(TraceId end, std::span<TensorImpl* const> live);
@@ -36,7 +37,7 @@ class CompiledFunction {
   CompileOptions options_;
   TraceTree tree_;
   CompileStats stats_;
-  mutable std::mutex mutex_;
+  mutable std::recursive_mutex mutex_;
 };
 
 }  // namespace calque

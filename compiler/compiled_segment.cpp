@@ -6,7 +6,8 @@
 
 #include <chrono>
 
-#include "compiler/cache.h"
+#include "compiler/absent_gradients.h"
+#include "compiler/plan_cache.h"
 #include "compiler/codegen_client.h"
 #include "compiler/compile_dump.h"
 #include "compiler/log.h"
@@ -114,6 +115,15 @@ std::vector<std::byte> image_of(const Graph& lowered, const std::string& dump_na
   return output.image;
 }
 
+void lower_backward(const Differentiation& differentiation, const SegmentGraph& traced, const std::string& name,
+                    Generated& generated) {
+  generated.has_backward = true;
+  generated.map.sources = differentiation.sources;
+  generated.backward = lower(defer_products(differentiation.backward, differentiation, traced, generated.map.gradients),
+                             pass_options(name + ".backward"));
+  generated.backward.set_name(traced.graph.name() + "_backward");
+}
+
 /// Everything but the code.
 Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   Generated generated;
@@ -123,12 +133,7 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   const Graph& forward = differentiation ? differentiation->forward : prepared;
   generated.forward = lower(keep_roots(forward, traced), pass_options(name + ".forward"));
   generated.forward.set_name(traced.graph.name());
-  if (!differentiation || differentiation->wanted.empty()) return generated;
-  generated.has_backward = true;
-  generated.map.sources = differentiation->sources;
-  generated.backward = lower(defer_products(differentiation->backward, *differentiation, traced, generated.map.gradients),
-                             pass_options(name + ".backward"));
-  generated.backward.set_name(traced.graph.name() + "_backward");
+  if (differentiation && !differentiation->wanted.empty()) lower_backward(*differentiation, traced, name, generated);
   return generated;
 }
 
@@ -145,32 +150,37 @@ std::vector<std::byte> as_bytes(const std::string& text) {
   return {data, data + text.size()};
 }
 
+void add_backward(const Generated& generated, Blobs& blobs) {
+  blobs["backward"] = print(generated.backward);
+  blobs["backward.image"] = as_text(generated.backward_image);
+  blobs["map"] = print(generated.map);
+}
+
 Blobs to_blobs(const Generated& generated) {
   Blobs blobs{{"forward", print(generated.forward)}, {"forward.image", as_text(generated.forward_image)}};
-  if (generated.has_backward) {
-    blobs["backward"] = print(generated.backward);
-    blobs["backward.image"] = as_text(generated.backward_image);
-    blobs["map"] = print(generated.map);
-  }
+  if (generated.has_backward) add_backward(generated, blobs);
   return blobs;
+}
+
+const std::string& part(const Blobs& blobs, const char* name) {
+  const auto found = blobs.find(name);
+  if (found == blobs.end()) throw UserError(std::string("cache: an entry lacks its part ") + name);
+  return found->second;
+}
+
+void take_backward(const Blobs& blobs, Generated& generated) {
+  generated.has_backward = true;
+  generated.backward = parse(part(blobs, "backward"));
+  generated.backward_image = as_bytes(part(blobs, "backward.image"));
+  generated.map = parse_gradient_map(part(blobs, "map"));
 }
 
 /// Throws UserError when an entry does not hold what it must.
 Generated from_blobs(const Blobs& blobs) {
-  const auto part = [&](const char* name) -> const std::string& {
-    const auto found = blobs.find(name);
-    if (found == blobs.end()) throw UserError(std::string("cache: an entry lacks its part ") + name);
-    return found->second;
-  };
   Generated generated;
-  generated.forward = parse(part("forward"));
-  generated.forward_image = as_bytes(part("forward.image"));
-  generated.has_backward = blobs.contains("backward");
-  if (generated.has_backward) {
-    generated.backward = parse(part("backward"));
-    generated.backward_image = as_bytes(part("backward.image"));
-    generated.map = parse_gradient_map(part("map"));
-  }
+  generated.forward = parse(part(blobs, "forward"));
+  generated.forward_image = as_bytes(part(blobs, "forward.image"));
+  if (blobs.contains("backward")) take_backward(blobs, generated);
   return generated;
 }
 
@@ -211,6 +221,11 @@ std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& tr
                                 fresh);
 }
 
+void check_backward(const Generated& generated, const SegmentGraph& traced, size_t saved) {
+  verify(generated.backward);
+  check_gradient_map(generated.map, generated.backward, traced.slots.size(), saved, traced.held.size());
+}
+
 /// Whether what came from the cache fits the segment: types of inputs and outputs, indices in range.
 void check_fits(const Generated& generated, const SegmentGraph& traced) {
   const auto demand = [](bool condition) {
@@ -224,14 +239,11 @@ void check_fits(const Generated& generated, const SegmentGraph& traced) {
   for (size_t i = 0; i < traced.roots.size(); ++i)
     demand(generated.forward.type(generated.forward.outputs()[i]) ==
            traced.graph.type(traced.graph.outputs()[traced.roots[i]]));
-  if (!generated.has_backward) return;
-  verify(generated.backward);
-  const size_t saved = generated.forward.outputs().size() - traced.roots.size();
-  check_gradient_map(generated.map, generated.backward, traced.slots.size(), saved, traced.held.size());
+  if (generated.has_backward) check_backward(generated, traced, generated.forward.outputs().size() - traced.roots.size());
 }
 
 std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& traced) {
-  const std::optional<Blobs> blobs = disk_cache().load(key);
+  const std::optional<Blobs> blobs = load_plan(key);
   if (!blobs) return std::nullopt;
   try {
     Generated generated = from_blobs(*blobs);
@@ -241,6 +253,29 @@ std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& 
     warn_once("cache entry", error.what());
     return std::nullopt;
   }
+}
+
+/// The backward pass without some gradients, from the cache or compiled.
+Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent) {
+  const std::string key = fmt::format("{}absent {}\n", cache_key(segment.traced), fmt::join(absent, ","));
+  Generated generated;
+  if (const std::optional<Blobs> blobs = load_plan(key)) {
+    try {
+      take_backward(*blobs, generated);
+      check_backward(generated, segment.traced, segment.forward->graph().outputs().size() - segment.traced.roots.size());
+      return generated;
+    } catch (const std::exception& error) {
+      warn_once("cache entry", error.what());
+      generated = {};
+    }
+  }
+  const std::string name = segment.traced.graph.name() + ".partial";
+  lower_backward(without_gradients(eager_gradient(segment.traced).differentiation, absent), segment.traced, name, generated);
+  generated.backward_image = image_of(generated.backward, name + ".backward");
+  Blobs blobs;
+  add_backward(generated, blobs);
+  store_plan(key, blobs);
+  return generated;
 }
 
 }  // namespace
@@ -256,7 +291,7 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   if (!generated) {
     generated = lower_segment(segment, name);
     generate_code(*generated, name);
-    disk_cache().store(key, to_blobs(*generated));
+    store_plan(key, to_blobs(*generated));
   }
   compiled->forward = forward_plan(*generated, segment);
   if (generated->has_backward) {
@@ -270,6 +305,24 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
       compiled->forward->kernel_count(), compiled->backward ? " and a backward" : "", elapsed.count(),
       compiled->from_cache ? " (from the cache)" : "");
   return compiled;
+}
+
+std::shared_ptr<BackwardProgram> CompiledSegment::backward_without(const std::vector<bool>& absent) const {
+  if (std::find(absent.begin(), absent.end(), true) == absent.end()) return backward;
+  const std::lock_guard lock(partial_mutex_);
+  const auto [entry, is_new] = partial_.try_emplace(absent);
+  if (!is_new) return entry->second;
+  try {
+    Generated generated = partial_backward(*this, absent);
+    auto program = std::make_shared<BackwardProgram>();
+    program->plan = backward_plan(generated, traced, *forward);
+    program->map = std::move(generated.map);
+    entry->second = std::move(program);
+  } catch (const std::exception& error) {
+    warn_once("backward " + traced.graph.name(),
+              fmt::format("the backward pass of {} runs eagerly: it could not be compiled: {}", traced.graph.name(), error.what()));
+  }
+  return entry->second;
 }
 
 LoweredGraphs lowered_graphs(const SegmentGraph& segment) {

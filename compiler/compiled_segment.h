@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -23,8 +25,16 @@ struct CompiledSegment {
   SegmentGraph traced;
   std::unique_ptr<Plan> forward;                // outputs: the roots, then the saved values
   std::shared_ptr<BackwardProgram> backward;    // null when nothing needs a gradient
+  /// The backward pass when the held values marked in `absent` get no gradient: compiled when first asked for. Null when that
+  /// failed.
+  std::shared_ptr<BackwardProgram> backward_without(const std::vector<bool>& absent) const;
+
   bool from_cache = false;
   double compile_milliseconds = 0;
+
+ private:
+  mutable std::mutex partial_mutex_;
+  mutable std::map<std::vector<bool>, std::shared_ptr<BackwardProgram>> partial_;
 };
 
 /// Compiles, or takes from the cache. Throws when that is not possible; the segment is then run eagerly.

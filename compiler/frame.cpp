@@ -1,6 +1,8 @@
 // Matching, recording and replaying one call.
 #include "compiler/frame.h"
 
+#include <exception>
+
 #include "compiler/compiled_function.h"
 #include "compiler/log.h"
 #include "compiler/replay.h"
@@ -8,25 +10,42 @@
 #include "compiler/settings.h"
 #include "ir/op/error.h"
 #include "runtime/dispatch.h"
+#include "runtime/kernels/eager.h"
 
 namespace calque {
+
+namespace {
+
+/// Whether the op fills a tensor like the recorded one, with whatever value.
+bool differs_in_value_only(const TraceNode& node, const OpCall& call) {
+  const Attributes &recorded = node.attributes, &asked = call.attributes;
+  if (node.op != Op::full || call.op != Op::full || recorded.size() != asked.size()) return false;
+  for (int i = 1; i < asked.size(); ++i)
+    if (recorded[i] != asked[i]) return false;
+  return true;
+}
+
+bool checks_values(Op op) { return op == Op::take || op == Op::index_add; }
+
+}  // namespace
 
 Frame::Frame(CompiledFunction& function) : function_(function), tree_(function.tree()) {
   live_.previous = live_.next = &live_;
   outer_ = std::exchange(thread_state.observer, this);
+  thread_state.own = this;
   ++function_.stats().calls;
 }
 
 /// Without finish(): the function threw. What it computed so far may be held by somebody, so it is computed.
 Frame::~Frame() {
   thread_state.observer = outer_;
-  if (live_.next == &live_) return;
   try {
-    if (mode_ == Mode::match) replay();
-  } catch (const std::exception& error) {
-    warn_once("replay", std::string("a value held across an exception could not be computed: ") + error.what());
+    if (live_.next != &live_ && mode_ == Mode::match) replay();
+  } catch (const std::exception&) {
+    // An op between failed, for which the call throws already: what could not be made stays without a value.
   }
   forget_all();
+  thread_state.own = nullptr;
 }
 
 void Frame::finish() {
@@ -38,7 +57,7 @@ void Frame::finish() {
 // --- the list of live values
 
 void Frame::link(TensorImpl& impl, uint32_t value_id) {
-  impl.observer = this;
+  impl.observer.store(this, std::memory_order_relaxed);
   impl.value_id = value_id;
   impl.previous = live_.previous;
   impl.next = &live_;
@@ -50,16 +69,24 @@ void Frame::unlink(TensorImpl& impl) {
   impl.previous->next = impl.next;
   impl.next->previous = impl.previous;
   impl.previous = impl.next = nullptr;
-  impl.observer = nullptr;
+  impl.observer.store(nullptr, std::memory_order_relaxed);
 }
 
-void Frame::forget_all() {
-  while (live_.next != &live_) unlink(*live_.next);
+void Frame::forget_all() noexcept {
+  if (live_.next == &live_) return;
+  TensorImpl* left = nullptr;  // by other threads: a list through `next`
+  {
+    const std::lock_guard lock(foreign_release_mutex());
+    while (live_.next != &live_) {
+      TensorImpl& impl = *live_.next;
+      unlink(impl);
+      if (impl.left_behind) impl.next = std::exchange(left, &impl);
+    }
+  }
+  while (left) std::exchange(left, left->next)->destroy();
 }
 
-void Frame::released(TensorImpl& impl) noexcept {
-  if (std::this_thread::get_id() == thread_) unlink(impl);
-}
+void Frame::released(TensorImpl& impl) noexcept { unlink(impl); }
 
 std::vector<TensorImpl*> Frame::live_values() const {
   std::vector<TensorImpl*> values;
@@ -77,6 +104,7 @@ bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor,
   if (operand.index < slots_.size()) return slots_[operand.index].impl() == &tensor;
   // First sight of this slot; one op may bind the same new slot twice.
   if (operand.index - node.first_slot < next_new_slot) return true;  // compared with its first sight by the caller
+  if (tensor.is_pending()) materialize(tensor);  // of another thread's call: throws
   const SlotRecord& record = node.new_slots[next_new_slot++];
   return record.fits(tensor, origin_of(tensor));
 }
@@ -120,8 +148,7 @@ void Frame::hand_out(TraceId id, std::span<Tensor> results) {
 
 /// A number that is an input of the plan: made eagerly, and not itself compared.
 bool Frame::take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results) {
-  if (node.op != call.op || node.attributes[1] != call.attributes[1] || call.attributes.size() != node.attributes.size())
-    return false;
+  if (!differs_in_value_only(node, call)) return false;
   const ObserverPause pause;
   dispatch(call.op, call.inputs, call.attributes, results, call.location);
   return true;
@@ -129,6 +156,7 @@ bool Frame::take_number(const TraceNode& node, const OpCall& call, std::span<Ten
 
 bool Frame::before(const OpCall& call, std::span<Tensor> results) {
   if (mode_ != Mode::match) return false;
+  if (checks_values(call.op)) check(call);
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling) {
     const TraceNode& node = tree_[id];
     if (node.kind == TraceNode::Kind::op && matches(node, call)) {
@@ -141,8 +169,19 @@ bool Frame::before(const OpCall& call, std::span<Tensor> results) {
       return true;
     }
   }
+  check(call);
   start_recording();
   return false;
+}
+
+void Frame::check(const OpCall& call) {
+  std::vector<Type> types;
+  for (const TensorImpl* input : call.inputs) types.push_back(input->type());
+  Attributes attributes = call.attributes;
+  infer(call.op, types, attributes);
+  if (!checks_values(call.op)) return;
+  const int64_t rows = call.op == Op::take ? types[0].shape[0] : attributes[0];
+  if (!call.inputs[1]->is_pending()) kernels::check_row_numbers(call.inputs[1]->view(), rows, row(call.op).name);
 }
 
 // --- recording
@@ -171,11 +210,9 @@ TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
 
 /// Whether the op is a `full` that differs from a recorded sibling in nothing but its value.
 bool Frame::is_number_that_changed(const OpCall& call) const {
-  if (call.op != Op::full || call.attributes.size() != 2) return false;
+  if (call.op != Op::full) return false;
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling)
-    if (tree_[id].kind == TraceNode::Kind::op && tree_[id].op == Op::full && tree_[id].attributes.size() == 2 &&
-        tree_[id].attributes[1] == call.attributes[1])
-      return true;
+    if (tree_[id].kind == TraceNode::Kind::op && differs_in_value_only(tree_[id], call)) return true;
   return false;
 }
 
@@ -253,9 +290,6 @@ void Frame::border(const char* reason) {
 }
 
 void Frame::needed(TensorImpl& impl) {
-  if (std::this_thread::get_id() != thread_)
-    throw UserError("a value that a compiled function is still computing was used by another thread; use it after the "
-                    "function has returned, or ask for its elements in the function first");
   if (in_segment(impl)) border("a value was needed");
 }
 
@@ -263,16 +297,25 @@ void Frame::replay() {
   if (cursor_ == segment_begin_) return;
   const ObserverPause pause;
   const std::vector<TraceId> path = tree_.path(segment_begin_, cursor_);
-  std::vector<Tensor> values = replay_path(tree_, path, slots_, first_value_);
+  std::vector<Tensor> values;
+  std::exception_ptr failure;
+  try {
+    replay_path(tree_, path, slots_, first_value_, values);
+  } catch (...) {
+    failure = std::current_exception();
+  }
   function_.stats().replayed_ops += path.size();
-  for (TensorImpl* impl : live_values())
-    if (impl->is_pending()) fill_placeholder(*impl, *values[impl->value_id - first_value_].impl());
+  for (TensorImpl* impl : live_values()) {
+    const uint32_t index = impl->value_id - first_value_;
+    if (impl->is_pending() && index < values.size() && values[index]) fill_placeholder(*impl, *values[index].impl());
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 void Frame::verify_against_replay(TraceId end) {
   const ObserverPause pause;
-  const std::vector<Tensor> expected =
-      replay_path(tree_, tree_.path(segment_begin_, cursor_), slots_, first_value_);
+  std::vector<Tensor> expected;
+  replay_path(tree_, tree_.path(segment_begin_, cursor_), slots_, first_value_, expected);
   tree_[end].segment->expect(expected);
 }
 

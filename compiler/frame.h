@@ -3,7 +3,6 @@
 #pragma once
 
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "compiler/trace.h"
@@ -37,6 +36,9 @@ class Frame final : public Observer {
 
   // Matching.
   bool matches(const TraceNode& node, const OpCall& call);
+  /// Throws what the op would throw for its types, or for values that are known: the function may catch that and go on, and
+  /// an op that fails is no op of the trace.
+  static void check(const OpCall& call);
   bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
   bool take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results);
   void hand_out(TraceId id, std::span<Tensor> results);
@@ -59,11 +61,10 @@ class Frame final : public Observer {
   // The list of values of this call that are alive.
   void link(TensorImpl& impl, uint32_t value_id);
   void unlink(TensorImpl& impl);
-  void forget_all();
-  bool in_segment(const TensorImpl& impl) const { return impl.observer == this && impl.value_id >= first_value_; }
-  uint32_t origin_of(const TensorImpl& impl) const {
-    return impl.observer == this ? impl.value_id : SlotRecord::kOutside;
-  }
+  void forget_all() noexcept;
+  bool is_own(const TensorImpl& impl) const { return impl.observer.load(std::memory_order_relaxed) == this; }
+  bool in_segment(const TensorImpl& impl) const { return is_own(impl) && impl.value_id >= first_value_; }
+  uint32_t origin_of(const TensorImpl& impl) const { return is_own(impl) ? impl.value_id : SlotRecord::kOutside; }
 
   CompiledFunction& function_;
   TraceTree& tree_;
@@ -74,7 +75,6 @@ class Frame final : public Observer {
   uint32_t next_value_ = 0;
   std::vector<Tensor> slots_;
   TensorImpl live_;              // head of the list
-  std::thread::id thread_ = std::this_thread::get_id();
   Observer* outer_ = nullptr;
 };
 

@@ -78,10 +78,12 @@ class PlanRun {
       PackedOperand& operand = plan_.packed_[i];
       const TensorImpl& input = *inputs_[plan_.buffers_[operand.place.buffer].index].impl();
       const uint32_t version = input.storage->version.load(std::memory_order_relaxed);
-      const bool unchanged = operand.storage.get() == input.storage.get() && operand.version == version;
+      const bool unchanged = operand.storage.get() == input.storage.get() && operand.offset == input.offset &&
+                             operand.version == version && !input.storage->written_unseen.load(std::memory_order_relaxed);
       if (!unchanged) operand.is_packed = false;
       else if (!operand.is_packed) stale_.push_back(static_cast<int>(i));
       operand.storage = input.storage;
+      operand.offset = input.offset;
       operand.version = version;
     }
     for (int i : stale_) {

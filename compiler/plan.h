@@ -57,6 +57,7 @@ struct PlanStep {
 struct PackedOperand {
   Place place;
   Ref<Storage> storage;      // of the last run; held so that its address means something
+  int64_t offset = 0;        // of the input in it
   uint32_t version = 0;
   bool is_packed = false;
   Tensor memory;

@@ -164,7 +164,7 @@ int PlanBuilder::packed_operand(const Place& right) {
         known.type == right.type)
       return static_cast<int>(i);
   }
-  plan_.packed_.push_back({right, {}, 0, false, {}});
+  plan_.packed_.push_back({right, {}, 0, 0, false, {}});
   return static_cast<int>(plan_.packed_.size()) - 1;
 }
 

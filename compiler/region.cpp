@@ -2,36 +2,75 @@
 #include "compiler/region.h"
 
 #include "calque/ops.h"
+#include "compiler/absent_gradients.h"
 #include "compiler/replay.h"
 
 namespace calque {
 
 namespace {
 
+constexpr const char* kName = "a compiled region";
+
 class RegionNode final : public TapeNode {
  public:
   RegionNode(std::shared_ptr<const CompiledSegment> segment, std::span<const Tensor> slots,
              std::span<const Tensor> saved)
-      : TapeNode(static_cast<int>(segment->traced.held.size())), segment_(std::move(segment)),
-        slots_(slots.begin(), slots.end()) {
-    for (const Tensor& slot : slots) add_edge(*slot.impl());
-    for (const Source& source : program().map.sources) {
-      if (source.kind == SourceKind::input) kept_.emplace_back(slots[source.index]);
-      if (source.kind == SourceKind::saved) kept_.emplace_back(saved[source.index]);
+      : TapeNode(static_cast<int>(segment->traced.held.size())), segment_(std::move(segment)) {
+    for (const Tensor& slot : slots) {
+      add_edge(*slot.impl());
+      slots_.emplace_back(slot);
     }
+    if (!segment_->backward) return;
+    for (const Source& source : segment_->backward->map.sources)
+      if (source.kind != SourceKind::output_gradient)
+        kept_.push_back({source, SavedTensor(source.kind == SourceKind::input ? slots[source.index] : saved[source.index])});
   }
 
   void backward(std::span<const Tensor> result_gradients, GradientReceiver& receiver, bool create_graph) override {
-    if (create_graph) return backward_with_graph(result_gradients, receiver);
+    if (!segment_->backward) return;  // no gradient flows through
+    std::vector<bool> absent(result_gradients.size(), false);
+    for (const Source& source : segment_->backward->map.sources)
+      if (source.kind == SourceKind::output_gradient) absent[source.index] = !result_gradients[source.index];
+    if (create_graph) return backward_with_graph(result_gradients, absent, receiver);
+    if (const std::shared_ptr<BackwardProgram> program = segment_->backward_without(absent))
+      return run(*program, result_gradients, receiver);
+    const Differentiation eager = without_gradients(eager_gradient(segment_->traced).differentiation, absent);
+    give(eager, replay_graph(eager.backward, gather(eager.sources, result_gradients)), receiver);
+  }
+
+  std::vector<Tensor> unroll() override {
+    std::vector<Tensor> results = replay_graph(segment_->traced.graph, unchanged_slots());
+    results.resize(result_count());
+    return results;
+  }
+
+ private:
+  using Source = Differentiation::Source;
+  using SourceKind = Differentiation::SourceKind;
+  struct Kept {
+    Source source;
+    SavedTensor tensor;
+  };
+
+  /// Inputs of a backward graph; its sources are those of the whole one in their order, some left out.
+  std::vector<Tensor> gather(std::span<const Source> sources, std::span<const Tensor> result_gradients) const {
     std::vector<Tensor> inputs;
-    size_t kept = 0;
-    for (const Source& source : program().map.sources)
-      inputs.push_back(source.kind == SourceKind::output_gradient
-                           ? gradient_or_zeros(result_gradients, source.index)
-                           : kept_[kept++].get("a compiled region"));
-    const std::vector<Tensor> outputs = program().plan->run(inputs);
-    program().runs.fetch_add(1, std::memory_order_relaxed);
-    for (const GradientOutput& gradient : program().map.gradients) {
+    auto kept = kept_.begin();
+    for (const Source& source : sources) {
+      if (source.kind == SourceKind::output_gradient) {
+        inputs.push_back(result_gradients[source.index]);
+        continue;
+      }
+      while (kept->source != source) ++kept;
+      inputs.push_back(kept->tensor.get(kName));
+    }
+    return inputs;
+  }
+
+  void run(BackwardProgram& program, std::span<const Tensor> result_gradients, GradientReceiver& receiver) const {
+    const std::vector<Tensor> outputs = program.plan->run(gather(program.map.sources, result_gradients));
+    segment_->backward->runs.fetch_add(1, std::memory_order_relaxed);
+    for (const GradientOutput& gradient : program.map.gradients) {
       if (gradient.is_product)
         receiver.give_product(gradient.slot, outputs[gradient.first], outputs[gradient.first + 1]);
       else
@@ -39,38 +78,37 @@ class RegionNode final : public TapeNode {
     }
   }
 
- private:
-  using Source = Differentiation::Source;
-  using SourceKind = Differentiation::SourceKind;
+  static void give(const Differentiation& differentiation, std::span<const Tensor> gradients, GradientReceiver& receiver) {
+    for (size_t i = 0; i < gradients.size(); ++i) receiver.give(differentiation.wanted[i], gradients[i]);
+  }
 
-  BackwardProgram& program() const { return *segment_->backward; }
-
-  Tensor gradient_or_zeros(std::span<const Tensor> gradients, int index) const {
-    if (gradients[index]) return gradients[index];
-    const Graph& graph = segment_->traced.graph;
-    const Type& type = graph.type(graph.outputs()[index]);
-    return zeros(type.shape, type.dtype);
+  /// What runs op by op reads all inputs anew, also those that the plan has no need of.
+  std::vector<Tensor> unchanged_slots() const {
+    std::vector<Tensor> slots;
+    for (const SavedTensor& slot : slots_) slots.push_back(slot.get(kName));
+    return slots;
   }
 
   /// Gradients that are recorded: forward and backward run op by op on the region's inputs, so that each op is on the
   /// tape.
-  void backward_with_graph(std::span<const Tensor> result_gradients, GradientReceiver& receiver) {
-    for (const SavedTensor& tensor : kept_) tensor.get("a compiled region");
+  void backward_with_graph(std::span<const Tensor> result_gradients, const std::vector<bool>& absent,
+                           GradientReceiver& receiver) {
+    const std::vector<Tensor> slots = unchanged_slots();
     const EagerGradient eager = eager_gradient(segment_->traced);
-    const std::vector<Tensor> forward = replay_graph(eager.differentiation.forward, slots_);
+    const std::vector<Tensor> forward = replay_graph(eager.differentiation.forward, slots);
     const std::span<const Tensor> saved = std::span(forward).last(eager.saved);
+    const Differentiation present = without_gradients(eager.differentiation, absent);
     std::vector<Tensor> inputs;
-    for (const Source& source : eager.differentiation.sources)
-      inputs.push_back(source.kind == SourceKind::output_gradient ? gradient_or_zeros(result_gradients, source.index)
+    for (const Source& source : present.sources)
+      inputs.push_back(source.kind == SourceKind::output_gradient ? result_gradients[source.index]
                        : source.kind == SourceKind::saved         ? saved[source.index]
-                                                                  : slots_[source.index]);
-    const std::vector<Tensor> gradients = replay_graph(eager.differentiation.backward, inputs);
-    for (size_t i = 0; i < gradients.size(); ++i) receiver.give(eager.differentiation.wanted[i], gradients[i]);
+                                                                  : slots[source.index]);
+    give(present, replay_graph(present.backward, inputs), receiver);
   }
 
   std::shared_ptr<const CompiledSegment> segment_;
-  std::vector<Tensor> slots_;
-  std::vector<SavedTensor> kept_;  // inputs and saved values that the backward plan reads, in the order of its sources
+  std::vector<SavedTensor> slots_;
+  std::vector<Kept> kept_;  // inputs and saved values that the backward plan reads, in the order of its sources
 };
 
 }  // namespace

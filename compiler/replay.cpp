@@ -6,9 +6,8 @@
 
 namespace calque {
 
-std::vector<Tensor> replay_path(const TraceTree& tree, std::span<const TraceId> path, std::span<const Tensor> slots,
-                                uint32_t first_value) {
-  std::vector<Tensor> values;
+void replay_path(const TraceTree& tree, std::span<const TraceId> path, std::span<const Tensor> slots,
+                 uint32_t first_value, std::vector<Tensor>& values) {
   std::vector<TensorImpl*> inputs;
   const bool grad_before = thread_state.grad_enabled;
   struct Restore {
@@ -25,7 +24,6 @@ std::vector<Tensor> replay_path(const TraceTree& tree, std::span<const TraceId> 
     thread_state.grad_enabled = node.grad_enabled;
     dispatch(node.op, inputs, node.attributes, std::span(values).last(node.results.size()), node.location);
   }
-  return values;
 }
 
 std::vector<Tensor> replay_graph(const Graph& graph, std::span<const Tensor> inputs) {

@@ -20,7 +20,8 @@ Graph merge_products(const Graph& graph) {
     return row(made.op).kind == OpKind::matmul ? &made : nullptr;
   };
   for (const Node& node : graph.nodes()) {
-    const Node* sum = node.op == Op::add ? product(node.inputs[0]) : nullptr;
+    const bool is_plain_sum = node.op == Op::add && graph.type(node.inputs[0]) == graph.type(node.inputs[1]);  // none repeats
+    const Node* sum = is_plain_sum ? product(node.inputs[0]) : nullptr;
     const Node* last = sum ? product(node.inputs[1]) : nullptr;
     if (last && last->op != Op::matmul) std::swap(sum, last);
     if (!last || last->op != Op::matmul || sum->inputs.size() >= 2 * kMostTerms) {

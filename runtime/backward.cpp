@@ -38,9 +38,16 @@ class BackwardPass {
     else if (tensor.requires_grad) leaf_sum(Tensor::share(&tensor)).add(gradient);
   }
 
-  /// Asks for the gradient of a tensor that is no leaf, to be kept when its node is reached.
+  /// Asks for the gradient of a tensor that is no leaf, to be kept when its node is reached. A node that stands for many ops
+  /// is unrolled for it: the gradient may come from a value between them.
   void want(TensorImpl& tensor) {
-    if (tensor.producer) wanted_[{tensor.producer.get(), tensor.result_index}] = {};
+    if (!tensor.producer) return;
+    const auto [entry, is_new] = unrolled_.try_emplace(tensor.producer.get());
+    if (is_new) {
+      const GradMode recording(true);
+      entry->second = tensor.producer->unroll();
+    }
+    wanted_[place_of(tensor)] = {};
   }
 
   /// Every consumer of a node is younger than it, so the youngest node left has all its contributions.
@@ -55,7 +62,7 @@ class BackwardPass {
   }
 
   Tensor wanted_gradient(TensorImpl& tensor) {
-    if (tensor.producer) return wanted_[{tensor.producer.get(), tensor.result_index}];
+    if (tensor.producer) return wanted_[place_of(tensor)];
     const auto found = leaves_.find(&tensor);
     return found == leaves_.end() ? Tensor() : found->second.sum.take(create_graph_);
   }
@@ -92,6 +99,15 @@ class BackwardPass {
     const TapeNode& node_;
   };
 
+  using ResultPlace = std::pair<TapeNode*, int>;
+
+  /// Where the gradient of a tensor that is no leaf arrives.
+  ResultPlace place_of(const TensorImpl& tensor) const {
+    const auto found = unrolled_.find(tensor.producer.get());
+    if (found == unrolled_.end() || found->second.empty()) return {tensor.producer.get(), tensor.result_index};
+    const TensorImpl& again = *found->second[tensor.result_index].impl();
+    return {again.producer.get(), again.result_index};
+  }
   GradientSum& sum_of(const Ref<TapeNode>& node, int result) {
     Pending& pending = nodes_[node->sequence()];
     if (!pending.node) {
@@ -121,6 +137,11 @@ class BackwardPass {
       const auto wanted = wanted_.find({&node, static_cast<int>(i)});
       if (wanted != wanted_.end()) wanted->second = gradients.back();
     }
+    if (const auto found = unrolled_.find(&node); found != unrolled_.end() && !found->second.empty()) {
+      for (size_t i = 0; i < gradients.size(); ++i)
+        if (gradients[i]) seed(*found->second[i].impl(), gradients[i]);
+      return;
+    }
     Receiver receiver(*this, node);
     node.backward(gradients, receiver, create_graph_);
   }
@@ -130,7 +151,8 @@ class BackwardPass {
   std::map<uint64_t, Pending> nodes_;  // by sequence
   std::unordered_map<TensorImpl*, Leaf> leaves_;
   std::vector<TensorImpl*> leaf_order_;
-  std::map<std::pair<TapeNode*, int>, Tensor> wanted_;
+  std::map<ResultPlace, Tensor> wanted_;
+  std::map<TapeNode*, std::vector<Tensor>> unrolled_;  // empty for nodes of one op
 };
 
 /// The gradient to start from: as given, or one for a single element.

@@ -13,6 +13,7 @@ thread_local constinit ThreadState thread_state;
 namespace {
 
 constexpr size_t kMostInline = 8;
+thread_local constinit uint64_t dispatched = 0;
 
 /// Types of the results; elementwise ops on equal types, by far the most common, skip the rule.
 void infer_results(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, Attributes& attributes,
@@ -80,6 +81,7 @@ void run_composite(const OpRow& row, std::span<TensorImpl* const> inputs, const 
 
 void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Attributes& given,
          std::span<Tensor> results) {
+  ++dispatched;
   for (TensorImpl* input : inputs) materialize(*input);
   if (row.kind == OpKind::composite) return run_composite(row, inputs, given, results);
   Attributes attributes = given;
@@ -93,6 +95,8 @@ void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Att
 }
 
 }  // namespace
+
+uint64_t dispatched_ops() { return dispatched; }
 
 int result_count(Op op, const Attributes& attributes) {
   return op == Op::split ? static_cast<int>(std::clamp<int64_t>(attributes[0], 1, 64)) : 1;

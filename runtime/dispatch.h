@@ -1,6 +1,7 @@
 // The way of every op: observer, types, kernel, tape.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "runtime/observer.h"
@@ -11,6 +12,9 @@ namespace calque {
 /// Runs one op on tensors. `results` has room for as many as the op gives (`result_count`). Throws UserError.
 void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
               const void* location);
+
+/// How many ops this thread has run through dispatch so far; those that an observer took are not counted.
+uint64_t dispatched_ops();
 
 /// How many results an op gives with these attributes.
 int result_count(Op op, const Attributes& attributes);

@@ -1,6 +1,7 @@
 // The one interface through which a tracer sees the runtime: asked before each outermost op, told after it.
 #pragma once
 
+#include <mutex>
 #include <span>
 
 #include "ir/op/op.h"
@@ -22,9 +23,10 @@ class Observer {
   virtual bool before(const OpCall& call, std::span<Tensor> results) = 0;
   /// The op ran. Not called after an op that threw.
   virtual void after(const OpCall& call, std::span<Tensor> results) = 0;
-  /// The last handle of a value that carries this observer is gone.
+  /// The last handle of a value that carries this observer is gone. Called by the observer's own thread only; see
+  /// `release_of_another_thread`.
   virtual void released(TensorImpl& impl) noexcept = 0;
-  /// The elements of a placeholder are needed now. Throws UserError when asked by another thread.
+  /// The elements of a value that carries this observer are read on the host now. Own thread only.
   virtual void needed(TensorImpl& impl) = 0;
   /// Something is about to happen that the observer cannot follow (a write in place, a backward pass): whatever is
   /// pending must have happened first.
@@ -34,6 +36,7 @@ class Observer {
 /// State of the running thread.
 struct ThreadState {
   Observer* observer = nullptr;  // null inside composites and backward passes: only outermost ops are seen
+  Observer* own = nullptr;       // the observer of this thread also then; values of another are not to be touched
   bool grad_enabled = true;
 };
 extern thread_local constinit ThreadState thread_state;
@@ -49,6 +52,11 @@ class ObserverPause {
  private:
   Observer* observer_;
 };
+
+/// Held while values that another thread may let go of stop being observed.
+std::mutex& foreign_release_mutex();
+/// The last handle of an observed value went in another thread than its observer's. False: the observer destroys it.
+bool release_of_another_thread(TensorImpl& impl) noexcept;
 
 /// Tells this thread's observer, if there is one, of a border.
 inline void border(const char* reason) {

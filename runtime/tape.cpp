@@ -131,10 +131,15 @@ void TapeNode::release() noexcept {
   dying = nullptr;
 }
 
-SavedTensor::SavedTensor(Tensor tensor) : tensor_(std::move(tensor)), version_(tensor_.version()) {}
+namespace {
+/// Tensor::version() is a read by the host, of which the observer is told; this is not.
+uint32_t version_of(const Tensor& tensor) { return tensor.impl()->storage->version.load(std::memory_order_relaxed); }
+}  // namespace
+
+SavedTensor::SavedTensor(Tensor tensor) : tensor_(std::move(tensor)), version_(version_of(tensor_)) {}
 
 const Tensor& SavedTensor::get(const char* op) const {
-  if (tensor_.version() != version_)
+  if (version_of(tensor_) != version_)
     throw UserError(std::string(op) + ": a tensor of shape " + to_string(tensor_.shape()) +
                     " that backward() needs was written in place since; write to a copy, or after backward()");
   return tensor_;

@@ -35,6 +35,14 @@ class TapeNode {
   /// Gradients of the results may be empty (zero). Called with gradients on only for create_graph.
   virtual void backward(std::span<const Tensor> result_gradients, GradientReceiver& receiver, bool create_graph) = 0;
 
+  /// Of a node that stands for many ops: its results made again op by op, so that gradients of values between them can be
+  /// had. Empty for other nodes.
+  virtual std::vector<Tensor> unroll() { return {}; }
+
+  // Nodes come from the thread's free lists, like tensors.
+  static void* operator new(size_t bytes) { return memory::allocate(bytes); }
+  static void operator delete(void* node, size_t bytes) { memory::free(node, bytes); }
+
   /// Later nodes have larger numbers.
   uint64_t sequence() const { return sequence_; }
   int result_count() const { return result_count_; }

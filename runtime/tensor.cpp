@@ -33,8 +33,22 @@ void Storage::release() noexcept {
 TensorImpl::TensorImpl() = default;
 TensorImpl::~TensorImpl() = default;
 
+std::mutex& foreign_release_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+bool release_of_another_thread(TensorImpl& impl) noexcept {
+  const std::lock_guard lock(foreign_release_mutex());
+  impl.left_behind = impl.observer.load(std::memory_order_relaxed) != nullptr;
+  return !impl.left_behind;
+}
+
 void TensorImpl::destroy() noexcept {
-  if (observer) observer->released(*this);
+  if (Observer* owner = observer.load(std::memory_order_relaxed)) {
+    if (owner == thread_state.own) owner->released(*this);
+    else if (!release_of_another_thread(*this)) return;
+  }
   this->~TensorImpl();
   memory::free(this, sizeof(TensorImpl));
 }
@@ -64,12 +78,25 @@ kernels::View TensorImpl::view() const {
 }
 
 void materialize(TensorImpl& impl) {
-  if (impl.is_pending()) impl.observer->needed(impl);
+  if (!impl.is_pending()) return;
+  Observer* owner = impl.observer.load(std::memory_order_relaxed);
+  if (!owner) throw UserError("a tensor has no value: the compiled function that was computing it failed");
+  if (owner != thread_state.own)
+    throw UserError("a value that a compiled function is still computing was used by another thread; use it after the "
+                    "function has returned, or ask for its elements in the function first");
+  owner->needed(impl);
 }
 
 kernels::View view_of(const Tensor& tensor) {
   materialize(*tensor.impl());
   return tensor.impl()->view();
+}
+
+kernels::View host_view_of(const Tensor& tensor) {
+  TensorImpl& impl = *tensor.impl();
+  Observer* owner = impl.observer.load(std::memory_order_relaxed);
+  if (owner && owner == thread_state.observer) owner->needed(impl);
+  return view_of(tensor);
 }
 
 Tensor empty(const Type& type) {
@@ -115,13 +142,14 @@ Tensor Tensor::contiguous() const {
 }
 
 uint32_t Tensor::version() const {
-  const TensorImpl& impl = checked(impl_);
-  return impl.storage ? impl.storage->version.load(std::memory_order_relaxed) : 0;
+  checked(impl_);
+  host_view_of(*this);
+  return impl_->storage->version.load(std::memory_order_relaxed);
 }
 
 const void* Tensor::raw_data(DType dtype) const {
   check_dtype(checked(impl_), dtype);
-  return view_of(*this).data;
+  return host_view_of(*this).data;
 }
 
 void* Tensor::mutable_raw_data(DType dtype) {
@@ -129,12 +157,13 @@ void* Tensor::mutable_raw_data(DType dtype) {
   border("a writable pointer was taken");
   const kernels::View view = view_of(*this);
   impl_->storage->version.fetch_add(1, std::memory_order_relaxed);
+  impl_->storage->written_unseen.store(true, std::memory_order_relaxed);
   return view.data;
 }
 
 double Tensor::item() const {
   if (element_count() != 1) throw UserError("item: " + to_string(impl_->type()) + " has not exactly one element");
-  const kernels::View view = view_of(*this);
+  const kernels::View view = host_view_of(*this);
   switch (view.dtype) {
     case DType::f32: return *view.as<float>();
     case DType::f64: return *view.as<double>();
@@ -150,7 +179,7 @@ void Tensor::copy_to(void* destination, DType dtype) const {
   TensorImpl dense;
   dense.shape = shape();
   dense.set_contiguous_strides();
-  kernels::copy(view_of(*this), {destination, dtype, dense.shape, dense.strides});
+  kernels::copy(host_view_of(*this), {destination, dtype, dense.shape, dense.strides});
 }
 
 Tensor& Tensor::assign_(const Tensor& source) {
@@ -181,10 +210,10 @@ bool Tensor::requires_grad() const { return checked(impl_).requires_grad; }
 
 Tensor& Tensor::set_requires_grad(bool value) {
   TensorImpl& impl = checked(impl_);
+  border("requires_grad was changed");
   if (impl.producer) throw UserError("set_requires_grad: the tensor was made by a recorded op; detach() it first");
   if (value && !is_floating(impl.dtype))
     throw UserError(fmt::format("set_requires_grad: {} has no gradients; f32 and f64 do", name(impl.dtype)));
-  border("requires_grad was changed");
   impl.requires_grad = value;
   return *this;
 }
@@ -225,6 +254,8 @@ Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1.0, dtype); }
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor) {
   if (!tensor) return stream << "(no tensor)";
   stream << to_string(tensor.impl()->type()) << " {";
+  host_view_of(tensor);
+  const ObserverPause pause;
   constexpr int64_t kMostPrinted = 8;
   const Tensor flat = no_grad([&] { return reshape(tensor.contiguous(), {-1}); });
   for (int64_t i = 0; i < std::min(kMostPrinted, flat.element_count()); ++i)

@@ -21,6 +21,7 @@ struct Storage {
   std::atomic<int32_t> references{1};
   std::atomic<uint32_t> version{0};       // writes in place so far
   std::atomic<int32_t> pending_reads{0};  // by segments that have not run yet
+  std::atomic<bool> written_unseen{false};  // a writable pointer is about: the version does not tell of every write
   size_t bytes = 0;
 
   static Storage* create(size_t bytes);
@@ -76,8 +77,9 @@ struct TensorImpl {
   Tensor gradient;
 
   // Of the observer, while a compiled function runs; an intrusive list of the values that are alive.
-  Observer* observer = nullptr;
+  std::atomic<Observer*> observer{nullptr};
   uint32_t value_id = 0;
+  bool left_behind = false;  // by another thread, for the observer to destroy; guarded by foreign_release_mutex()
   TensorImpl *previous = nullptr, *next = nullptr;
 
   TensorImpl();
@@ -93,10 +95,13 @@ struct TensorImpl {
   Type type() const { return {dtype, shape}; }
 };
 
-/// Gives the placeholder its elements by asking its observer; does nothing for other tensors.
+/// Gives the placeholder its elements by asking its observer; does nothing for other tensors. Throws UserError when it is
+/// another thread's, or could not be computed.
 void materialize(TensorImpl& impl);
 /// The elements of a tensor as kernels see them, made first when pending.
 kernels::View view_of(const Tensor& tensor);
+/// The same for a read by the host, of which the observer is told while it records, too.
+kernels::View host_view_of(const Tensor& tensor);
 /// A new contiguous tensor with uninitialised elements.
 Tensor empty(const Type& type);
 

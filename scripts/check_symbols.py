@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-# Checks what object files and plugins define, by way of nm: no weak symbols in kernels, plain C from plugins.
+# Checks symbols by way of nm: no weak ones in kernels, plain C from plugins, an IR library that needs nothing else of ours.
 """check_symbols.py weak <object>...      fails if an object defines a weak or unique symbol
 check_symbols.py exports <plugin>...   fails if a plugin exports anything but C functions calque_*
+check_symbols.py closed <archive>...   fails if an archive needs a symbol of namespace calque that it does not define
 check_symbols.py self-test <compiler>  compiles one good and one bad source and expects the bad one caught"""
 import os
 import re
@@ -32,6 +33,13 @@ def foreign_exports(path):
             if not (kind == "T" and re.fullmatch(r"calque_[a-z0-9_]+", name))]
 
 
+def missing_of_ours(path):
+    """Names of namespace calque that an archive uses and does not define: somebody else's."""
+    defined = {name for _, name in symbols(path, "--defined-only")}
+    used = {name for _, name in symbols(path, "--undefined-only")}
+    return sorted(name for name in used - defined if "6calque" in name)
+
+
 def demangle(name):
     return subprocess.run(["c++filt", name], capture_output=True, text=True).stdout.strip()
 
@@ -43,6 +51,10 @@ int mangled() { return twice(1); }
 extern "C" int calque_good() { return mangled(); }"""
 
 
+CLOSED = "namespace calque { void inner() {} void outer() { inner(); } }"
+OPEN = "namespace calque { void dispatch(); void run() { dispatch(); } }"
+
+
 def self_test(compiler):
     """Names of the bad source that go uncaught, or of the good one that are caught, are faults."""
     with tempfile.TemporaryDirectory() as folder:
@@ -52,14 +64,19 @@ def self_test(compiler):
             subprocess.run([compiler, "-x", "c++", "-std=c++20", "-O3", "-fPIC", "-shared", "-o", library, "-"],
                            input=text, text=True, check=True)
             found.append((sorted(weak_symbols(library)), sorted(foreign_exports(library))))
+        for text in (CLOSED, OPEN):
+            object_file = os.path.join(folder, f"{len(found)}.o")
+            subprocess.run([compiler, "-x", "c++", "-O0", "-c", "-o", object_file, "-"], input=text, text=True, check=True)
+            found.append(missing_of_ours(object_file))
     twice = "_Z5twiceIiET_S0_"
-    expected = [([], []), ([twice], [twice, "_Z7mangledv", "calque_data"])]
+    expected = [([], []), ([twice], [twice, "_Z7mangledv", "calque_data"]), [], ["_ZN6calque8dispatchEv"]]
     print(f"self-test: found {found}, expected {expected}")
     return 0 if found == expected else 1
 
 
 def main(arguments):
-    checks = {"weak": (weak_symbols, "defines the weak symbol"), "exports": (foreign_exports, "exports")}
+    checks = {"weak": (weak_symbols, "defines the weak symbol"), "exports": (foreign_exports, "exports"),
+              "closed": (missing_of_ours, "needs")}
     if len(arguments) < 2 or arguments[0] not in [*checks, "self-test"]:
         print(__doc__, file=sys.stderr)
         return 2

@@ -16,8 +16,8 @@ int unroll_of(int cost) {
   return cost <= kCheap ? 4 : 1;
 }
 
-llvm::Value* emit_loop(llvm::IRBuilder<>& b, const LoopBounds& bounds, llvm::MutableArrayRef<llvm::Value*> carried,
-                       LoopBody body) {
+llvm::Value* emit_loop(llvm::IRBuilder<>& b, const LoopBounds& bounds,
+                       llvm::MutableArrayRef<llvm::Value*> carried, LoopBody body) {
   llvm::LLVMContext& context = b.getContext();
   llvm::BasicBlock* before = b.GetInsertBlock();
   llvm::Function* function = before->getParent();
@@ -26,8 +26,10 @@ llvm::Value* emit_loop(llvm::IRBuilder<>& b, const LoopBounds& bounds, llvm::Mut
   const auto reaches = [&](llvm::Value* index) {
     return b.CreateICmpSLE(b.CreateNSWAdd(index, b.getInt64(bounds.reach)), bounds.end);
   };
-  if (bounds.runs) b.CreateBr(loop);
-  else b.CreateCondBr(reaches(bounds.start), loop, after);
+  if (bounds.runs)
+    b.CreateBr(loop);
+  else
+    b.CreateCondBr(reaches(bounds.start), loop, after);
 
   b.SetInsertPoint(loop);
   llvm::PHINode* index = b.CreatePHI(b.getInt64Ty(), 2, "index");
@@ -61,20 +63,23 @@ llvm::Value* emit_loop(llvm::IRBuilder<>& b, const LoopBounds& bounds, llvm::Mut
 }
 
 llvm::Value* mask_below(llvm::IRBuilder<>& b, llvm::Value* index, llvm::Value* end, unsigned lanes) {
-  llvm::Value* left = b.CreateBinaryIntrinsic(llvm::Intrinsic::umin, b.CreateSub(end, index), b.getInt64(lanes));
+  llvm::Value* left =
+      b.CreateBinaryIntrinsic(llvm::Intrinsic::umin, b.CreateSub(end, index), b.getInt64(lanes));
   llvm::Value* bound = b.CreateVectorSplat(lanes, b.CreateTrunc(left, b.getInt32Ty()));
   return b.CreateICmpULT(b.CreateStepVector(bound->getType()), bound);
 }
 
 llvm::Constant* reduction_identity(llvm::LLVMContext& context, Op op, DType dtype, unsigned lanes) {
   if (op == Op::sum) return constant_of(context, dtype, 0.0, lanes);
-  return constant_of(context, dtype, -std::numeric_limits<double>::infinity(), lanes);  // saturates for integers
+  return constant_of(context, dtype, -std::numeric_limits<double>::infinity(),
+                     lanes);  // saturates for integers
 }
 
 llvm::Value* emit_join(llvm::IRBuilder<>& b, Op op, DType dtype, llvm::Value* accumulated, llvm::Value* value,
                        unsigned lanes) {
   llvm::Value* const arguments[] = {accumulated, value};
-  return emit_program(b, scalar_program(op == Op::sum ? Op::add : Op::maximum, dtype, dtype), arguments, lanes);
+  return emit_program(b, scalar_program(op == Op::sum ? Op::add : Op::maximum, dtype, dtype), arguments,
+                      lanes);
 }
 
 void emit_flat(ValueEmitter& values, llvm::Value* begin, llvm::Value* end) {
@@ -96,11 +101,12 @@ void emit_flat(ValueEmitter& values, llvm::Value* begin, llvm::Value* end) {
   };
   const int unroll = unroll_of(stage.cost);
   const int64_t lanes = values.lanes();
-  llvm::Value* rest = emit_loop(b, {begin, end, unroll * lanes, unroll * lanes}, {}, [&](llvm::Value* index, auto) {
-    std::vector<ColumnBlock> blocks(unroll);
-    for (int i = 0; i < unroll; ++i) blocks[i] = {index, i * lanes, nullptr, {}};
-    emit_blocks(std::move(blocks));
-  });
+  llvm::Value* rest =
+      emit_loop(b, {begin, end, unroll * lanes, unroll * lanes}, {}, [&](llvm::Value* index, auto) {
+        std::vector<ColumnBlock> blocks(unroll);
+        for (int i = 0; i < unroll; ++i) blocks[i] = {index, i * lanes, nullptr, {}};
+        emit_blocks(std::move(blocks));
+      });
   emit_loop(b, {rest, end, 1, lanes}, {}, [&](llvm::Value* index, auto) {
     emit_blocks({{index, 0, mask_below(b, index, end, values.lanes()), {}}});
   });
@@ -119,7 +125,8 @@ void emit_column_blocks(ValueEmitter& values, std::vector<ColumnBlock> blocks) {
   for (size_t i = 0; i < blocks.size(); ++i)
     for (NodeId id : stage.reductions) {
       const Node& node = graph.node(id);
-      sums.push_back(reduction_identity(b.getContext(), node.op, graph.type(node.result()).dtype, values.lanes()));
+      sums.push_back(
+          reduction_identity(b.getContext(), node.op, graph.type(node.result()).dtype, values.lanes()));
     }
   if (plan.kernel.rows > 0) {
     const LoopBounds rows{b.getInt64(0), b.getInt64(plan.kernel.rows), 1, 1, true};
@@ -131,7 +138,8 @@ void emit_column_blocks(ValueEmitter& values, std::vector<ColumnBlock> blocks) {
         for (NodeId id : stage.reductions) {
           const Node& node = graph.node(id);
           const DType dtype = graph.type(node.result()).dtype;
-          carried[next] = emit_join(b, node.op, dtype, carried[next], values.vector(node.inputs[0], block), values.lanes());
+          carried[next] = emit_join(b, node.op, dtype, carried[next], values.vector(node.inputs[0], block),
+                                    values.lanes());
           ++next;
         }
     });
@@ -143,14 +151,16 @@ void emit_column_blocks(ValueEmitter& values, std::vector<ColumnBlock> blocks) {
     for (NodeId id : stage.reductions) block.known[{graph.node(id).result(), 0}] = sums[next++];
   for (ColumnBlock& block : blocks)
     for (const Store& store : stage.stores)
-      values.store_vector(values.vector(store.value, block), graph.type(store.value).dtype, store.place, block);
+      values.store_vector(values.vector(store.value, block), graph.type(store.value).dtype, store.place,
+                          block);
 }
 
 llvm::Function* declare_kernel(llvm::Module& module, const std::string& name, int vector_bytes) {
   llvm::LLVMContext& context = module.getContext();
   auto* pointer = llvm::PointerType::get(context, 0);
   auto* word = llvm::Type::getInt64Ty(context);
-  auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, word, word, pointer}, false);
+  auto* type =
+      llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, word, word, pointer}, false);
   auto* function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, name, module);
   function->setVisibility(llvm::GlobalValue::HiddenVisibility);
   function->setDSOLocal(true);
@@ -167,11 +177,12 @@ void emit_columns(ValueEmitter& values, llvm::Value* begin, llvm::Value* end) {
   llvm::IRBuilder<>& b = values.body();
   const int unroll = unroll_of(values.plan().stages.front().cost);
   const int64_t lanes = values.lanes();
-  llvm::Value* rest = emit_loop(b, {begin, end, unroll * lanes, unroll * lanes}, {}, [&](llvm::Value* index, auto) {
-    std::vector<ColumnBlock> blocks(unroll);
-    for (int i = 0; i < unroll; ++i) blocks[i] = {index, i * lanes, nullptr, {}};
-    emit_column_blocks(values, std::move(blocks));
-  });
+  llvm::Value* rest =
+      emit_loop(b, {begin, end, unroll * lanes, unroll * lanes}, {}, [&](llvm::Value* index, auto) {
+        std::vector<ColumnBlock> blocks(unroll);
+        for (int i = 0; i < unroll; ++i) blocks[i] = {index, i * lanes, nullptr, {}};
+        emit_column_blocks(values, std::move(blocks));
+      });
   emit_loop(b, {rest, end, 1, lanes}, {}, [&](llvm::Value* index, auto) {
     emit_column_blocks(values, {{index, 0, mask_below(b, index, end, values.lanes()), {}}});
   });
@@ -182,9 +193,15 @@ void emit_kernel(llvm::Module& module, const std::string& name, const KernelPlan
   ValueEmitter values(plan, *function, static_cast<unsigned>(vector_bytes / plan.widest_bytes));
   llvm::Value *begin = function->getArg(2), *end = function->getArg(3);
   switch (plan.kernel.domain) {
-    case Domain::flat: emit_flat(values, begin, end); break;
-    case Domain::rows: emit_rows(values, begin, end); break;
-    case Domain::columns: emit_columns(values, begin, end); break;
+    case Domain::flat:
+      emit_flat(values, begin, end);
+      break;
+    case Domain::rows:
+      emit_rows(values, begin, end);
+      break;
+    case Domain::columns:
+      emit_columns(values, begin, end);
+      break;
   }
   values.body().CreateRetVoid();
 }

@@ -13,11 +13,13 @@ void emit_flat(ValueEmitter& values, llvm::Value* begin, llvm::Value* end);
 void emit_rows(ValueEmitter& values, llvm::Value* begin, llvm::Value* end);
 void emit_columns(ValueEmitter& values, llvm::Value* begin, llvm::Value* end);
 
-/// How many vectors to compute side by side: cheap columns in fours, so that the loop's own instructions do not count.
+/// How many vectors to compute side by side: cheap columns in fours, so that the loop's own instructions do
+/// not count.
 int unroll_of(int cost);
 
-/// for (index = start; index + reach <= end; index += step) body(index), with values carried from one iteration to the
-/// next; `carried` holds the initial values and is left with the last ones. `runs` states that it runs at least once.
+/// for (index = start; index + reach <= end; index += step) body(index), with values carried from one
+/// iteration to the next; `carried` holds the initial values and is left with the last ones. `runs` states
+/// that it runs at least once.
 struct LoopBounds {
   llvm::Value* start;
   llvm::Value* end;
@@ -26,15 +28,15 @@ struct LoopBounds {
 };
 using LoopBody = llvm::function_ref<void(llvm::Value* index, llvm::MutableArrayRef<llvm::Value*> carried)>;
 /// Gives the index after the loop.
-llvm::Value* emit_loop(llvm::IRBuilder<>& builder, const LoopBounds& bounds, llvm::MutableArrayRef<llvm::Value*> carried,
-                       LoopBody body);
+llvm::Value* emit_loop(llvm::IRBuilder<>& builder, const LoopBounds& bounds,
+                       llvm::MutableArrayRef<llvm::Value*> carried, LoopBody body);
 
 /// The lanes below end - index: the mask of a loop's last, incomplete vector.
 llvm::Value* mask_below(llvm::IRBuilder<>& builder, llvm::Value* index, llvm::Value* end, unsigned lanes);
 
 /// What a reduction starts from, and its join; a scalar where lanes is 1.
 llvm::Constant* reduction_identity(llvm::LLVMContext& context, Op op, DType dtype, unsigned lanes);
-llvm::Value* emit_join(llvm::IRBuilder<>& builder, Op op, DType dtype, llvm::Value* accumulated, llvm::Value* value,
-                       unsigned lanes);
+llvm::Value* emit_join(llvm::IRBuilder<>& builder, Op op, DType dtype, llvm::Value* accumulated,
+                       llvm::Value* value, unsigned lanes);
 
 }  // namespace calque::codegen

@@ -1,4 +1,5 @@
-// The rows domain: a loop over rows, in it the stages one after the other, and the lane tree of their reductions.
+// The rows domain: a loop over rows, in it the stages one after the other, and the lane tree of their
+// reductions.
 #include <algorithm>
 #include <numeric>
 
@@ -13,15 +14,21 @@ namespace {
 class RowEmitter {
  public:
   explicit RowEmitter(ValueEmitter& values)
-      : values_(values), plan_(values.plan()), graph_(plan_.body()), b_(values.body()), lanes_(values.lanes()) {}
+      : values_(values),
+        plan_(values.plan()),
+        graph_(plan_.body()),
+        b_(values.body()),
+        lanes_(values.lanes()) {}
 
   void emit_row(llvm::Value* row) {
     values_.forget();
     values_.set_row(row);
     for (const Stage& stage : plan_.stages) {
       begin_stage(stage);
-      if (stage.key.width == 1) emit_scalars(stage);
-      else emit_columns(stage);
+      if (stage.key.width == 1)
+        emit_scalars(stage);
+      else
+        emit_columns(stage);
       for (const ZeroFill& fill : stage.fills) emit_fill(fill);
     }
   }
@@ -38,17 +45,19 @@ class RowEmitter {
   DType dtype(ValueId value) const { return graph_.type(value).dtype; }
 
   void emit_scalars(const Stage& stage) {
-    for (const Store& store : stage.stores) values_.store_scalar(values_.scalar(store.value), dtype(store.value), store.place);
+    for (const Store& store : stage.stores)
+      values_.store_scalar(values_.scalar(store.value), dtype(store.value), store.place);
     for (NodeId id : stage.reductions) {  // lane 0 takes the element; joining the other lanes changes nothing
       const Node& node = graph_.node(id);
       const DType type = dtype(node.result());
       llvm::Value* identity = reduction_identity(b_.getContext(), node.op, type, 1);
-      values_.define_scalar(node.result(), emit_join(b_, node.op, type, identity, values_.scalar(node.inputs[0]), 1));
+      values_.define_scalar(node.result(),
+                            emit_join(b_, node.op, type, identity, values_.scalar(node.inputs[0]), 1));
     }
   }
 
-  /// Each reduction has kLanes / lanes accumulators. `accumulators_[k]` of reduction k holds them as a queue: the front
-  /// takes the next vector and moves to the back, so the same code serves any number of vectors.
+  /// Each reduction has kLanes / lanes accumulators. `accumulators_[k]` of reduction k holds them as a queue:
+  /// the front takes the next vector and moves to the back, so the same code serves any number of vectors.
   void emit_columns(const Stage& stage) {
     const int group = static_cast<int>(reduction::kLanes) / static_cast<int>(lanes_);
     const bool cheap = unroll_of(stage.cost) > 1;
@@ -76,13 +85,15 @@ class RowEmitter {
     const int64_t done = steps * step, left = stage.key.width - done;
     const int64_t rest = (left + lanes_ - 1) / lanes_;
     for (int64_t i = 0; i < rest; ++i)
-      emit_vector(stage, nullptr, done + i * lanes_, static_cast<unsigned>(std::min<int64_t>(lanes_, left - i * lanes_)));
+      emit_vector(stage, nullptr, done + i * lanes_,
+                  static_cast<unsigned>(std::min<int64_t>(lanes_, left - i * lanes_)));
     const int64_t vectors = steps * unroll + rest;
     for (size_t k = 0; k < stage.reductions.size(); ++k) finish_reduction(k, stage.reductions[k], vectors);
   }
 
   void emit_vectors(const Stage& stage, llvm::Value* index, int64_t offset, int count) {
-    for (int i = 0; i < count; ++i) emit_vector(stage, index, offset + i * static_cast<int64_t>(lanes_), lanes_);
+    for (int i = 0; i < count; ++i)
+      emit_vector(stage, index, offset + i * static_cast<int64_t>(lanes_), lanes_);
   }
 
   llvm::Constant* first_lanes(unsigned count) const {
@@ -100,7 +111,8 @@ class RowEmitter {
       const DType type = dtype(node.result());
       llvm::Value* value = values_.vector(node.inputs[0], block);
       if (block.mask)
-        value = b_.CreateSelect(block.mask, value, reduction_identity(b_.getContext(), node.op, type, lanes_));
+        value =
+            b_.CreateSelect(block.mask, value, reduction_identity(b_.getContext(), node.op, type, lanes_));
       const auto queue = accumulators_.begin() + k * group_;
       *queue = emit_join(b_, node.op, type, *queue, value, lanes_);
       std::rotate(queue, queue + 1, queue + group_);
@@ -113,18 +125,21 @@ class RowEmitter {
   void finish_reduction(size_t k, NodeId id, int64_t vectors) {
     const Node& node = graph_.node(id);
     const DType type = dtype(node.result());
-    std::vector<llvm::Value*> parts(accumulators_.begin() + k * group_, accumulators_.begin() + (k + 1) * group_);
+    std::vector<llvm::Value*> parts(accumulators_.begin() + k * group_,
+                                    accumulators_.begin() + (k + 1) * group_);
     std::rotate(parts.begin(), parts.end() - vectors % group_, parts.end());  // lane 0 first again
     while (parts.size() > 1) {
       const size_t half = parts.size() / 2;
-      for (size_t i = 0; i < half; ++i) parts[i] = emit_join(b_, node.op, type, parts[i], parts[i + half], lanes_);
+      for (size_t i = 0; i < half; ++i)
+        parts[i] = emit_join(b_, node.op, type, parts[i], parts[i + half], lanes_);
       parts.resize(half);
     }
     llvm::Value* lanes = parts[0];
     for (unsigned half = lanes_ / 2; half > 1; half /= 2)
       lanes = emit_join(b_, node.op, type, lane_range(lanes, 0, half), lane_range(lanes, half, half), half);
     llvm::Value* low = b_.CreateExtractElement(lanes, uint64_t{0});
-    values_.define_scalar(node.result(), emit_join(b_, node.op, type, low, b_.CreateExtractElement(lanes, uint64_t{1}), 1));
+    values_.define_scalar(node.result(),
+                          emit_join(b_, node.op, type, low, b_.CreateExtractElement(lanes, uint64_t{1}), 1));
   }
 
   llvm::Value* lane_range(llvm::Value* vector, unsigned first, unsigned count) {
@@ -143,7 +158,8 @@ class RowEmitter {
       });
     }
     const auto left = static_cast<unsigned>(fill.width - whole);
-    if (left > 0) values_.store_vector(zeros, fill.dtype, fill.place, {nullptr, whole, first_lanes(left), {}});
+    if (left > 0)
+      values_.store_vector(zeros, fill.dtype, fill.place, {nullptr, whole, first_lanes(left), {}});
   }
 
   ValueEmitter& values_;

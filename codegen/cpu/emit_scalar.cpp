@@ -25,15 +25,17 @@ llvm::Constant* with_lanes(llvm::Constant* element, unsigned lanes) {
 template <class Integer>
 Integer saturated(double value) {
   if (std::isnan(value)) return 0;
-  if (value <= static_cast<double>(std::numeric_limits<Integer>::min())) return std::numeric_limits<Integer>::min();
-  if (value >= static_cast<double>(std::numeric_limits<Integer>::max())) return std::numeric_limits<Integer>::max();
+  if (value <= static_cast<double>(std::numeric_limits<Integer>::min()))
+    return std::numeric_limits<Integer>::min();
+  if (value >= static_cast<double>(std::numeric_limits<Integer>::max()))
+    return std::numeric_limits<Integer>::max();
   return static_cast<Integer>(value);
 }
 
 class ProgramEmitter {
  public:
-  ProgramEmitter(llvm::IRBuilder<>& builder, const ScalarProgram& program, std::span<llvm::Value* const> arguments,
-                 unsigned lanes)
+  ProgramEmitter(llvm::IRBuilder<>& builder, const ScalarProgram& program,
+                 std::span<llvm::Value* const> arguments, unsigned lanes)
       : b_(builder), program_(program), arguments_(arguments), lanes_(lanes), values_(program.nodes.size()) {}
 
   llvm::Value* run() {
@@ -50,7 +52,9 @@ class ProgramEmitter {
  private:
   llvm::Value* operand(const ScalarNode& node, int i) const { return values_[node.operands[i]]; }
   ScalarType operand_type(const ScalarNode& node) const { return program_.nodes[node.operands[0]].type; }
-  llvm::Type* type_of(const ScalarNode& node) const { return register_type(b_.getContext(), node.type, lanes_); }
+  llvm::Type* type_of(const ScalarNode& node) const {
+    return register_type(b_.getContext(), node.type, lanes_);
+  }
 
   llvm::Constant* constant(const ScalarNode& node) const {
     llvm::Type* element = register_type(b_.getContext(), node.type, 1);
@@ -63,28 +67,44 @@ class ProgramEmitter {
 
   llvm::Value* emit(const ScalarNode& node) {
     switch (node.primitive) {
-      case Primitive::argument: return arguments_[node.immediate];
-      case Primitive::constant: return constant(node);
+      case Primitive::argument:
+        return arguments_[node.immediate];
+      case Primitive::constant:
+        return constant(node);
       case Primitive::fma:
-        return b_.CreateIntrinsic(llvm::Intrinsic::fma, {type_of(node)}, {operand(node, 0), operand(node, 1), operand(node, 2)});
-      case Primitive::square_root: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, operand(node, 0));
-      case Primitive::floor: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, operand(node, 0));
-      case Primitive::select: return b_.CreateSelect(operand(node, 0), operand(node, 1), operand(node, 2));
-      case Primitive::bit_and: return b_.CreateAnd(operand(node, 0), operand(node, 1));
-      case Primitive::bit_or: return b_.CreateOr(operand(node, 0), operand(node, 1));
-      case Primitive::bit_xor: return b_.CreateXor(operand(node, 0), operand(node, 1));
-      case Primitive::bit_not: return b_.CreateNot(operand(node, 0));
-      case Primitive::shift_left: return b_.CreateShl(operand(node, 0), node.immediate);
-      case Primitive::shift_right: return b_.CreateAShr(operand(node, 0), node.immediate);
-      case Primitive::bit_cast: return b_.CreateBitCast(operand(node, 0), type_of(node));
-      case Primitive::convert: return convert(node);
+        return b_.CreateIntrinsic(llvm::Intrinsic::fma, {type_of(node)},
+                                  {operand(node, 0), operand(node, 1), operand(node, 2)});
+      case Primitive::square_root:
+        return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, operand(node, 0));
+      case Primitive::floor:
+        return b_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, operand(node, 0));
+      case Primitive::select:
+        return b_.CreateSelect(operand(node, 0), operand(node, 1), operand(node, 2));
+      case Primitive::bit_and:
+        return b_.CreateAnd(operand(node, 0), operand(node, 1));
+      case Primitive::bit_or:
+        return b_.CreateOr(operand(node, 0), operand(node, 1));
+      case Primitive::bit_xor:
+        return b_.CreateXor(operand(node, 0), operand(node, 1));
+      case Primitive::bit_not:
+        return b_.CreateNot(operand(node, 0));
+      case Primitive::shift_left:
+        return b_.CreateShl(operand(node, 0), node.immediate);
+      case Primitive::shift_right:
+        return b_.CreateAShr(operand(node, 0), node.immediate);
+      case Primitive::bit_cast:
+        return b_.CreateBitCast(operand(node, 0), type_of(node));
+      case Primitive::convert:
+        return convert(node);
       case Primitive::less:
       case Primitive::less_equal:
       case Primitive::greater:
       case Primitive::greater_equal:
       case Primitive::equal:
-      case Primitive::not_equal: return compare(node);
-      default: return arithmetic(node);
+      case Primitive::not_equal:
+        return compare(node);
+      default:
+        return arithmetic(node);
     }
   }
 
@@ -93,14 +113,19 @@ class ProgramEmitter {
     llvm::Value* c = node.operands[1] < 0 ? nullptr : operand(node, 1);
     const bool floating = is_float(node.type);
     switch (node.primitive) {
-      case Primitive::add: return floating ? b_.CreateFAdd(a, c) : b_.CreateAdd(a, c);
-      case Primitive::sub: return floating ? b_.CreateFSub(a, c) : b_.CreateSub(a, c);
-      case Primitive::mul: return floating ? b_.CreateFMul(a, c) : b_.CreateMul(a, c);
-      case Primitive::negate: return floating ? b_.CreateFNeg(a) : b_.CreateNeg(a);
+      case Primitive::add:
+        return floating ? b_.CreateFAdd(a, c) : b_.CreateAdd(a, c);
+      case Primitive::sub:
+        return floating ? b_.CreateFSub(a, c) : b_.CreateSub(a, c);
+      case Primitive::mul:
+        return floating ? b_.CreateFMul(a, c) : b_.CreateMul(a, c);
+      case Primitive::negate:
+        return floating ? b_.CreateFNeg(a) : b_.CreateNeg(a);
       case Primitive::div:
         if (floating) return b_.CreateFDiv(a, c);
         [[fallthrough]];
-      default: throw InternalError("a scalar primitive without LLVM code");
+      default:
+        throw InternalError("a scalar primitive without LLVM code");
     }
   }
 
@@ -109,12 +134,18 @@ class ProgramEmitter {
     const bool floating = is_float(operand_type(node));
     llvm::Value *a = operand(node, 0), *c = operand(node, 1);
     switch (node.primitive) {
-      case Primitive::less: return b_.CreateCmp(floating ? P::FCMP_OLT : P::ICMP_SLT, a, c);
-      case Primitive::less_equal: return b_.CreateCmp(floating ? P::FCMP_OLE : P::ICMP_SLE, a, c);
-      case Primitive::greater: return b_.CreateCmp(floating ? P::FCMP_OGT : P::ICMP_SGT, a, c);
-      case Primitive::greater_equal: return b_.CreateCmp(floating ? P::FCMP_OGE : P::ICMP_SGE, a, c);
-      case Primitive::equal: return b_.CreateCmp(floating ? P::FCMP_OEQ : P::ICMP_EQ, a, c);
-      default: return b_.CreateCmp(floating ? P::FCMP_UNE : P::ICMP_NE, a, c);
+      case Primitive::less:
+        return b_.CreateCmp(floating ? P::FCMP_OLT : P::ICMP_SLT, a, c);
+      case Primitive::less_equal:
+        return b_.CreateCmp(floating ? P::FCMP_OLE : P::ICMP_SLE, a, c);
+      case Primitive::greater:
+        return b_.CreateCmp(floating ? P::FCMP_OGT : P::ICMP_SGT, a, c);
+      case Primitive::greater_equal:
+        return b_.CreateCmp(floating ? P::FCMP_OGE : P::ICMP_SGE, a, c);
+      case Primitive::equal:
+        return b_.CreateCmp(floating ? P::FCMP_OEQ : P::ICMP_EQ, a, c);
+      default:
+        return b_.CreateCmp(floating ? P::FCMP_UNE : P::ICMP_NE, a, c);
     }
   }
 
@@ -146,11 +177,16 @@ class ProgramEmitter {
 
 llvm::Type* register_type(llvm::LLVMContext& context, ScalarType type, unsigned lanes) {
   switch (type) {
-    case ScalarType::f32: return with_lanes(llvm::Type::getFloatTy(context), lanes);
-    case ScalarType::f64: return with_lanes(llvm::Type::getDoubleTy(context), lanes);
-    case ScalarType::i32: return with_lanes(llvm::Type::getInt32Ty(context), lanes);
-    case ScalarType::i64: return with_lanes(llvm::Type::getInt64Ty(context), lanes);
-    case ScalarType::mask: return with_lanes(llvm::Type::getInt1Ty(context), lanes);
+    case ScalarType::f32:
+      return with_lanes(llvm::Type::getFloatTy(context), lanes);
+    case ScalarType::f64:
+      return with_lanes(llvm::Type::getDoubleTy(context), lanes);
+    case ScalarType::i32:
+      return with_lanes(llvm::Type::getInt32Ty(context), lanes);
+    case ScalarType::i64:
+      return with_lanes(llvm::Type::getInt64Ty(context), lanes);
+    case ScalarType::mask:
+      return with_lanes(llvm::Type::getInt1Ty(context), lanes);
   }
   throw InternalError("an unknown scalar type");
 }
@@ -163,11 +199,16 @@ llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype, unsigned lanes)
 llvm::Constant* constant_of(llvm::LLVMContext& context, DType dtype, double value, unsigned lanes) {
   llvm::Type* element = register_type(context, scalar_type(dtype), 1);
   switch (dtype) {
-    case DType::f32: return with_lanes(llvm::ConstantFP::get(context, llvm::APFloat(static_cast<float>(value))), lanes);
-    case DType::f64: return with_lanes(llvm::ConstantFP::get(context, llvm::APFloat(value)), lanes);
-    case DType::i32: return with_lanes(llvm::ConstantInt::getSigned(element, saturated<int32_t>(value)), lanes);
-    case DType::i64: return with_lanes(llvm::ConstantInt::getSigned(element, saturated<int64_t>(value)), lanes);
-    case DType::boolean: return with_lanes(llvm::ConstantInt::get(element, value != 0), lanes);
+    case DType::f32:
+      return with_lanes(llvm::ConstantFP::get(context, llvm::APFloat(static_cast<float>(value))), lanes);
+    case DType::f64:
+      return with_lanes(llvm::ConstantFP::get(context, llvm::APFloat(value)), lanes);
+    case DType::i32:
+      return with_lanes(llvm::ConstantInt::getSigned(element, saturated<int32_t>(value)), lanes);
+    case DType::i64:
+      return with_lanes(llvm::ConstantInt::getSigned(element, saturated<int64_t>(value)), lanes);
+    case DType::boolean:
+      return with_lanes(llvm::ConstantInt::get(element, value != 0), lanes);
   }
   throw InternalError("an unknown dtype");
 }

@@ -11,7 +11,11 @@
 namespace calque::codegen {
 
 ValueEmitter::ValueEmitter(const KernelPlan& plan, llvm::Function& function, unsigned lanes)
-    : plan_(plan), function_(function), lanes_(lanes), body_(function.getContext()), once_(function.getContext()) {
+    : plan_(plan),
+      function_(function),
+      lanes_(lanes),
+      body_(function.getContext()),
+      once_(function.getContext()) {
   auto* entry = llvm::BasicBlock::Create(function.getContext(), "entry", &function);
   body_.SetInsertPoint(entry);
   once_.SetInsertPoint(entry);
@@ -68,13 +72,18 @@ llvm::Value* ValueEmitter::emit(ValueId value, ColumnBlock* block, int64_t first
     case Op::reshape:
     case Op::permute:
     case Op::detach:
-    case Op::expand: return operand_of(node.inputs[0], block, first);
+    case Op::expand:
+      return operand_of(node.inputs[0], block, first);
     case Op::full:
-      return constant_of(body_.getContext(), node.attributes.dtype(1), node.attributes.number(0), block ? lanes_ : 1);
-    case Op::arange: return emit_arange(node, block, first);
-    default: break;
+      return constant_of(body_.getContext(), node.attributes.dtype(1), node.attributes.number(0),
+                         block ? lanes_ : 1);
+    case Op::arange:
+      return emit_arange(node, block, first);
+    default:
+      break;
   }
-  if (row(node.op).kind != OpKind::elementwise) throw InternalError("a value of a fusion is read before it is made");
+  if (row(node.op).kind != OpKind::elementwise)
+    throw InternalError("a value of a fusion is read before it is made");
   return emit_elementwise(node, block, first);
 }
 
@@ -87,7 +96,8 @@ llvm::Value* ValueEmitter::emit_elementwise(const Node& node, ColumnBlock* block
   return emit_program(block ? body_ : once_, program, arguments, block ? lanes_ : 1);
 }
 
-/// The column index; computed in i32 where every index fits, which every other number type then holds as exactly.
+/// The column index; computed in i32 where every index fits, which every other number type then holds as
+/// exactly.
 llvm::Value* ValueEmitter::emit_arange(const Node& node, ColumnBlock* block, int64_t first) {
   llvm::IRBuilder<>& b = block ? body_ : once_;
   const DType dtype = node.attributes.dtype(1);
@@ -101,7 +111,8 @@ llvm::Value* ValueEmitter::emit_arange(const Node& node, ColumnBlock* block, int
   llvm::Type* type = register_type(b.getContext(), scalar_type(dtype), lanes_);
   if (is_floating(dtype)) return b.CreateSIToFP(index, type);
   if (dtype == DType::i32 && !narrow) {
-    llvm::Constant* largest = constant_of(b.getContext(), DType::i64, std::numeric_limits<int32_t>::max(), lanes_);
+    llvm::Constant* largest =
+        constant_of(b.getContext(), DType::i64, std::numeric_limits<int32_t>::max(), lanes_);
     index = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, index, largest);
   }
   return b.CreateSExtOrTrunc(index, type);
@@ -112,12 +123,13 @@ llvm::Value* ValueEmitter::row_pointer(const Place& place, bool has_rows) {
   if (!has_rows || !row_) return buffers_[place.operand];
   llvm::Value*& pointer = row_pointers_[place.operand];
   if (!pointer)
-    pointer = once_.CreateGEP(once_.getInt8Ty(), buffers_[place.operand], once_.CreateMul(row_, strides_[place.operand]));
+    pointer = once_.CreateGEP(once_.getInt8Ty(), buffers_[place.operand],
+                              once_.CreateMul(row_, strides_[place.operand]));
   return pointer;
 }
 
-llvm::Value* ValueEmitter::element_pointer(llvm::IRBuilder<>& b, llvm::Value* row, DType dtype, const ColumnBlock* block,
-                                           int64_t first) {
+llvm::Value* ValueEmitter::element_pointer(llvm::IRBuilder<>& b, llvm::Value* row, DType dtype,
+                                           const ColumnBlock* block, int64_t first) {
   llvm::Type* type = memory_type(b.getContext(), dtype, 1);
   if (block && block->index) row = b.CreateGEP(type, row, block->index);
   const int64_t offset = first + (block ? block->offset : 0);
@@ -140,20 +152,25 @@ llvm::Value* ValueEmitter::load(ValueId value, ColumnBlock* block, int64_t first
   llvm::Type* type = memory_type(b.getContext(), dtype, block ? lanes_ : 1);
   llvm::Value* pointer = element_pointer(b, row, dtype, block, first);
   const llvm::Align alignment(size_of(dtype));
-  llvm::Value* result = block && block->mask
-                            ? b.CreateMaskedLoad(type, pointer, alignment, block->mask, llvm::Constant::getNullValue(type))
-                            : static_cast<llvm::Value*>(b.CreateAlignedLoad(type, pointer, alignment));
+  llvm::Value* result =
+      block && block->mask
+          ? b.CreateMaskedLoad(type, pointer, alignment, block->mask, llvm::Constant::getNullValue(type))
+          : static_cast<llvm::Value*>(b.CreateAlignedLoad(type, pointer, alignment));
   if (dtype == DType::boolean) result = b.CreateIsNotNull(result);
   return result;
 }
 
-void ValueEmitter::store_vector(llvm::Value* vector, DType dtype, const Place& place, const ColumnBlock& block) {
+void ValueEmitter::store_vector(llvm::Value* vector, DType dtype, const Place& place,
+                                const ColumnBlock& block) {
   llvm::Value* row = with_byte_offset(once_, row_pointer(place, true), place.byte_offset);
-  if (dtype == DType::boolean) vector = body_.CreateZExt(vector, memory_type(body_.getContext(), dtype, lanes_));
+  if (dtype == DType::boolean)
+    vector = body_.CreateZExt(vector, memory_type(body_.getContext(), dtype, lanes_));
   llvm::Value* pointer = element_pointer(body_, row, dtype, &block, 0);
   const llvm::Align alignment(size_of(dtype));
-  if (block.mask) body_.CreateMaskedStore(vector, pointer, alignment, block.mask);
-  else body_.CreateAlignedStore(vector, pointer, alignment);
+  if (block.mask)
+    body_.CreateMaskedStore(vector, pointer, alignment, block.mask);
+  else
+    body_.CreateAlignedStore(vector, pointer, alignment);
 }
 
 void ValueEmitter::store_scalar(llvm::Value* element, DType dtype, const Place& place) {

@@ -1,5 +1,5 @@
-// Values of a fusion's body as LLVM IR, made on demand: asked for a value in some columns, it emits what that takes.
-// Index maps cost nothing; they only change which columns of their operand are asked for.
+// Values of a fusion's body as LLVM IR, made on demand: asked for a value in some columns, it emits what that
+// takes. Index maps cost nothing; they only change which columns of their operand are asked for.
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>
@@ -19,7 +19,7 @@ using ValueKey = std::pair<ValueId, int64_t>;
 struct ColumnBlock {
   llvm::Value* index = nullptr;  // i64; null is 0
   int64_t offset = 0;
-  llvm::Value* mask = nullptr;   // <lanes x i1>; null means all. Masked lanes are neither loaded nor stored.
+  llvm::Value* mask = nullptr;  // <lanes x i1>; null means all. Masked lanes are neither loaded nor stored.
   std::map<ValueKey, llvm::Value*> known;
 };
 
@@ -28,8 +28,8 @@ class ValueEmitter {
   /// `function` has the type calque_kernel. Emits into a new entry block.
   ValueEmitter(const KernelPlan& plan, llvm::Function& function, unsigned lanes);
 
-  /// Where the next columns are computed, and where that needs only be done once for all columns of a row: a block that
-  /// runs before. What was once emitted there stays valid until `forget`.
+  /// Where the next columns are computed, and where that needs only be done once for all columns of a row: a
+  /// block that runs before. What was once emitted there stays valid until `forget`.
   llvm::IRBuilder<>& body() { return body_; }
   llvm::IRBuilder<>& once() { return once_; }
   void forget();
@@ -57,8 +57,8 @@ class ValueEmitter {
   llvm::Value* load(ValueId value, ColumnBlock* block, int64_t first);
   llvm::Value* operand_of(ValueId operand, ColumnBlock* block, int64_t first);
   llvm::Value* row_pointer(const Place& place, bool has_rows);
-  llvm::Value* element_pointer(llvm::IRBuilder<>& builder, llvm::Value* row, DType dtype, const ColumnBlock* block,
-                               int64_t first);
+  llvm::Value* element_pointer(llvm::IRBuilder<>& builder, llvm::Value* row, DType dtype,
+                               const ColumnBlock* block, int64_t first);
 
   const KernelPlan& plan_;
   llvm::Function& function_;

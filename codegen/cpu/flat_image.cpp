@@ -18,11 +18,14 @@ namespace {
 constexpr uint64_t kLargestAlignment = 4096;  // of the page that an image is mapped to
 constexpr uint64_t kCodeAlignment = 64;
 
-uint64_t aligned(uint64_t offset, uint64_t alignment) { return (offset + alignment - 1) / alignment * alignment; }
+uint64_t aligned(uint64_t offset, uint64_t alignment) {
+  return (offset + alignment - 1) / alignment * alignment;
+}
 
 class Linker {
  public:
-  Linker(std::span<const uint8_t> object, std::span<const KernelSymbol> kernels) : object_(object), kernels_(kernels) {}
+  Linker(std::span<const uint8_t> object, std::span<const KernelSymbol> kernels)
+      : object_(object), kernels_(kernels) {}
 
   std::vector<uint8_t> run() {
     read_sections();
@@ -102,12 +105,14 @@ class Linker {
     return read<Elf64_Sym>(symbols_.sh_offset + i * sizeof(Elf64_Sym));
   }
   std::string_view name_of(const Elf64_Sym& symbol) const {
-    if (ELF64_ST_TYPE(symbol.st_info) == STT_SECTION && symbol.st_shndx < names_.size()) return names_[symbol.st_shndx];
+    if (ELF64_ST_TYPE(symbol.st_info) == STT_SECTION && symbol.st_shndx < names_.size())
+      return names_[symbol.st_shndx];
     return text_at(sections_[symbols_.sh_link], symbol.st_name);
   }
   uint64_t offset_of(const Elf64_Sym& symbol) const {
     if (symbol.st_shndx == SHN_UNDEF)
-      throw InternalError(fmt::format("flat image: the code refers to the outside symbol {}", name_of(symbol)));
+      throw InternalError(
+          fmt::format("flat image: the code refers to the outside symbol {}", name_of(symbol)));
     if (symbol.st_shndx >= offsets_.size() || !offsets_[symbol.st_shndx])
       throw InternalError(fmt::format("flat image: {} is not part of the image", name_of(symbol)));
     if (symbol.st_value > sections_[symbol.st_shndx].sh_size)
@@ -129,7 +134,9 @@ class Linker {
             throw InternalError("flat image: code and constants lie too far apart");
           write(place, static_cast<int32_t>(distance));
           break;
-        case R_X86_64_PC64: write(place, distance); break;
+        case R_X86_64_PC64:
+          write(place, distance);
+          break;
         default:
           throw InternalError(fmt::format("flat image: relocation {} against {} is not relative to the code",
                                           ELF64_R_TYPE(relocation.r_info), name_of(to)));

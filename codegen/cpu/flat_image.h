@@ -13,9 +13,10 @@ struct KernelSymbol {
   uint64_t scratch_bytes = 0;
 };
 
-/// Lays out the read-only sections of the object, resolves what they refer to within it, and writes an entry for each
-/// kernel, in order. Throws InternalError for an object that an image cannot hold: one that is malformed, writes to its
-/// own data, refers to an outside symbol or to an absolute address, or lacks a kernel.
+/// Lays out the read-only sections of the object, resolves what they refer to within it, and writes an entry
+/// for each kernel, in order. Throws InternalError for an object that an image cannot hold: one that is
+/// malformed, writes to its own data, refers to an outside symbol or to an absolute address, or lacks a
+/// kernel.
 std::vector<uint8_t> link_flat_image(std::span<const uint8_t> object, std::span<const KernelSymbol> kernels);
 
 }  // namespace calque::codegen

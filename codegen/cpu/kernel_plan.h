@@ -1,11 +1,14 @@
-// The plan of one kernel: in which loops over columns its values are computed, and which of them are kept in memory.
+// The plan of one kernel: in which loops over columns its values are computed, and which of them are kept in
+// memory.
 //
-// A row is computed in stages, each one loop over columns. A value's stage is its (level, width): the level counts the
-// reductions and concats that it waits for. Stages run by level, wide ones first. A value that is read in a later stage
-// is read back from its result buffer, computed again where that is cheap, or kept in the thread's scratch row.
+// A row is computed in stages, each one loop over columns. A value's stage is its (level, width): the level
+// counts the reductions and concats that it waits for. Stages run by level, wide ones first. A value that is
+// read in a later stage is read back from its result buffer, computed again where that is cheap, or kept in
+// the thread's scratch row.
 //
-// In-place reuse: a flat kernel loads every element of an index before it stores there, so a result may share the buffer
-// of an operand of the same shape. A kernel in rows or columns may not: a later stage may read an operand again.
+// In-place reuse: a flat kernel loads every element of an index before it stores there, so a result may share
+// the buffer of an operand of the same shape. A kernel in rows or columns may not: a later stage may read an
+// operand again.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +52,7 @@ struct Stage {
   std::vector<Store> stores;
   std::vector<NodeId> reductions;  // whose operand this stage computes
   std::vector<ZeroFill> fills;
-  int cost = 0;                    // about one for each instruction of a column
+  int cost = 0;  // about one for each instruction of a column
 };
 
 struct KernelPlan {
@@ -59,7 +62,7 @@ struct KernelPlan {
   std::vector<Place> places;         // of every value; of a result the first buffer
   std::vector<Stage> stages;         // in order; a flat or columns domain has one
   int64_t scratch_bytes = 0;
-  int widest_bytes = 4;              // of the types of all values
+  int widest_bytes = 4;  // of the types of all values
 
   const Graph& body() const { return *kernel.body; }
   /// One element that all columns share.
@@ -71,8 +74,8 @@ struct KernelPlan {
   bool is_stored_before(ValueId value, const StageKey& reader) const;
 };
 
-/// Throws UserError for the few bodies that keep the rules of fusions but are not compiled: very long ones, sums of sums
-/// over rows, and rows shared by all of no rows.
+/// Throws UserError for the few bodies that keep the rules of fusions but are not compiled: very long ones,
+/// sums of sums over rows, and rows shared by all of no rows.
 KernelPlan plan_kernel(const KernelDomain& kernel);
 
 }  // namespace calque::codegen

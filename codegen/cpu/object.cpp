@@ -36,8 +36,9 @@ void initialize_llvm() {
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
     llvm::install_fatal_error_handler(throw_fatal_error);
-    // These two passes cost a tenth of the time and gain nothing measurable here: addresses are a base and one index, and
-    // the processors reorder. LLVM has no other switch for them than its command line, which is this plugin's own.
+    // These two passes cost a tenth of the time and gain nothing measurable here: addresses are a base and
+    // one index, and the processors reorder. LLVM has no other switch for them than its command line, which
+    // is this plugin's own.
     const char* const options[] = {"calque", "-disable-lsr", "-disable-post-ra"};
     std::string ignored;
     llvm::raw_string_ostream stream(ignored);
@@ -52,8 +53,8 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Isa& isa) {
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // an fma only where a formula has one
   std::unique_ptr<llvm::TargetMachine> machine(
-      target->createTargetMachine(kTriple, isa.llvm_cpu, "", options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
-                                  llvm::CodeGenOptLevel::Default));
+      target->createTargetMachine(kTriple, isa.llvm_cpu, "", options, llvm::Reloc::PIC_,
+                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
   if (!machine) throw InternalError("LLVM: no target machine");
   return machine;
 }
@@ -111,7 +112,8 @@ std::vector<Byte> LentTarget::emit(llvm::Module& module, llvm::CodeGenFileType t
   llvm::TargetLibraryInfoImpl library{llvm::Triple(kTriple)};
   library.disableAllFunctions();
   passes.add(new llvm::TargetLibraryInfoWrapperPass(library));
-  if (machine_->addPassesToEmitFile(passes, stream, nullptr, type)) throw InternalError("LLVM: cannot emit this file type");
+  if (machine_->addPassesToEmitFile(passes, stream, nullptr, type))
+    throw InternalError("LLVM: cannot emit this file type");
   passes.run(module);
   return {bytes.begin(), bytes.end()};
 }

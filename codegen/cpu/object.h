@@ -21,8 +21,8 @@ struct Isa {
 /// `avx2` or `avx512`. Throws UserError for another name.
 const Isa& isa_named(std::string_view name);
 
-/// A target machine lent to one compilation: making one takes longer than a small kernel. It goes back at the end, unless
-/// an exception is on its way.
+/// A target machine lent to one compilation: making one takes longer than a small kernel. It goes back at the
+/// end, unless an exception is on its way.
 class LentTarget {
  public:
   explicit LentTarget(const Isa& isa);
@@ -32,7 +32,9 @@ class LentTarget {
 
   void prepare(llvm::Module& module) const;
   /// Consumes the module's code: it may be emitted once.
-  std::vector<uint8_t> emit_object(llvm::Module& module) const { return emit<uint8_t>(module, llvm::CodeGenFileType::ObjectFile); }
+  std::vector<uint8_t> emit_object(llvm::Module& module) const {
+    return emit<uint8_t>(module, llvm::CodeGenFileType::ObjectFile);
+  }
   std::string emit_assembly(llvm::Module& module) const;
 
  private:

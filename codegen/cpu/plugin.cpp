@@ -1,4 +1,5 @@
-// The plugin's C entry: parses the request, plans and emits the kernels, links the image, and lets no exception out.
+// The plugin's C entry: parses the request, plans and emits the kernels, links the image, and lets no
+// exception out.
 #include <fmt/format.h>
 #include <llvm/Config/llvm-config.h>
 #include <llvm/IR/DiagnosticInfo.h>
@@ -80,7 +81,8 @@ std::unique_ptr<llvm::Module> emit_module(llvm::LLVMContext& context, std::span<
   return module;
 }
 
-/// A copy of bytes or text that outlives this call, released by calque_codegen_release; text gets its final zero.
+/// A copy of bytes or text that outlives this call, released by calque_codegen_release; text gets its final
+/// zero.
 template <class Bytes>
 auto* copy_out(const Bytes& bytes) {
   using Byte = typename Bytes::value_type;
@@ -150,5 +152,7 @@ extern "C" {
   *result = {};
 }
 
-[[gnu::visibility("default")]] const char* calque_codegen_version(void) { return "LLVM " LLVM_VERSION_STRING; }
+[[gnu::visibility("default")]] const char* calque_codegen_version(void) {
+  return "LLVM " LLVM_VERSION_STRING;
+}
 }

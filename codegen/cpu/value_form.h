@@ -7,8 +7,8 @@
 
 namespace calque::codegen {
 
-/// A value of a body seen as `rows` x `width` elements: its last axis is the columns, all axes before it the rows. In a
-/// flat domain there is one row that holds all elements.
+/// A value of a body seen as `rows` x `width` elements: its last axis is the columns, all axes before it the
+/// rows. In a flat domain there is one row that holds all elements.
 struct Form {
   int64_t rows = 1;
   int64_t width = 1;

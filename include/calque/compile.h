@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "calque/tensor.h"
@@ -67,12 +68,17 @@ class Compiled {
 
   template <class... Arguments>
   auto operator()(Arguments&&... arguments) -> std::invoke_result_t<Function&, Arguments...> {
+    using Result = std::invoke_result_t<Function&, Arguments...>;
     detail::CallScope scope(*state_);
-    if constexpr (std::is_void_v<std::invoke_result_t<Function&, Arguments...>>) {
+    if constexpr (std::is_void_v<Result>) {
       std::invoke(function_, std::forward<Arguments>(arguments)...);
       scope.finish();
+    } else if constexpr (std::is_reference_v<Result>) {
+      Result result = std::invoke(function_, std::forward<Arguments>(arguments)...);
+      scope.finish();
+      return static_cast<Result>(result);
     } else {
-      auto result = std::invoke(function_, std::forward<Arguments>(arguments)...);
+      Result result = std::invoke(function_, std::forward<Arguments>(arguments)...);
       scope.finish();
       return result;
     }

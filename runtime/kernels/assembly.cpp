@@ -59,6 +59,8 @@ View row_of(const View& table, int64_t row) {
 
 }  // namespace
 
+void check_row_numbers(const View& indices, int64_t rows, const char* op) { row_numbers(indices, rows, op); }
+
 void eager_pad(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results) {
   const View &x = inputs[0], &y = results[0];
   const int axis = static_cast<int>(attributes[0]);

@@ -1,4 +1,5 @@
-// Generated sums over rows: several results in one pass, at row counts up to a block and columns around the vector width.
+// Generated sums over rows: several results in one pass, at row counts up to a block and columns around the
+// vector width.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
@@ -37,7 +38,8 @@ TEST_CASE("sums over rows of every number type, in parts") {
 TEST_CASE("largest elements over rows, of slices and of expensive values") {
   const std::string block =
       "%0 = slice %x0 {axis = 1, start = 3, stop = 53} : f32[9,50]\n %1 = tanh %0 : f32[9,50]\n"
-      " %2 = max %1 {keepdim = false, axes = [0]} : f32[50]\n %3 = sum %1 {keepdim = false, axes = [0]} : f32[50]\n"
+      " %2 = max %1 {keepdim = false, axes = [0]} : f32[50]\n %3 = sum %1 {keepdim = false, axes = [0]} : "
+      "f32[50]\n"
       " %4 = sub %2, %3 : f32[50]\n return %2, %4";
   const Type y{DType::f32, {50}};
   check_against_interpreter(to_text({{{DType::f32, {9, 60}}}, {y, y}, Domain::columns, 9, 50, block}));

@@ -1,4 +1,5 @@
-// Generated maps: every elementwise op and cast on every dtype, at sizes around the vector width, in place and in parts.
+// Generated maps: every elementwise op and cast on every dtype, at sizes around the vector width, in place
+// and in parts.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
@@ -30,7 +31,8 @@ FusionText one_op(Op op, const std::vector<Type>& types, int64_t n) {
   FusionText fusion{types, infer(op, types, attributes), Domain::flat, 1, n, ""};
   std::string operands;
   for (size_t i = 0; i < types.size(); ++i) operands += (i ? ", " : "") + fmt::format("%x{}", i);
-  fusion.block = fmt::format("%0 = {} {} : {}\n    return %0", row(op).name, operands, to_string(fusion.results[0]));
+  fusion.block =
+      fmt::format("%0 = {} {} : {}\n    return %0", row(op).name, operands, to_string(fusion.results[0]));
   return fusion;
 }
 
@@ -52,7 +54,11 @@ TEST_CASE("maps run at every size, with scalars, in parts and in place") {
   for (int64_t n : kSizes) {
     for (DType dtype : {DType::f32, DType::i64}) {
       const Type all{dtype, {n}}, one{dtype, {}};
-      const FusionText fusion{{all, one, all}, {all, {DType::boolean, {n}}}, Domain::flat, 1, n,
+      const FusionText fusion{{all, one, all},
+                              {all, {DType::boolean, {n}}},
+                              Domain::flat,
+                              1,
+                              n,
                               fmt::format("%0 = mul %x0, %x1 : {0}\n %1 = sub %0, %x2 : {0}\n"
                                           " %2 = less %1, %x0 : bool[{1}]\n return %1, %2",
                                           to_string(all), n)};
@@ -78,8 +84,10 @@ TEST_CASE("constants, ranges and views of whole tensors are maps") {
   for (DType dtype : {DType::f32, DType::f64, DType::i32, DType::i64}) {
     const Type x{dtype, {3, 7}}, y{dtype, {21}};
     const std::string block = fmt::format(
-        "%0 = reshape %x0 {{shape = [21]}} : {0}\n %1 = arange {{stop = 21, dtype = {1}}} : {0}\n %2 = mul %0, %1 : {0}\n"
-        " %3 = full {{value = -2.5, dtype = {1}, shape = []}} : {1}[]\n %4 = expand %3 {{shape = [21]}} : {0}\n"
+        "%0 = reshape %x0 {{shape = [21]}} : {0}\n %1 = arange {{stop = 21, dtype = {1}}} : {0}\n %2 = mul "
+        "%0, %1 : {0}\n"
+        " %3 = full {{value = -2.5, dtype = {1}, shape = []}} : {1}[]\n %4 = expand %3 {{shape = [21]}} : "
+        "{0}\n"
         " %5 = add %2, %4 : {0}\n return %5",
         to_string(y), name(dtype));
     check_against_interpreter(to_text({{x}, {y}, Domain::flat, 1, 21, block}), {.splits = {5}});
@@ -93,7 +101,10 @@ TEST_CASE("f32 and f64 meet in one kernel") {
       " %6 = where %x1, %4, %5 : f32[45]\n return %6, %1";
   check_against_interpreter(to_text({{{DType::f32, {45}}, {DType::boolean, {45}}},
                                      {{DType::f32, {45}}, {DType::f64, {45}}},
-                                     Domain::flat, 1, 45, block}));
+                                     Domain::flat,
+                                     1,
+                                     45,
+                                     block}));
 }
 
 }  // namespace

@@ -65,14 +65,39 @@ std::vector<T> special_values() {
   std::vector<T> values{T(0), T(1), T(2), T(3), L::max(), L::lowest()};
   if constexpr (std::is_signed_v<T>) values.insert(values.end(), {T(-1), T(-2)});
   if constexpr (std::is_floating_point_v<T>) {
-    for (T value : {T(-0.0), L::infinity(), -L::infinity(), L::quiet_NaN(), L::denorm_min(), -L::denorm_min(), L::min(),
-                    T(0.5), T(-0.5), T(1.5), T(2.5), T(0.625), T(88.5), T(-87.5), T(-103.9), T(90), T(709.5), T(-745.2),
-                    T(2147483520.0), T(2147483648.0), T(-2147483648.0), T(-2147483904.0), T(9223371487098961920.0),
-                    T(9223372036854775808.0), T(-9223372036854775808.0), T(1e30), T(8388607.5), T(-8388608.5), T(1e-30)})
+    for (T value : {T(-0.0),
+                    L::infinity(),
+                    -L::infinity(),
+                    L::quiet_NaN(),
+                    L::denorm_min(),
+                    -L::denorm_min(),
+                    L::min(),
+                    T(0.5),
+                    T(-0.5),
+                    T(1.5),
+                    T(2.5),
+                    T(0.625),
+                    T(88.5),
+                    T(-87.5),
+                    T(-103.9),
+                    T(90),
+                    T(709.5),
+                    T(-745.2),
+                    T(2147483520.0),
+                    T(2147483648.0),
+                    T(-2147483648.0),
+                    T(-2147483904.0),
+                    T(9223371487098961920.0),
+                    T(9223372036854775808.0),
+                    T(-9223372036854775808.0),
+                    T(1e30),
+                    T(8388607.5),
+                    T(-8388608.5),
+                    T(1e-30)})
       values.push_back(value);
   } else if constexpr (sizeof(T) == 8) {
-    for (T value : {T(2147483647), T(2147483648), T(-2147483648), T(-2147483649), T(16777217), T(9007199254740993),
-                    T(-9007199254740993), T(4611686018427387905)})
+    for (T value : {T(2147483647), T(2147483648), T(-2147483648), T(-2147483649), T(16777217),
+                    T(9007199254740993), T(-9007199254740993), T(4611686018427387905)})
       values.push_back(value);
   } else {
     for (T value : {T(16777217), T(-16777219), T(65536), T(46341)}) values.push_back(value);
@@ -132,7 +157,8 @@ MappedImage::~MappedImage() {
 
 void MappedImage::map(std::span<const uint8_t> image) {
   bytes_ = image.size();
-  void* memory = mmap(nullptr, whole_pages(bytes_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      mmap(nullptr, whole_pages(bytes_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(memory != MAP_FAILED);
   base_ = static_cast<uint8_t*>(memory);
   std::memcpy(base_, image.data(), bytes_);
@@ -143,11 +169,13 @@ uint32_t MappedImage::kernel_count() const {
   return reinterpret_cast<const calque_image_header*>(base_)->kernel_count;
 }
 
-void MappedImage::run(uint32_t kernel, std::span<void* const> buffers, std::span<const int64_t> strides, int64_t begin,
-                      int64_t end) const {
-  const auto& entry = reinterpret_cast<const calque_image_entry*>(base_ + sizeof(calque_image_header))[kernel];
+void MappedImage::run(uint32_t kernel, std::span<void* const> buffers, std::span<const int64_t> strides,
+                      int64_t begin, int64_t end) const {
+  const auto& entry =
+      reinterpret_cast<const calque_image_entry*>(base_ + sizeof(calque_image_header))[kernel];
   const GuardedBytes scratch(whole_pages(entry.scratch_bytes));
-  reinterpret_cast<calque_kernel>(base_ + entry.code_offset)(buffers.data(), strides.data(), begin, end, scratch.data());
+  reinterpret_cast<calque_kernel>(base_ + entry.code_offset)(buffers.data(), strides.data(), begin, end,
+                                                             scratch.data());
 }
 
 GuardedBytes::GuardedBytes(size_t bytes) : mapped_(whole_pages(bytes) + kPage) {
@@ -163,8 +191,8 @@ GuardedBytes::~GuardedBytes() {
 GuardedBytes::GuardedBytes(GuardedBytes&& other) noexcept
     : data_(other.data_), base_(std::exchange(other.base_, nullptr)), mapped_(other.mapped_) {}
 
-std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph, std::span<const Literal> inputs,
-                                   const RunOptions& options) {
+std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
+                                   std::span<const Literal> inputs, const RunOptions& options) {
   const Node& fusion = graph.nodes().back();
   std::vector<Type> types;
   for (ValueId input : fusion.inputs) types.push_back(graph.type(input));
@@ -182,7 +210,8 @@ std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
     memory.emplace_back(bytes_of(layout));
     buffers.push_back(memory.back().data());
     for (int64_t r = 0; i < inputs.size() && r < layout.rows; ++r)
-      std::memcpy(memory.back().data() + r * layout.stride, inputs[i].bytes.data() + r * layout.row_bytes, layout.row_bytes);
+      std::memcpy(memory.back().data() + r * layout.stride, inputs[i].bytes.data() + r * layout.row_bytes,
+                  layout.row_bytes);
   }
   const bool by_rows = fusion.attributes[0] == static_cast<int64_t>(Domain::rows);
   int64_t begin = 0;
@@ -209,9 +238,12 @@ Literal plain_sample(const Type& type, uint64_t seed) {
   std::mt19937_64 random(seed);
   with_element_type(type.dtype, [&]<class T>(T) {
     for (T& element : literal.as<T>()) {
-      if constexpr (std::is_same_v<T, bool>) element = random() & 1;
-      else if constexpr (std::is_floating_point_v<T>) element = std::normal_distribution<T>()(random);
-      else element = static_cast<T>(random() % 2001) - 1000;
+      if constexpr (std::is_same_v<T, bool>)
+        element = random() & 1;
+      else if constexpr (std::is_floating_point_v<T>)
+        element = std::normal_distribution<T>()(random);
+      else
+        element = static_cast<T>(random() % 2001) - 1000;
     }
   });
   return literal;
@@ -242,7 +274,8 @@ std::string difference(const Literal& expected, const Literal& actual) {
   return with_element_type(expected.type.dtype, [&]<class T>(T) -> std::string {
     for (int64_t i = 0; i < expected.size(); ++i) {
       const T e = expected.as<T>()[i], a = actual.as<T>()[i];
-      if (!same(e, a)) return fmt::format("element {} of {}: expected {}, got {}", i, to_string(expected.type), e, a);
+      if (!same(e, a))
+        return fmt::format("element {} of {}: expected {}, got {}", i, to_string(expected.type), e, a);
     }
     return "";
   });
@@ -255,7 +288,8 @@ void check_against_interpreter(const std::string& text, const RunOptions& option
   check_against_interpreter(text, inputs, options);
 }
 
-void check_against_interpreter(const std::string& text, std::span<const Literal> inputs, const RunOptions& options) {
+void check_against_interpreter(const std::string& text, std::span<const Literal> inputs,
+                               const RunOptions& options) {
   const Graph graph = parse(text);
   const std::vector<Literal> expected = interpret(graph, inputs);
   for (const std::string& isa : tested_isas()) {
@@ -272,7 +306,9 @@ void check_against_interpreter(const std::string& text, std::span<const Literal>
 
 std::string to_text(const FusionText& fusion) {
   std::string declared, given, inner, result_types, outputs;
-  const auto join = [](std::string& list, const std::string& item) { list += (list.empty() ? "" : ", ") + item; };
+  const auto join = [](std::string& list, const std::string& item) {
+    list += (list.empty() ? "" : ", ") + item;
+  };
   for (size_t i = 0; i < fusion.inputs.size(); ++i) {
     join(declared, fmt::format("%x{}: {}", i, to_string(fusion.inputs[i])));
     join(given, fmt::format("%x{}", i));
@@ -283,10 +319,11 @@ std::string to_text(const FusionText& fusion) {
   }
   const std::string types = fusion.results.size() == 1 ? result_types : "(" + result_types + ")";
   return fmt::format(
-      "graph @test({0}) -> ({1}) {{\n  %0 = fusion {2} {{domain = {3}, rows = {4}, columns = {5}}} : {6} ({0}) {{\n    {7}\n"
+      "graph @test({0}) -> ({1}) {{\n  %0 = fusion {2} {{domain = {3}, rows = {4}, columns = {5}}} : {6} "
+      "({0}) {{\n    {7}\n"
       "  }}\n  return {8}\n}}\n",
-      declared, result_types, given, static_cast<int>(fusion.domain), fusion.rows, fusion.columns, types, fusion.block,
-      outputs);
+      declared, result_types, given, static_cast<int>(fusion.domain), fusion.rows, fusion.columns, types,
+      fusion.block, outputs);
 }
 
 }  // namespace calque::test

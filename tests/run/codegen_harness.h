@@ -12,8 +12,8 @@
 
 namespace calque::test {
 
-/// The instruction sets to test: all that this machine has, or the one that CALQUE_ISA names (none for baseline, which
-/// has no generated code).
+/// The instruction sets to test: all that this machine has, or the one that CALQUE_ISA names (none for
+/// baseline, which has no generated code).
 std::vector<std::string> tested_isas();
 
 /// The plugin, opened from the folder of the test program.
@@ -63,14 +63,14 @@ class GuardedBytes {
 
 /// How to run a kernel beside the plain way.
 struct RunOptions {
-  int64_t row_gap = 0;            // extra elements between the rows of operands in a rows or columns domain
-  int in_place_input = -1;        // result 0 shares the buffer of this input
+  int64_t row_gap = 0;      // extra elements between the rows of operands in a rows or columns domain
+  int in_place_input = -1;  // result 0 shares the buffer of this input
   std::vector<int64_t> splits = {};  // the domain is computed in parts that end here
 };
 
 /// The graph's only node is a fusion of all its inputs; its outputs are the fusion's results.
-std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph, std::span<const Literal> inputs,
-                                   const RunOptions& options = {});
+std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
+                                   std::span<const Literal> inputs, const RunOptions& options = {});
 
 /// Numbers of a type: special values first, then random ones of mixed size. Reproducible from the seed.
 Literal sample(const Type& type, uint64_t seed);
@@ -80,17 +80,19 @@ Literal plain_sample(const Type& type, uint64_t seed);
 /// The same types and bits, where any NaN equals any NaN; else a sentence on the first difference.
 std::string difference(const Literal& expected, const Literal& actual);
 
-/// Compiles `text` for each tested isa, runs it with sampled inputs, and checks all results against the interpreter.
+/// Compiles `text` for each tested isa, runs it with sampled inputs, and checks all results against the
+/// interpreter.
 void check_against_interpreter(const std::string& text, const RunOptions& options = {});
-void check_against_interpreter(const std::string& text, std::span<const Literal> inputs, const RunOptions& options = {});
+void check_against_interpreter(const std::string& text, std::span<const Literal> inputs,
+                               const RunOptions& options = {});
 
 /// A graph of one fusion over all its inputs, whose block has the same input names and these lines.
 struct FusionText {
-  std::vector<Type> inputs;    // %x0, %x1, ...
+  std::vector<Type> inputs;  // %x0, %x1, ...
   std::vector<Type> results;
   Domain domain = Domain::flat;
   int64_t rows = 1, columns = 1;
-  std::string block;           // "%0 = add %x0, %x1 : f32[4]\n return %0"
+  std::string block;  // "%0 = add %x0, %x1 : f32[4]\n return %0"
 };
 std::string to_text(const FusionText& fusion);
 

@@ -14,7 +14,8 @@
 namespace calque::codegen {
 namespace {
 
-/// An object with one function of 16 bytes whose 4 bytes at offset 4 refer to a constant at offset 8 of .rodata.
+/// An object with one function of 16 bytes whose 4 bytes at offset 4 refer to a constant at offset 8 of
+/// .rodata.
 struct ObjectSpec {
   uint64_t constants_flags = SHF_ALLOC;
   uint32_t constants_type = SHT_PROGBITS;
@@ -34,9 +35,12 @@ void append(std::vector<uint8_t>& bytes, const T& value) {
 
 std::vector<uint8_t> object_of(const ObjectSpec& spec) {
   const std::string names("\0.text\0.rodata\0.rela\0.symtab\0.strtab\0kernel\0table\0", 50);
-  const auto name = [&](const char* text) { return static_cast<uint32_t>(names.find(std::string("\0", 1) + text) + 1); };
+  const auto name = [&](const char* text) {
+    return static_cast<uint32_t>(names.find(std::string("\0", 1) + text) + 1);
+  };
   std::vector<uint8_t> bytes(sizeof(Elf64_Ehdr));
-  const auto section = [&](const char* text, uint32_t type, uint64_t flags, uint64_t size, uint64_t alignment) {
+  const auto section = [&](const char* text, uint32_t type, uint64_t flags, uint64_t size,
+                           uint64_t alignment) {
     Elf64_Shdr header{};
     header.sh_name = name(text);
     header.sh_type = type;
@@ -49,7 +53,8 @@ std::vector<uint8_t> object_of(const ObjectSpec& spec) {
   std::vector<Elf64_Shdr> headers(1);
   headers.push_back(section(".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 16, 16));
   bytes.insert(bytes.end(), 16, 0xAA);
-  headers.push_back(section(".rodata", spec.constants_type, spec.constants_flags, 16, spec.constants_alignment));
+  headers.push_back(
+      section(".rodata", spec.constants_type, spec.constants_flags, 16, spec.constants_alignment));
   bytes.insert(bytes.end(), 16, 0xBB);
   headers.push_back(section(".rela", SHT_RELA, 0, sizeof(Elf64_Rela), 8));
   headers.back().sh_info = 1;
@@ -58,7 +63,8 @@ std::vector<uint8_t> object_of(const ObjectSpec& spec) {
   headers.back().sh_link = 5;
   append(bytes, Elf64_Sym{});
   append(bytes, Elf64_Sym{name("kernel"), ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), STV_HIDDEN, 1, 0, 16});
-  append(bytes, Elf64_Sym{name("table"), ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT), 0, spec.target_section, spec.target_value, 8});
+  append(bytes, Elf64_Sym{name("table"), ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT), 0, spec.target_section,
+                          spec.target_value, 8});
   headers.push_back(section(".strtab", SHT_STRTAB, 0, names.size(), 1));
   bytes.insert(bytes.end(), names.begin(), names.end());
 
@@ -113,8 +119,10 @@ TEST_CASE("what an image cannot hold is refused by name") {
   CHECK(refusal({.target_section = SHN_ABS}).find("table is not part") != std::string::npos);
   CHECK(refusal({.target_section = SHN_COMMON}).find("table is not part") != std::string::npos);
   CHECK(refusal({.target_value = 17}).find("outside of its section") != std::string::npos);
-  CHECK(refusal({.constants_flags = SHF_ALLOC | SHF_WRITE}).find("neither code nor constants") != std::string::npos);
-  CHECK(refusal({.constants_flags = SHF_ALLOC | SHF_TLS}).find("neither code nor constants") != std::string::npos);
+  CHECK(refusal({.constants_flags = SHF_ALLOC | SHF_WRITE}).find("neither code nor constants") !=
+        std::string::npos);
+  CHECK(refusal({.constants_flags = SHF_ALLOC | SHF_TLS}).find("neither code nor constants") !=
+        std::string::npos);
   CHECK(refusal({.constants_type = SHT_NOBITS}).find("neither code nor constants") != std::string::npos);
   CHECK(refusal({.constants_alignment = 8192}).find("does not fit") != std::string::npos);
   CHECK(refusal({.relocation = R_X86_64_64}).find("not relative") != std::string::npos);

@@ -1,4 +1,5 @@
-// The C entry of the code generator: several kernels, text, errors as sentences, many threads; and what images look like.
+// The C entry of the code generator: several kernels, text, errors as sentences, many threads; and what
+// images look like.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
@@ -108,23 +109,36 @@ TEST_CASE("what cannot be compiled is refused with a sentence") {
   CHECK(error_of(request).find(":") != std::string::npos);  // the parser's line and column
 
   const Type wide{DType::f32, {2, 5000}}, one{DType::f32, {2, 1}};
-  CHECK(error_of({{wide}, {one}, Domain::rows, 2, 5000, "%0 = sum %x0 {keepdim = true, axes = [1]} : f32[2,1]\n return %0"}, isa)
+  CHECK(error_of({{wide},
+                  {one},
+                  Domain::rows,
+                  2,
+                  5000,
+                  "%0 = sum %x0 {keepdim = true, axes = [1]} : f32[2,1]\n return %0"},
+                 isa)
             .find("longer than one block") != std::string::npos);
   const Type matrix{DType::f32, {3, 4}}, vector{DType::f32, {4}};
-  CHECK(error_of({{matrix}, {vector}, Domain::columns, 3, 4,
+  CHECK(error_of({{matrix},
+                  {vector},
+                  Domain::columns,
+                  3,
+                  4,
                   "%0 = max %x0 {keepdim = true, axes = [0]} : f32[1,4]\n %1 = sub %x0, %0 : f32[3,4]\n"
-                  " %2 = sum %1 {keepdim = false, axes = [0]} : f32[4]\n return %2"}, isa)
+                  " %2 = sum %1 {keepdim = false, axes = [0]} : f32[4]\n return %2"},
+                 isa)
             .find("another sum") != std::string::npos);
   std::string block;
   for (int i = 0; i < 4200; ++i)
     block += fmt::format("%{} = neg %{} : f32[40]\n", i, i == 0 ? "x0" : std::to_string(i - 1));
   block += " return %4199";
-  CHECK(error_of({{kVector}, {kVector}, Domain::flat, 1, 40, block}, isa).find("nodes in one body") != std::string::npos);
+  CHECK(error_of({{kVector}, {kVector}, Domain::flat, 1, 40, block}, isa).find("nodes in one body") !=
+        std::string::npos);
 }
 
 TEST_CASE("a long body compiles") {
   std::string block = "%0 = sigmoid %x0 : f32[40]\n";
-  for (int i = 1; i < 400; ++i) block += fmt::format("%{} = {} %{}, %x0 : f32[40]\n", i, i % 2 ? "add" : "mul", i - 1);
+  for (int i = 1; i < 400; ++i)
+    block += fmt::format("%{} = {} %{}, %x0 : f32[40]\n", i, i % 2 ? "add" : "mul", i - 1);
   block += " return %399, %200";
   const FusionText fusion{{kVector}, {kVector, kVector}, Domain::flat, 1, 40, block};
   const Literal input = plain_sample(kVector, 5);
@@ -143,7 +157,8 @@ TEST_CASE("any number of threads compile at once") {
       for (int repeat = 0; repeat < 3; ++repeat) {
         const calque_codegen_request request = codegen_request(texts[t % 4], isas[t / 4 % isas.size()]);
         calque_codegen_result result;
-        if (codegen_plugin().compile(&request, &result) == 0) images[t].assign(result.image, result.image + result.image_bytes);
+        if (codegen_plugin().compile(&request, &result) == 0)
+          images[t].assign(result.image, result.image + result.image_bytes);
         codegen_plugin().release(&result);
       }
     });
@@ -153,7 +168,8 @@ TEST_CASE("any number of threads compile at once") {
     const Graph graph = parse(texts[t % 4]);
     const Literal input = sample(kVector, t);
     const MappedImage image{std::span<const uint8_t>(images[t])};
-    const std::string found = difference(interpret(graph, {&input, 1})[0], run_generated(image, graph, {&input, 1})[0]);
+    const std::string found =
+        difference(interpret(graph, {&input, 1})[0], run_generated(image, graph, {&input, 1})[0]);
     INFO(found);
     CHECK(found.empty());
   }

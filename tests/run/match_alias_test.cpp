@@ -19,7 +19,7 @@ TEST_CASE("intermediates pushed into a captured vector; later calls hold more or
   };
   const CompileStats stats = same_as_plain(make, two_matrices, 12);
   CHECK(stats.recorded_calls == 1);
-  CHECK(stats.plan_runs == 11);
+  CHECK_COMPILED(stats.plan_runs == 11);
 }
 
 TEST_CASE("a captured parameter is rebound, and replaced by one of another shape, dtype or layout") {
@@ -38,7 +38,7 @@ TEST_CASE("a captured parameter is rebound, and replaced by one of another shape
     };
   };
   const CompileStats stats = same_as_plain(make, two_matrices, 20);
-  CHECK(stats.plan_runs >= 5);
+  CHECK_COMPILED(stats.plan_runs >= 5);
 }
 
 TEST_CASE("inputs whose shape, dtype and strides change between calls") {
@@ -54,7 +54,7 @@ TEST_CASE("inputs whose shape, dtype and strides change between calls") {
   };
   const CompileStats stats = same_as_plain(make, inputs, 15);
   CHECK(stats.recorded_calls == 5);
-  CHECK(stats.plan_runs == 10);
+  CHECK_COMPILED(stats.plan_runs == 10);
 }
 
 TEST_CASE("an axis of size 1 that broadcasts in some calls") {
@@ -85,7 +85,7 @@ TEST_CASE("an outside tensor is assigned in the middle and at the end, and read 
   };
   const CompileStats stats = same_as_plain(make, two_matrices, 8);
   CHECK(stats.recorded_calls == 1);
-  CHECK(stats.plan_runs == 7 * 3);
+  CHECK_COMPILED(stats.plan_runs == 7 * 3);
 }
 
 TEST_CASE("in-place writes to an argument, to a view of it, and from an overlapping view") {
@@ -127,7 +127,7 @@ TEST_CASE("elements are written through mutable_data in the middle") {
       return {early, x * y, y};
     };
   };
-  CHECK(same_as_plain(make, two_matrices, 6).plan_runs >= 8);
+  CHECK_COMPILED(same_as_plain(make, two_matrices, 6).plan_runs >= 8);
 }
 
 TEST_CASE("aliased arguments after distinct ones, and the other way round") {
@@ -202,7 +202,7 @@ TEST_CASE("aliases among inputs and outputs are those of eager execution") {
     for (size_t i = 0; i < ours.size(); ++i) CHECK(ours[i].is_contiguous() == expected[i].is_contiguous());
     CHECK(aliases(ours) == aliases(expected));
   }
-  CHECK(compiled.stats().plan_runs == 3);
+  CHECK_COMPILED(compiled.stats().plan_runs == 3);
 }
 
 TEST_CASE("a function that gives back references") {
@@ -226,8 +226,8 @@ TEST_CASE("a tensor kept from an earlier call is used in a later one") {
     };
   };
   const CompileStats stats = same_as_plain(make, two_matrices, 9);
-  CHECK(stats.recorded_calls == 3);
-  CHECK(stats.plan_runs == 6);
+  CHECK(stats.recorded_calls == 2);  // in[1] and an older tensor are both tensors from elsewhere
+  CHECK_COMPILED(stats.plan_runs == 7);
 }
 
 TEST_CASE("a piece of a split outlives everything else") {
@@ -238,7 +238,7 @@ TEST_CASE("a piece of a split outlives everything else") {
       return {before};
     };
   };
-  CHECK(same_as_plain(make, two_matrices, 6).plan_runs >= 4);
+  CHECK_COMPILED(same_as_plain(make, two_matrices, 6).plan_runs >= 4);
 }
 
 namespace {
@@ -266,7 +266,7 @@ TEST_CASE("a module captured by reference, whose parameters are updated between 
     }
   }
   CHECK(compiled.stats().recorded_calls == 1);
-  CHECK(compiled.stats().plan_runs == 35);
+  CHECK_COMPILED(compiled.stats().plan_runs == 35);
 }
 
 TEST_CASE("weights written between calls through a pointer taken long before are not stale") {
@@ -280,7 +280,7 @@ TEST_CASE("weights written between calls through a pointer taken long before are
     CHECK(same_bits(compiled(x), function(x)));
     elements[call] += 1;
   }
-  CHECK(compiled.stats().plan_runs == 7);
+  CHECK_COMPILED(compiled.stats().plan_runs == 7);
 }
 
 TEST_CASE("weights that are views of one big tensor are told apart") {

@@ -9,7 +9,12 @@
 #include "calque/autograd.h"
 #include "calque/compile.h"
 #include "calque/ops.h"
+#include "runtime/kernels/isa.h"
 #include "tests/support/same_bits.h"
+
+/// A statement about what ran as compiled code. None is generated for baseline x86-64, where only results are checked.
+#define CHECK_COMPILED(...) \
+  if (calque::kernels::isa_level() != calque::kernels::IsaLevel::baseline) CHECK(__VA_ARGS__)
 
 namespace calque {
 

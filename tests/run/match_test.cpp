@@ -1,13 +1,10 @@
 // compile() in its default mode: whatever a function does, it returns what eager execution returns.
 #include <catch2/catch.hpp>
 
-#include <memory>
-#include <stdexcept>
-#include <thread>
-
 #include "calque/autograd.h"
 #include "calque/compile.h"
 #include "calque/ops.h"
+#include "runtime/kernels/isa.h"
 #include "tests/support/same_bits.h"
 
 using namespace calque;
@@ -20,6 +17,9 @@ Tensor numbers(const Shape& shape, double start = -1.0, double step = 0.37) {
   return from_vector(values, shape);
 }
 
+/// No code is generated for baseline x86-64: everything is matched there, and then run eagerly.
+bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
+
 }  // namespace
 
 TEST_CASE("a compiled function gives the bits of eager execution, and runs as compiled code") {
@@ -31,8 +31,8 @@ TEST_CASE("a compiled function gives the bits of eager execution, and runs as co
   }
   const CompileStats stats = compiled.stats();
   CHECK(stats.calls == 4);
-  CHECK(stats.plan_runs == 3);
-  CHECK(stats.kernel_launches >= 3);
+  CHECK(stats.plan_runs == (can_compile() ? 3 : 0));
+  CHECK((stats.kernel_launches >= 3) == can_compile());
   CHECK(stats.matched_ops == 3 * 6);
   CHECK(stats.recorded_calls == 1);
 }
@@ -53,5 +53,5 @@ TEST_CASE("gradients of a compiled function are those of eager execution") {
     const std::vector<Tensor> ours = gradients(compiled), eager = gradients(function);
     for (size_t i = 0; i < ours.size(); ++i) CHECK(same_bits(ours[i], eager[i]));
   }
-  CHECK(compiled.stats().backward_plan_runs == 3);
+  CHECK(compiled.stats().backward_plan_runs == (can_compile() ? 3 : 0));
 }

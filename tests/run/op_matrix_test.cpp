@@ -1,0 +1,278 @@
+// The generated matrix: every row of the op table, over dtypes, layouts and values, gives the same bits in eager
+// execution, in the reference interpreter and as compiled code; and prints as text that parses to itself.
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <cstdio>
+#include <functional>
+
+#include "ir/graph/parser.h"
+#include "ir/graph/printer.h"
+#include "ir/graph/verifier.h"
+#include "passes/pipeline.h"
+#include "tests/support/engines.h"
+#include "tests/support/op_cases.h"
+
+using namespace calque;
+using namespace calque::test;
+
+namespace {
+
+enum class Check { interpreter, compiled, kernel, text, count_ };
+constexpr int kCheckCount = static_cast<int>(Check::count_);
+constexpr const char* kCheckNames[] = {"interpreter", "compiled", "kernel", "text"};
+
+/// How many cases of each row passed through each check, and how many there were of each aspect.
+struct Coverage {
+  std::array<std::array<int, kCheckCount>, kOpCount> checks{};
+  std::array<std::array<int, kAspectCount>, kOpCount> aspects{};
+
+  int& operator()(Op op, Check check) { return checks[static_cast<int>(op)][static_cast<int>(check)]; }
+  int& operator()(Op op, Aspect aspect) { return aspects[static_cast<int>(op)][static_cast<int>(aspect)]; }
+};
+
+Coverage& coverage() {
+  static Coverage instance;
+  return instance;
+}
+
+/// Ops that become a kernel of their own wherever they are not empty: elementwise ones whose operands line up as rows.
+bool must_launch(const OpCase& c) {
+  const bool is_no_work = c.op == Op::cast && c.inputs[0].dtype() == c.attributes.dtype(0);
+  return row(c.op).kind == OpKind::elementwise && !is_no_work && c.aspect != Aspect::empty && c.aspect != Aspect::broadcast;
+}
+
+void check_text(const Graph& graph) {
+  const std::string text = print(graph);
+  CHECK(print(parse(text)) == text);
+  CHECK(equal(parse(text), graph));
+}
+
+/// Three calls of a compiled function give `expected`, the second and third as compiled code. Returns the launches.
+uint64_t check_compiled(const std::function<std::vector<Tensor>(std::span<const Tensor>)>& function,
+                        std::span<const Tensor> inputs, std::span<const Tensor> expected) {
+  auto compiled = compile(function, {.name = "case"});
+  for (int call = 0; call < 3; ++call) {
+    const std::vector<Tensor> results = compiled(inputs);
+    INFO("call " << call << ": " << first_difference(results, expected));
+    CHECK(same_bits(results, expected));
+  }
+  const CompileStats stats = compiled.stats();
+  CHECK(stats.calls == 3);
+  if (can_compile()) {
+    CHECK(stats.plan_runs == 2);
+    CHECK(stats.recorded_calls == 1);
+  } else {
+    CHECK(stats.plan_runs == 0);
+  }
+  return stats.kernel_launches;
+}
+
+void check_case(const OpCase& c) {
+  INFO(c.describe());
+  const std::vector<Tensor> eager = run_op(c.op, c.inputs, c.attributes);
+  const Graph graph = graph_of(c.op, c.inputs, c.attributes);
+  verify(graph);
+  const std::vector<Tensor> reference = interpreted(graph, c.inputs);
+  {
+    INFO("interpreter: " << first_difference(eager, reference));
+    CHECK(same_bits(eager, reference));
+  }
+  const uint64_t launches = check_compiled(
+      [&](std::span<const Tensor> inputs) { return run_op(c.op, inputs, c.attributes); }, c.inputs, eager);
+  if (can_compile() && must_launch(c)) CHECK(launches >= 2);
+  check_text(graph);
+  ++coverage()(c.op, c.aspect);
+  ++coverage()(c.op, Check::interpreter);
+  ++coverage()(c.op, Check::compiled);
+  ++coverage()(c.op, Check::text);
+  coverage()(c.op, Check::kernel) += launches > 0;
+}
+
+void check_kind(OpKind kind) {
+  for (int i = 0; i < kOpCount; ++i) {
+    const Op op = static_cast<Op>(i);
+    if (row(op).kind != kind || row(op).ir_only) continue;
+    const std::vector<OpCase> cases = op_cases(op);
+    {
+      INFO(row(op).name << " has no case: add one to tests/support/op_cases.h");
+      REQUIRE(!cases.empty());
+    }
+    for (const OpCase& c : cases) check_case(c);
+  }
+}
+
+/// What the compiler makes of a program: as compiled, and as the interpreter sees the lowered graph.
+void check_program(const Graph& graph, std::span<const Tensor> inputs, Op made_by_passes) {
+  const std::vector<Tensor> eager = run_eagerly(graph, inputs), reference = interpreted(graph, inputs);
+  INFO(print(graph) << first_difference(eager, reference));
+  CHECK(same_bits(eager, reference));
+  const Graph lowered = lower(prepare(graph));
+  verify(lowered);
+  check_text(lowered);
+  const std::vector<Tensor> of_lowered = interpreted(lowered, inputs);
+  INFO("lowered: " << first_difference(of_lowered, reference));
+  CHECK(same_bits(of_lowered, reference));
+  const uint64_t launches =
+      check_compiled([&](std::span<const Tensor> in) { return run_eagerly(graph, in); }, inputs, eager);
+  const auto is_it = [&](const Node& node) { return node.op == made_by_passes; };
+  if (std::none_of(lowered.nodes().begin(), lowered.nodes().end(), is_it)) return;
+  for (Check check : {Check::interpreter, Check::compiled, Check::text}) ++coverage()(made_by_passes, check);
+  coverage()(made_by_passes, Check::kernel) += launches > 0;
+}
+
+/// A program of `length` ops on matrices of one size, rows and columns of it, some of whose values are given.
+class RandomProgram {
+ public:
+  RandomProgram(uint64_t seed, DType dtype) : random_(seed), dtype_(dtype), graph_("chain") {
+    const int64_t sizes[] = {1, 3, 17, 33, 64};
+    rows_ = sizes[random_.below(5)];
+    columns_ = sizes[random_.below(5)];
+    for (const Shape& shape : {Shape{rows_, columns_}, Shape{rows_, columns_}, Shape{rows_, 1}, Shape{columns_}, Shape{}})
+      values_.push_back(graph_.add_input({dtype, shape}));
+  }
+
+  Graph build(int length) {
+    while (length-- > 0) add_op();
+    std::vector<ValueId> outputs;
+    for (size_t i = 5; i < values_.size(); ++i)
+      if (i + 1 == values_.size() || random_.below(4) == 0) outputs.push_back(values_[i]);
+    graph_.set_outputs(std::move(outputs));
+    return std::move(graph_);
+  }
+
+ private:
+  ValueId any() { return values_[random_.below(static_cast<int64_t>(values_.size()))]; }
+  ValueId add(Op op, std::vector<ValueId> inputs, const Attributes& attributes = {}) {
+    return graph_.add(op, inputs, attributes).result();
+  }
+  /// A matrix of all rows and columns.
+  ValueId matrix() {
+    const ValueId value = any();
+    const Shape full{rows_, columns_};
+    return graph_.type(value).shape == full ? value : add(Op::expand, {value}, Attributes::of(Ints(full)));
+  }
+
+  void add_op() {
+    static constexpr Op kUnary[] = {Op::neg, Op::abs, Op::exp, Op::tanh, Op::sigmoid, Op::relu, Op::floor, Op::silu, Op::gelu};
+    static constexpr Op kBinary[] = {Op::add, Op::sub, Op::mul, Op::div, Op::maximum, Op::minimum};
+    static constexpr Op kCompare[] = {Op::less, Op::less_equal, Op::greater, Op::equal};
+    switch (random_.below(12)) {
+      case 0: case 1: case 2: values_.push_back(add(kUnary[random_.below(9)], {any()})); break;
+      case 3: case 4: case 5: values_.push_back(add(kBinary[random_.below(6)], {any(), any()})); break;
+      case 6: values_.push_back(add(Op::where, {add(kCompare[random_.below(4)], {any(), any()}), any(), any()})); break;
+      case 7: values_.push_back(add(random_.below(2) ? Op::sum : Op::max, {matrix()}, Attributes::of(true, Ints{random_.below(2)}))); break;
+      case 8: values_.push_back(add(random_.below(2) ? Op::softmax : Op::log_softmax, {matrix()}, Attributes::of(random_.below(2)))); break;
+      case 9: values_.push_back(add(Op::layer_norm, {matrix()}, Attributes::of(1e-5))); break;
+      case 10: {
+        const int64_t cut = random_.below(columns_ + 1);
+        const ValueId x = matrix(), left = add(Op::slice, {x}, Attributes::of(1, 0, cut)),
+                      right = add(Op::slice, {x}, Attributes::of(1, cut, columns_));
+        values_.push_back(add(Op::concat, {right, left}, Attributes::of(1)));
+        break;
+      }
+      default: {
+        const ValueId square = add(Op::matmul, {matrix(), add(Op::permute, {matrix()}, Attributes::of(Ints{1, 0}))});
+        values_.push_back(add(Op::matmul, {square, matrix()}));
+        // Products grow fast; kept near one, so that chains compute with finite numbers for longer.
+        values_.back() = add(Op::tanh, {values_.back()});
+      }
+    }
+  }
+
+  Random random_;
+  DType dtype_;
+  Graph graph_;
+  int64_t rows_, columns_;
+  std::vector<ValueId> values_;
+};
+
+std::vector<Tensor> inputs_for(const Graph& graph, uint64_t seed) {
+  std::vector<Tensor> inputs;
+  for (ValueId input : graph.inputs()) {
+    const Type& type = graph.type(input);
+    ++seed;
+    inputs.push_back(seed % 3 == 0 ? strided_tensor(type, seed) : ordinary_tensor(type, seed));
+  }
+  return inputs;
+}
+
+/// Why a row has no count in a column; empty when it should have one.
+std::string reason_without(Op op, Check check) {
+  const OpKind kind = row(op).kind;
+  if (check != Check::kernel) return "";
+  if (!can_compile()) return "baseline";
+  if (kind == OpKind::view || kind == OpKind::creation) return "no work";  // index maps; constants alone
+  if (kind == OpKind::matmul) return "gemm";
+  if (op == Op::take || op == Op::index_add || op == Op::argmax) return "native";
+  return "";
+}
+
+std::string reason_without(Op op, Aspect aspect) {
+  const OpRow& entry = row(op);
+  if (entry.ir_only) return "programs";
+  if (entry.kind == OpKind::creation && (aspect == Aspect::strided || aspect == Aspect::special)) return "no operand";
+  if (aspect == Aspect::broadcast) return "as given";  // one operand, or operands whose sizes are tied
+  if (op == Op::cross_entropy && aspect == Aspect::empty) return "mean of none";
+  return "";
+}
+
+template <class Column>
+void print_cell(Op op, Column column) {
+  const int count = coverage()(op, column);
+  const std::string text = count ? std::to_string(count) : reason_without(op, column);
+  std::printf(" %-11s", text.empty() ? "EMPTY" : text.c_str());
+  INFO(row(op).name << " column " << static_cast<int>(column));
+  CHECK(!text.empty());
+}
+
+}  // namespace
+
+TEST_CASE("matrix: elementwise rows", "[matrix]") { check_kind(OpKind::elementwise); }
+TEST_CASE("matrix: reductions", "[matrix]") { check_kind(OpKind::reduction); }
+TEST_CASE("matrix: views", "[matrix]") { check_kind(OpKind::view); }
+TEST_CASE("matrix: products", "[matrix]") { check_kind(OpKind::matmul); }
+TEST_CASE("matrix: structural rows", "[matrix]") { check_kind(OpKind::structural); }
+TEST_CASE("matrix: creation", "[matrix]") { check_kind(OpKind::creation); }
+TEST_CASE("matrix: composites", "[matrix]") { check_kind(OpKind::composite); }
+
+TEST_CASE("matrix: random programs", "[matrix]") {
+  for (uint64_t seed = 1; seed <= 80; ++seed) {
+    INFO("seed " << seed);
+    const Graph graph = RandomProgram(seed, seed % 3 == 0 ? DType::f64 : DType::f32).build(3 + static_cast<int>(seed % 9));
+    check_program(graph, inputs_for(graph, seed * 100), Op::fusion);
+  }
+}
+
+TEST_CASE("matrix: sums of products", "[matrix]") {
+  for (DType dtype : kFloats)
+    for (int64_t n : {1, 7, 48, 70}) {
+      Graph graph("sums");
+      const ValueId a = graph.add_input({dtype, {5, 9}}), b = graph.add_input({dtype, {9, n}}), c = graph.add_input({dtype, {5, 33}}),
+                    d = graph.add_input({dtype, {33, n}});
+      const ValueId first[] = {a, b}, second[] = {c, d};
+      const ValueId terms[] = {graph.add(Op::matmul, first).result(), graph.add(Op::matmul, second).result()};
+      const ValueId total[] = {graph.add(Op::add, terms).result()};
+      graph.set_outputs({graph.add(Op::tanh, total).result()});
+      check_program(graph, inputs_for(graph, static_cast<uint64_t>(n)), Op::product_sum);
+    }
+}
+
+// Last in this file: Catch runs test cases in the order of their definition. Counts are there only if those above ran.
+TEST_CASE("matrix: coverage", "[matrix]") {
+  if (coverage()(Op::add, Check::compiled) == 0) {
+    WARN("the matrix did not run in this process; run with the tag [matrix]");
+    return;
+  }
+  std::printf("%-14s", "op");
+  for (const char* name : kCheckNames) std::printf(" %-11s", name);
+  for (const char* name : kAspectNames) std::printf(" %-11s", name);
+  std::printf("\n");
+  for (int i = 0; i < kOpCount; ++i) {
+    const Op op = static_cast<Op>(i);
+    std::printf("%-14s", row(op).name);
+    for (int c = 0; c < kCheckCount; ++c) print_cell(op, static_cast<Check>(c));
+    for (int a = 0; a < kAspectCount; ++a) print_cell(op, static_cast<Aspect>(a));
+    std::printf("\n");
+  }
+}
