@@ -27,6 +27,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=12, help="rounds over all contenders (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=4, help="timed steps of a contender in a round (default: %(default)s)")
+    parser.add_argument("--most-seconds", type=float, help="starts no round after so long")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--length", type=int, default=100)
@@ -190,7 +191,10 @@ def check(contenders):
 
 def measure(contenders, options):
     times = {contender.name: [] for contender in contenders}
+    start = time.perf_counter()
     for number in range(options.rounds):
+        if options.most_seconds and number > 0 and time.perf_counter() - start > options.most_seconds:
+            break
         for contender in contenders[number % len(contenders):] + contenders[:number % len(contenders)]:
             time.sleep(0.02)  # the one before lets go of its cores
             contender.steps(1)  # caches are the contender's own again
@@ -205,7 +209,7 @@ def measure(contenders, options):
 def report(times, options):
     base = statistics.median(times["calque compiled"])
     print(f"ms per step: B={options.batch} H={options.hidden} T={options.length}, {options.threads} threads, "
-          f"{options.rounds} rounds of {options.steps} steps")
+          f"{len(times['calque compiled'])} steps in rounds of {options.steps}, load {os.getloadavg()[0]:.1f}")
     print(f"{'':<18}{'median':>9}{'minimum':>9}{'times calque compiled':>24}")
     for name, samples in times.items():
         median = statistics.median(samples)
@@ -234,7 +238,8 @@ def main():
             contender.close()
     report(times, options)
     if options.json:
-        record = {"options": vars(options), "torch": torch.__version__, "largest_relative_difference": worst, "ms": times}
+        record = {"options": vars(options), "torch": torch.__version__, "load": os.getloadavg(),
+                  "largest_relative_difference": worst, "ms": times}
         pathlib.Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -17,6 +17,8 @@ namespace calque::kernels {
 namespace {
 
 constexpr int64_t kBlockK = 256;      // of a group: its panel of b (64 KB) and rows of a stay in L2
+constexpr int64_t kSumBlockK = 96;    // of a group of short products, whose panel of b (24 KB) stays in L1
+constexpr int64_t kSumStripRows = 12;  // of a strip of packed a that several tiles share
 constexpr int64_t kBlockRows = 480;   // rows of a group whose packed a stays in L2
 constexpr int64_t kMaxParts = 64;     // products in a group
 constexpr int64_t kTileBytes = 2048;  // more than any tile of c
@@ -156,7 +158,11 @@ class ShareProduct {
   void multiply_piece(const Piece& piece);
   void multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows,
                           ProductTile<T> tile);
+  void multiply_strip(const Piece& piece, int64_t strip);
+  bool sums() const { return short_products_ && packed_rows_ != nullptr; }
+  int64_t strip_begin(int64_t strip) const;
   int64_t tile_rows(const Piece& piece) const;
+  TileFunction<T> tile_function(const Piece& piece, int64_t rows) const;
 
   const ProductSum<T>& sum_;
   const Problem<T>& problem_;
@@ -173,8 +179,9 @@ class ShareProduct {
   Part<T> parts_[kMaxParts];
   ProductSegment<T> segments_[kMaxParts];
   int64_t part_count_ = 0, group_k_ = 0;
-  T* packed_rows_ = nullptr;  // a of the group in strips [tile][k][packed_tile_rows_]; null: read in place
-  int64_t packed_tile_rows_ = 0;
+  bool short_products_ = false;  // the group is made of whole short products
+  T* packed_rows_ = nullptr;     // a of the group in strips [strip][k][strip_rows_]; null: read in place
+  int64_t strip_rows_ = 0, strips_ = 1;
 };
 
 template <class T>
@@ -210,7 +217,8 @@ bool ShareProduct<T>::next_group() {
     const ProductTerm<T>& term = sum_.terms[term_];
     const int64_t cuts = std::max<int64_t>(ceil_div(term.k, kBlockK), 1);
     const int64_t k = std::min(ceil_div(term.k, cuts), term.k - term_k_);
-    if (part_count_ > 0 && group_k_ + k > kBlockK) break;
+    if (part_count_ == 0) short_products_ = table_.sum_rows > 0 && 2 * term.k <= kSumBlockK;
+    if (part_count_ > 0 && group_k_ + k > (short_products_ ? kSumBlockK : kBlockK)) break;
     const bool ends = term_k_ + k == term.k;
     parts_[part_count_++] = {&term, term_k_, k, term_k_ == 0, ends, term_ > 0 || sum_.accumulate};
     group_k_ += k;
@@ -235,8 +243,23 @@ Piece ShareProduct<T>::piece_at(int64_t column) const {
 template <class T>
 int64_t ShareProduct<T>::tile_rows(const Piece& piece) const {
   if (piece.panels > 1) return kMaxWideRows;
-  if (packed_rows_ != nullptr) return packed_tile_rows_;
-  return table_.max_rows[piece.vectors - 1];
+  if (packed_rows_ == nullptr) return table_.max_rows[piece.vectors - 1];
+  return sums() ? table_.sum_rows : strip_rows_;
+}
+
+template <class T>
+TileFunction<T> ShareProduct<T>::tile_function(const Piece& piece, int64_t rows) const {
+  if (piece.panels > 1) return table_.wide_tiles[rows - 1];
+  if (sums() && piece.vectors == table_.panel_vectors) return table_.sum_tiles[rows - 1];
+  return table_.tiles[piece.vectors - 1][rows - 1];
+}
+
+// The first row of a strip within the block: one strip of all rows if a is not packed; strips of one tile are
+// equally high, those of several are full, to make full tiles.
+template <class T>
+int64_t ShareProduct<T>::strip_begin(int64_t strip) const {
+  const int64_t rows = row_end_ - row_begin_;
+  return sums() ? std::min(rows, strip * strip_rows_) : rows * strip / strips_;
 }
 
 template <class T>
@@ -254,25 +277,26 @@ void ShareProduct<T>::multiply_group() {
 template <class T>
 void ShareProduct<T>::pack_group_rows() {
   packed_rows_ = nullptr;
+  strips_ = 1;
   const int64_t rows = row_end_ - row_begin_, panels = (share_.col_end - share_.col_begin) / panel_;
   bool contiguous = true;
   for (int64_t i = 0; i < part_count_; ++i) {
     contiguous &= parts_[i].k <= 1 || problem_.a(*parts_[i].term).col_stride == 1;
   }
   if (rows <= kMaxWideRows || panels < (contiguous ? kPackRowsPanels : kPackTransposedRowsPanels)) return;
-  packed_tile_rows_ = table_.max_rows[table_.panel_vectors - 1];
-  const int64_t tiles = ceil_div(rows, packed_tile_rows_);
-  packed_rows_ = thread_buffers.a.template reserve<T>(tiles * packed_tile_rows_ * group_k_);
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    const int64_t first = rows * tile / tiles, count = rows * (tile + 1) / tiles - first;
-    T* out = packed_rows_ + tile * packed_tile_rows_ * group_k_;
+  strip_rows_ = short_products_ ? kSumStripRows : table_.max_rows[table_.panel_vectors - 1];
+  strips_ = ceil_div(rows, strip_rows_);
+  packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_);
+  for (int64_t strip = 0; strip < strips_; ++strip) {
+    const int64_t first = strip_begin(strip), count = strip_begin(strip + 1) - first;
+    T* out = packed_rows_ + strip * strip_rows_ * group_k_;
     for (int64_t i = 0; i < part_count_; ++i) {
       const Part<T>& part = parts_[i];
       if (part.k == 0) continue;
       const MatrixView<T> a = problem_.a(*part.term);
       const T* from = a.data + (row_begin_ + first) * a.row_stride + part.k_begin * a.col_stride;
-      table_.pack_rows(from, a.row_stride, a.col_stride, count, part.k, packed_tile_rows_, out);
-      out += part.k * packed_tile_rows_;
+      table_.pack_rows(from, a.row_stride, a.col_stride, count, part.k, strip_rows_, out);
+      out += part.k * strip_rows_;
     }
   }
 }
@@ -310,10 +334,10 @@ void ShareProduct<T>::prepare_segments(const Piece& piece) {
 template <class T>
 void ShareProduct<T>::point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const {
   if (packed_rows_ != nullptr) {
-    segment.a = packed_rows_ + packed_k * packed_tile_rows_;
-    segment.a_tile_stride = packed_tile_rows_ * group_k_;
+    segment.a = packed_rows_ + packed_k * strip_rows_;
+    segment.a_tile_stride = 1;
     segment.a_row_stride = 1;
-    segment.a_col_stride = packed_tile_rows_;
+    segment.a_col_stride = strip_rows_;
     return;
   }
   const MatrixView<T> a = problem_.a(*part.term);
@@ -354,14 +378,19 @@ T* ShareProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T*
 
 template <class T>
 void ShareProduct<T>::multiply_piece(const Piece& piece) {
-  const int64_t rows = row_end_ - row_begin_, tiles = ceil_div(rows, tile_rows(piece));
+  for (int64_t strip = 0; strip < strips_; ++strip) multiply_strip(piece, strip);
+}
+
+template <class T>
+void ShareProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
+  const int64_t begin = strip_begin(strip), rows = strip_begin(strip + 1) - begin;
+  const int64_t tiles = ceil_div(rows, tile_rows(piece));
   const bool edge = problem_.c_col_stride != 1 || piece.columns % table_.lanes != 0;
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t first = rows * t / tiles, count = rows * (t + 1) / tiles - first;
-    const TileFunction<T> multiply =
-        piece.panels > 1 ? table_.wide_tiles[count - 1] : table_.tiles[piece.vectors - 1][count - 1];
+    const int64_t inside = rows * t / tiles, count = rows * (t + 1) / tiles - inside, first = begin + inside;
+    const TileFunction<T> multiply = tile_function(piece, count);
     ProductTile<T> tile{};
-    tile.a_index = packed_rows_ != nullptr ? t : first;
+    tile.a_index = packed_rows_ != nullptr ? strip * strip_rows_ * group_k_ + inside : first;
     tile.c = problem_.c + (row_begin_ + first) * problem_.c_row_stride + piece.column * problem_.c_col_stride;
     tile.c_row_stride = problem_.c_row_stride;
     tile.carry =

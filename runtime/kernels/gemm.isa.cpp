@@ -98,6 +98,61 @@ __attribute__((noinline)) static void multiply_tile(const ProductSegment<T>* seg
   }
 }
 
+// A load into a register that no fma repeats as its memory operand: a core may load one such vector a cycle.
+template <class V>
+CALQUE_INLINE V load_once(const typename V::Scalar* p) {
+  V x = load<V>(p);
+#ifdef __AVX512F__
+  asm("" : "+v"(x.v));
+#endif
+  return x;
+}
+
+// Whole products only. The sum is read once, kept in registers beside the chain, and written once: a short
+// product costs no traffic to c. Its additions run beside the next product's fma.
+template <class T, int Rows>
+__attribute__((noinline)) static void multiply_sum_tile(const ProductSegment<T>* segments, int64_t count,
+                                                        const ProductTile<T>& tile) {
+  using V = Vector<T>;
+  constexpr int kVectors = kPanelVectors;
+  V sum[Rows][kVectors];
+  CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+    const T* row = tile.c + r * tile.c_row_stride;
+    CALQUE_UNROLL for (int v = 0; v < kVectors; ++v) {
+      sum[r][v] = segments->adds ? load<V>(row + v * V::kLanes) : V{};
+    }
+  }
+  for (const ProductSegment<T>* s = segments; s != segments + count; ++s) {
+    const int64_t row_stride = s->a_row_stride, col_stride = s->a_col_stride, b_stride = s->b_row_stride;
+    const T* a = s->a + tile.a_index * s->a_tile_stride;
+    const T* b = s->b;
+    V acc[Rows][kVectors] = {};
+    for (int64_t k = s->k; k > 0; --k) {
+      V bv[kVectors];
+      CALQUE_UNROLL for (int v = 0; v < kVectors; ++v) bv[v] = load_once<V>(b + v * V::kLanes);
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        const V av = broadcast<V>(a[r * row_stride]);
+        CALQUE_UNROLL for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(av, bv[v], acc[r][v]);
+      }
+      a += col_stride;
+      b += b_stride;
+    }
+    if (s->adds) {
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        CALQUE_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = sum[r][v] + acc[r][v];
+      }
+    } else {  // the first product is stored as it is: +0 + -0 would lose a sign
+      CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+        CALQUE_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = acc[r][v];
+      }
+    }
+  }
+  CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
+    T* row = tile.c + r * tile.c_row_stride;
+    CALQUE_UNROLL for (int v = 0; v < kVectors; ++v) store(row + v * V::kLanes, sum[r][v]);
+  }
+}
+
 // --- Packing ---
 
 template <int... Lane>
@@ -198,6 +253,13 @@ static void pack_panel(const T* b, int64_t row_stride, int64_t col_stride, int64
 template <class T>
 static void pack_rows(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k,
                       int64_t width, T* out) {
+  using V = Vector<T>;
+  if (row_stride == 1 && rows <= V::kLanes) {
+    for (int64_t i = 0; i < k; ++i) {
+      store_partial(out + i * width, load_partial<V>(a + i * col_stride, rows), rows);
+    }
+    return;
+  }
   for (int64_t i = 0; i < k; ++i) {
     for (int64_t r = 0; r < rows; ++r) out[i * width + r] = a[r * row_stride + i * col_stride];
   }
@@ -226,6 +288,14 @@ static constexpr void set_wide_tile(GemmTable<T>& table) {
   table.wide_tiles[Rows - 1] = multiply_tile<T, Rows, kPanelVectors, Panels>;
 }
 
+template <class T, int... Row>
+static constexpr void fill_sum_tiles(GemmTable<T>& table, Lanes<Row...>) {
+  if constexpr (kVectorBytes == 64) {
+    table.sum_rows = kMaxSumRows;
+    ((table.sum_tiles[Row] = multiply_sum_tile<T, Row + 1>), ...);
+  }
+}
+
 template <class T>
 static constexpr GemmTable<T> make_table() {
   GemmTable<T> table{};
@@ -239,6 +309,7 @@ static constexpr GemmTable<T> make_table() {
   set_wide_tile<T, 1, (kVectorBytes == 64 ? 2 : kVectorBytes == 32 ? 4 : 1)>(table);
   set_wide_tile<T, 2, (kVectorBytes == 16 ? 1 : 2)>(table);
   set_wide_tile<T, 3, (kVectorBytes == 16 ? 1 : 2)>(table);
+  fill_sum_tiles<T>(table, typename CountLanes<kMaxSumRows>::type{});
   table.pack_panel = pack_panel<T>;
   table.pack_rows = pack_rows<T>;
   return table;

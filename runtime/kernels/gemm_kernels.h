@@ -11,12 +11,13 @@ namespace calque::kernels {
 inline constexpr int kMaxTileRows = 12;
 inline constexpr int kMaxPanelVectors = 4;
 inline constexpr int kMaxWideRows = 3;
+inline constexpr int kMaxSumRows = 3;
 
 // A run of k for one tile: a whole product, or a part of one that is too long for the cache.
 template <class T>
 struct ProductSegment {
-  const T* a;             // row 0 of tile 0
-  int64_t a_tile_stride;  // from one unit of the tile index to the next
+  const T* a;             // where a_index is 0
+  int64_t a_tile_stride;  // from one unit of a_index to the next
   int64_t a_row_stride;
   int64_t a_col_stride;
   const T* b;  // k = 0, first column of the tile; columns are contiguous
@@ -30,7 +31,7 @@ struct ProductSegment {
 
 template <class T>
 struct ProductTile {
-  int64_t a_index;  // of the tile: times a_tile_stride
+  int64_t a_index;  // where its row 0 is: times a_tile_stride
   T* c;
   int64_t c_row_stride;
   T* carry;  // unfinished chains, laid out as c is
@@ -51,6 +52,10 @@ struct GemmTable {
   // [rows - 1]: how many whole panels a tile of few rows covers at once, to have enough independent chains.
   int wide_panels[kMaxWideRows];
   TileFunction<T> wide_tiles[kMaxWideRows];
+  // [rows - 1]: one whole panel; the sum stays in registers too, so each segment is a whole product. sum_rows:
+  // the most rows, 0 where the registers are too few for that.
+  int sum_rows;
+  TileFunction<T> sum_tiles[kMaxSumRows];
   // out[k][width] = b[k, 0 .. columns), the rest zeros; width is a multiple of lanes.
   void (*pack_panel)(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns,
                      int64_t width, T* out);

@@ -75,7 +75,8 @@ TEST_CASE("random programs: eager, interpreter and compiled agree in every bit")
     FAIL_CHECK("seed " << seed << ": " << difference(small, seed) << "\n" << print_program(small) << "written to "
                        << write_failure(small, seed).string());
   }
-  std::cout << program_count << " programs: " << counts.plan_runs << " runs of plans, " << counts.gradients << " gradients compared\n";
+  std::cout << program_count << " programs: " << counts.plan_runs << " runs of plans, " << counts.gradients
+            << " gradients compared\n";
   // Otherwise everything was compared with itself.
   const uint64_t least = static_cast<uint64_t>(program_count);
   if (kernels::isa_level() != kernels::IsaLevel::baseline) CHECK(counts.plan_runs >= least);

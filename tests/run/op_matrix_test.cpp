@@ -1,5 +1,6 @@
-// The generated matrix: every row of the op table, over dtypes, layouts and values, gives the same bits in eager
-// execution, in the reference interpreter and as compiled code; and prints as text that parses to itself.
+// The generated matrix: every row of the op table, over dtypes, layouts and values, gives the same bits in
+// eager execution, in the reference interpreter and as compiled code; and prints as text that parses to
+// itself.
 #include <catch2/catch.hpp>
 
 #include <array>
@@ -12,6 +13,7 @@
 #include "passes/pipeline.h"
 #include "tests/support/engines.h"
 #include "tests/support/op_cases.h"
+#include "tests/support/random_program.h"
 
 using namespace calque;
 using namespace calque::test;
@@ -36,10 +38,12 @@ Coverage& coverage() {
   return instance;
 }
 
-/// Ops that become a kernel of their own wherever they are not empty: elementwise ones whose operands line up as rows.
+/// Ops that become a kernel of their own wherever they are not empty: elementwise ones whose operands line up
+/// as rows.
 bool must_launch(const OpCase& c) {
   const bool is_no_work = c.op == Op::cast && c.inputs[0].dtype() == c.attributes.dtype(0);
-  return row(c.op).kind == OpKind::elementwise && !is_no_work && c.aspect != Aspect::empty && c.aspect != Aspect::broadcast;
+  return row(c.op).kind == OpKind::elementwise && !is_no_work && c.aspect != Aspect::empty &&
+         c.aspect != Aspect::broadcast;
 }
 
 void check_text(const Graph& graph) {
@@ -48,7 +52,8 @@ void check_text(const Graph& graph) {
   CHECK(equal(parse(text), graph));
 }
 
-/// Three calls of a compiled function give `expected`, the second and third as compiled code. Returns the launches.
+/// Three calls of a compiled function give `expected`, the second and third as compiled code. Returns the
+/// launches.
 uint64_t check_compiled(const std::function<std::vector<Tensor>(std::span<const Tensor>)>& function,
                         std::span<const Tensor> inputs, std::span<const Tensor> expected) {
   auto compiled = compile(function, {.name = "case"});
@@ -121,82 +126,6 @@ void check_program(const Graph& graph, std::span<const Tensor> inputs, Op made_b
   coverage()(made_by_passes, Check::kernel) += launches > 0;
 }
 
-/// A program of `length` ops on matrices of one size, rows and columns of it, some of whose values are given.
-class RandomProgram {
- public:
-  RandomProgram(uint64_t seed, DType dtype) : random_(seed), dtype_(dtype), graph_("chain") {
-    const int64_t sizes[] = {1, 3, 17, 33, 64};
-    rows_ = sizes[random_.below(5)];
-    columns_ = sizes[random_.below(5)];
-    for (const Shape& shape : {Shape{rows_, columns_}, Shape{rows_, columns_}, Shape{rows_, 1}, Shape{columns_}, Shape{}})
-      values_.push_back(graph_.add_input({dtype, shape}));
-  }
-
-  Graph build(int length) {
-    while (length-- > 0) add_op();
-    std::vector<ValueId> outputs;
-    for (size_t i = 5; i < values_.size(); ++i)
-      if (i + 1 == values_.size() || random_.below(4) == 0) outputs.push_back(values_[i]);
-    graph_.set_outputs(std::move(outputs));
-    return std::move(graph_);
-  }
-
- private:
-  ValueId any() { return values_[random_.below(static_cast<int64_t>(values_.size()))]; }
-  ValueId add(Op op, std::vector<ValueId> inputs, const Attributes& attributes = {}) {
-    return graph_.add(op, inputs, attributes).result();
-  }
-  /// A matrix of all rows and columns.
-  ValueId matrix() {
-    const ValueId value = any();
-    const Shape full{rows_, columns_};
-    return graph_.type(value).shape == full ? value : add(Op::expand, {value}, Attributes::of(Ints(full)));
-  }
-
-  void add_op() {
-    static constexpr Op kUnary[] = {Op::neg, Op::abs, Op::exp, Op::tanh, Op::sigmoid, Op::relu, Op::floor, Op::silu, Op::gelu};
-    static constexpr Op kBinary[] = {Op::add, Op::sub, Op::mul, Op::div, Op::maximum, Op::minimum};
-    static constexpr Op kCompare[] = {Op::less, Op::less_equal, Op::greater, Op::equal};
-    switch (random_.below(12)) {
-      case 0: case 1: case 2: values_.push_back(add(kUnary[random_.below(9)], {any()})); break;
-      case 3: case 4: case 5: values_.push_back(add(kBinary[random_.below(6)], {any(), any()})); break;
-      case 6: values_.push_back(add(Op::where, {add(kCompare[random_.below(4)], {any(), any()}), any(), any()})); break;
-      case 7: values_.push_back(add(random_.below(2) ? Op::sum : Op::max, {matrix()}, Attributes::of(true, Ints{random_.below(2)}))); break;
-      case 8: values_.push_back(add(random_.below(2) ? Op::softmax : Op::log_softmax, {matrix()}, Attributes::of(random_.below(2)))); break;
-      case 9: values_.push_back(add(Op::layer_norm, {matrix()}, Attributes::of(1e-5))); break;
-      case 10: {
-        const int64_t cut = random_.below(columns_ + 1);
-        const ValueId x = matrix(), left = add(Op::slice, {x}, Attributes::of(1, 0, cut)),
-                      right = add(Op::slice, {x}, Attributes::of(1, cut, columns_));
-        values_.push_back(add(Op::concat, {right, left}, Attributes::of(1)));
-        break;
-      }
-      default: {
-        const ValueId square = add(Op::matmul, {matrix(), add(Op::permute, {matrix()}, Attributes::of(Ints{1, 0}))});
-        values_.push_back(add(Op::matmul, {square, matrix()}));
-        // Products grow fast; kept near one, so that chains compute with finite numbers for longer.
-        values_.back() = add(Op::tanh, {values_.back()});
-      }
-    }
-  }
-
-  Random random_;
-  DType dtype_;
-  Graph graph_;
-  int64_t rows_, columns_;
-  std::vector<ValueId> values_;
-};
-
-std::vector<Tensor> inputs_for(const Graph& graph, uint64_t seed) {
-  std::vector<Tensor> inputs;
-  for (ValueId input : graph.inputs()) {
-    const Type& type = graph.type(input);
-    ++seed;
-    inputs.push_back(seed % 3 == 0 ? strided_tensor(type, seed) : ordinary_tensor(type, seed));
-  }
-  return inputs;
-}
-
 /// Why a row has no count in a column; empty when it should have one.
 std::string reason_without(Op op, Check check) {
   const OpKind kind = row(op).kind;
@@ -211,7 +140,8 @@ std::string reason_without(Op op, Check check) {
 std::string reason_without(Op op, Aspect aspect) {
   const OpRow& entry = row(op);
   if (entry.ir_only) return "programs";
-  if (entry.kind == OpKind::creation && (aspect == Aspect::strided || aspect == Aspect::special)) return "no operand";
+  if (entry.kind == OpKind::creation && (aspect == Aspect::strided || aspect == Aspect::special))
+    return "no operand";
   if (aspect == Aspect::broadcast) return "as given";  // one operand, or operands whose sizes are tied
   if (op == Op::cross_entropy && aspect == Aspect::empty) return "mean of none";
   return "";
@@ -239,7 +169,8 @@ TEST_CASE("matrix: composites", "[matrix]") { check_kind(OpKind::composite); }
 TEST_CASE("matrix: random programs", "[matrix]") {
   for (uint64_t seed = 1; seed <= 80; ++seed) {
     INFO("seed " << seed);
-    const Graph graph = RandomProgram(seed, seed % 3 == 0 ? DType::f64 : DType::f32).build(3 + static_cast<int>(seed % 9));
+    const Graph graph =
+        RandomProgram(seed, seed % 3 == 0 ? DType::f64 : DType::f32).build(3 + static_cast<int>(seed % 9));
     check_program(graph, inputs_for(graph, seed * 100), Op::fusion);
   }
 }
@@ -248,8 +179,8 @@ TEST_CASE("matrix: sums of products", "[matrix]") {
   for (DType dtype : kFloats)
     for (int64_t n : {1, 7, 48, 70}) {
       Graph graph("sums");
-      const ValueId a = graph.add_input({dtype, {5, 9}}), b = graph.add_input({dtype, {9, n}}), c = graph.add_input({dtype, {5, 33}}),
-                    d = graph.add_input({dtype, {33, n}});
+      const ValueId a = graph.add_input({dtype, {5, 9}}), b = graph.add_input({dtype, {9, n}}),
+                    c = graph.add_input({dtype, {5, 33}}), d = graph.add_input({dtype, {33, n}});
       const ValueId first[] = {a, b}, second[] = {c, d};
       const ValueId terms[] = {graph.add(Op::matmul, first).result(), graph.add(Op::matmul, second).result()};
       const ValueId total[] = {graph.add(Op::add, terms).result()};
@@ -258,7 +189,8 @@ TEST_CASE("matrix: sums of products", "[matrix]") {
     }
 }
 
-// Last in this file: Catch runs test cases in the order of their definition. Counts are there only if those above ran.
+// Last in this file: Catch runs test cases in the order of their definition. Counts are there only if those
+// above ran.
 TEST_CASE("matrix: coverage", "[matrix]") {
   if (coverage()(Op::add, Check::compiled) == 0) {
     WARN("the matrix did not run in this process; run with the tag [matrix]");

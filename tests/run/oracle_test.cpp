@@ -28,8 +28,8 @@ Disagreement compare(const OpCase& c) {
       const auto text = [&](const Number& number) {
         return is_floating(got.type().dtype) ? std::to_string(number.value) : std::to_string(number.integer);
       };
-      found.first = "result " + std::to_string(r) + " element " + std::to_string(i) + ": " + text(got[i]) + ", expected " +
-                    text(expected.number) + " within " + std::to_string(expected.bound);
+      found.first = "result " + std::to_string(r) + " element " + std::to_string(i) + ": " + text(got[i]) +
+                    ", expected " + text(expected.number) + " within " + std::to_string(expected.bound);
     }
   }
   return found;
@@ -40,7 +40,8 @@ Disagreement compare(const OpCase& c) {
 TEST_CASE("every row agrees with the oracle", "[oracle]") {
   for (int k = 0; k < kOpCount; ++k) {
     const Op op = static_cast<Op>(k);
-    if (row(op).ir_only) continue;  // op_matrix_test compares programs that hold them with rows that are judged here
+    if (row(op).ir_only)
+      continue;  // op_matrix_test compares programs that hold them with rows that are judged here
     const std::vector<OpCase> cases = op_cases(op);
     INFO(row(op).name);
     REQUIRE(!cases.empty());
@@ -54,7 +55,9 @@ TEST_CASE("every row agrees with the oracle", "[oracle]") {
 
 // A judge that accepts everything judges nothing: numbers just beyond each bound are refused.
 TEST_CASE("the oracle refuses what is wrong", "[oracle]") {
-  const auto refuses = [](long double got, const Expected& expected) { return !agrees({got, 0}, expected, DType::f32); };
+  const auto refuses = [](long double got, const Expected& expected) {
+    return !agrees({got, 0}, expected, DType::f32);
+  };
   CHECK(refuses(-0.0L, exactly(0)));
   CHECK(refuses(1, exactly(NAN)));
   CHECK(refuses(NAN, exactly(1)));

@@ -1,4 +1,5 @@
-// One op, or a whole graph, run by each engine: eager dispatch, the reference interpreter, a compiled function.
+// One op, or a whole graph, run by each engine: eager dispatch, the reference interpreter, a compiled
+// function.
 #pragma once
 
 #include <span>

@@ -1,4 +1,5 @@
-// Cases for every row of the op table: op, attributes and inputs over dtypes, layouts, sizes and special values.
+// Cases for every row of the op table: op, attributes and inputs over dtypes, layouts, sizes and special
+// values.
 #pragma once
 
 #include <initializer_list>
@@ -14,7 +15,8 @@ namespace calque::test {
 /// What a case is there for; a column of the coverage matrix.
 enum class Aspect { plain, strided, broadcast, empty, single, odd, special, count_ };
 inline constexpr int kAspectCount = static_cast<int>(Aspect::count_);
-inline constexpr const char* kAspectNames[] = {"plain", "strided", "broadcast", "empty", "single", "odd", "special"};
+inline constexpr const char* kAspectNames[] = {"plain",  "strided", "broadcast", "empty",
+                                               "single", "odd",     "special"};
 
 struct OpCase {
   Op op;
@@ -25,7 +27,8 @@ struct OpCase {
   std::string describe() const {
     std::string text = std::string(row(op).name) + " " + kAspectNames[static_cast<int>(aspect)];
     for (const Tensor& input : inputs) text += " " + to_string(Type{input.dtype(), input.shape()});
-    for (int i = 0; i < attributes.size(); ++i) text += (i ? "," : " attributes ") + std::to_string(attributes[i]);
+    for (int i = 0; i < attributes.size(); ++i)
+      text += (i ? "," : " attributes ") + std::to_string(attributes[i]);
     return text;
   }
 };
@@ -48,7 +51,8 @@ class CaseList {
   Tensor sliced(DType dtype, const Shape& shape) { return sliced_tensor({dtype, shape}, ++seed_); }
   Tensor sprinkled(DType dtype, const Shape& shape) { return sprinkled_tensor({dtype, shape}, ++seed_); }
 
-  /// An op on one tensor: every layout of it. `attributes` fit any tensor of the rank of `shape`, sizes from 1.
+  /// An op on one tensor: every layout of it. `attributes` fit any tensor of the rank of `shape`, sizes
+  /// from 1.
   void add_unary(DType dtype, const Shape& shape, const Attributes& attributes) {
     add(Aspect::plain, {plain(dtype, shape)}, attributes);
     add(Aspect::strided, {strided(dtype, shape)}, attributes);
@@ -65,9 +69,12 @@ class CaseList {
 /// Dtypes of the numbered operand, for each overload of an elementwise op.
 inline std::vector<DType> dtypes_of(Signature signature) {
   switch (signature) {
-    case Signature::floating: return {std::begin(kFloats), std::end(kFloats)};
-    case Signature::logical: return {DType::boolean};
-    default: return {std::begin(kNumbers), std::end(kNumbers)};
+    case Signature::floating:
+      return {std::begin(kFloats), std::end(kFloats)};
+    case Signature::logical:
+      return {DType::boolean};
+    default:
+      return {std::begin(kNumbers), std::end(kNumbers)};
   }
 }
 
@@ -81,7 +88,9 @@ inline std::vector<OpCase> elementwise_cases(Op op) {
         inputs.push_back(make(entry.signature == Signature::select && i == 0 ? DType::boolean : dtype, i));
       return inputs;
     };
-    const auto same = [&](const Shape& shape) { return operands([&](DType d, int) { return list.plain(d, shape); }); };
+    const auto same = [&](const Shape& shape) {
+      return operands([&](DType d, int) { return list.plain(d, shape); });
+    };
     list.add(Aspect::plain, same({4, 8}));
     list.add(Aspect::odd, same({33, 17}));
     list.add(Aspect::odd, same({3, 1025}));
@@ -94,11 +103,15 @@ inline std::vector<OpCase> elementwise_cases(Op op) {
     list.add(Aspect::strided, operands([&](DType d, int) { return list.strided(d, {7, 3, 9}); }));
     list.add(Aspect::special, operands([&](DType d, int i) { return special_tensor({d, {40, 35}}, i); }));
     if (entry.inputs < 2) continue;
-    const std::pair<Shape, Shape> shapes[] = {{{33, 1}, {17}}, {{17}, {33, 17}}, {{33, 17}, {33, 1}}, {{33, 17}, {}},
-                                              {{1, 1}, {3, 1025}}, {{2, 1, 5}, {3, 1}}, {{0, 1}, {1, 4}}};
+    const std::pair<Shape, Shape> shapes[] = {{{33, 1}, {17}}, {{17}, {33, 17}},    {{33, 17}, {33, 1}},
+                                              {{33, 17}, {}},  {{1, 1}, {3, 1025}}, {{2, 1, 5}, {3, 1}},
+                                              {{0, 1}, {1, 4}}};
     for (const auto& [first, second] : shapes)
-      list.add(Aspect::broadcast, operands([&](DType d, int i) { return list.plain(d, i % 2 == 0 ? first : second); }));
-    list.add(Aspect::broadcast, operands([&](DType d, int i) { return list.strided(d, i % 2 == 0 ? Shape{9, 1} : Shape{9, 21}); }));
+      list.add(Aspect::broadcast,
+               operands([&](DType d, int i) { return list.plain(d, i % 2 == 0 ? first : second); }));
+    list.add(Aspect::broadcast, operands([&](DType d, int i) {
+               return list.strided(d, i % 2 == 0 ? Shape{9, 1} : Shape{9, 21});
+             }));
   }
   return list.take();
 }
@@ -141,15 +154,21 @@ inline void add_view_cases(CaseList& list, Op op) {
     Shape shape;
     Attributes attributes;
   };
-  const Pattern patterns[] = {
-      {Op::reshape, {33, 18}, Attributes::of(Ints{11, 3, -1})},   {Op::reshape, {2, 3, 5}, Attributes::of(Ints{6, 5})},
-      {Op::reshape, {6, 4}, Attributes::of(Ints{24})},            {Op::permute, {33, 17}, Attributes::of(Ints{1, 0})},
-      {Op::permute, {3, 4, 5}, Attributes::of(Ints{2, 0, 1})},    {Op::permute, {3, 4, 5}, Attributes::of(Ints{0, -1, 1})},
-      {Op::slice, {33, 17}, Attributes::of(0, 3, 30)},            {Op::slice, {33, 17}, Attributes::of(-1, -9, -2)},
-      {Op::slice, {3, 1025}, Attributes::of(1, 1000, 1025)},      {Op::slice, {4, 5}, Attributes::of(1, 2, 2)},
-      {Op::split, {33, 18}, Attributes::of(3, 0)},                {Op::split, {5, 24}, Attributes::of(4, -1)},
-      {Op::split, {4, 6, 3}, Attributes::of(2, 1)},               {Op::detach, {33, 17}, Attributes()},
-      {Op::detach, {2, 3, 5}, Attributes()}};
+  const Pattern patterns[] = {{Op::reshape, {33, 18}, Attributes::of(Ints{11, 3, -1})},
+                              {Op::reshape, {2, 3, 5}, Attributes::of(Ints{6, 5})},
+                              {Op::reshape, {6, 4}, Attributes::of(Ints{24})},
+                              {Op::permute, {33, 17}, Attributes::of(Ints{1, 0})},
+                              {Op::permute, {3, 4, 5}, Attributes::of(Ints{2, 0, 1})},
+                              {Op::permute, {3, 4, 5}, Attributes::of(Ints{0, -1, 1})},
+                              {Op::slice, {33, 17}, Attributes::of(0, 3, 30)},
+                              {Op::slice, {33, 17}, Attributes::of(-1, -9, -2)},
+                              {Op::slice, {3, 1025}, Attributes::of(1, 1000, 1025)},
+                              {Op::slice, {4, 5}, Attributes::of(1, 2, 2)},
+                              {Op::split, {33, 18}, Attributes::of(3, 0)},
+                              {Op::split, {5, 24}, Attributes::of(4, -1)},
+                              {Op::split, {4, 6, 3}, Attributes::of(2, 1)},
+                              {Op::detach, {33, 17}, Attributes()},
+                              {Op::detach, {2, 3, 5}, Attributes()}};
   for (const Pattern& pattern : patterns)
     if (pattern.op == op)
       for (DType dtype : kAllDTypes) list.add_unary(dtype, pattern.shape, pattern.attributes);
@@ -168,13 +187,18 @@ inline void add_view_cases(CaseList& list, Op op) {
   extreme(Op::detach, Aspect::empty, {0, 4}, Attributes());
   extreme(Op::detach, Aspect::single, {}, Attributes());
   extreme(Op::detach, Aspect::odd, {3, 1025}, Attributes());
-  if (op == Op::slice || op == Op::split) list.add(Aspect::odd, {list.plain(DType::f64, {5, 1026})}, op == Op::split ? Attributes::of(2, 1) : Attributes::of(1, 1, 1026));
-  if (op == Op::reshape || op == Op::permute) list.add(Aspect::odd, {list.plain(DType::f64, {3, 1025})}, op == Op::reshape ? Attributes::of(Ints{1025, 3}) : Attributes::of(Ints{1, 0}));
+  if (op == Op::slice || op == Op::split)
+    list.add(Aspect::odd, {list.plain(DType::f64, {5, 1026})},
+             op == Op::split ? Attributes::of(2, 1) : Attributes::of(1, 1, 1026));
+  if (op == Op::reshape || op == Op::permute)
+    list.add(Aspect::odd, {list.plain(DType::f64, {3, 1025})},
+             op == Op::reshape ? Attributes::of(Ints{1025, 3}) : Attributes::of(Ints{1, 0}));
 }
 
 inline void add_expand_cases(CaseList& list) {
   for (DType dtype : kAllDTypes) {
-    const std::pair<Shape, Shape> patterns[] = {{{33, 1}, {33, 17}}, {{17}, {33, 17}}, {{1, 17}, {2, 33, 17}}, {{3, 1, 5}, {3, 4, 5}}, {{}, {3, 5}}};
+    const std::pair<Shape, Shape> patterns[] = {
+        {{33, 1}, {33, 17}}, {{17}, {33, 17}}, {{1, 17}, {2, 33, 17}}, {{3, 1, 5}, {3, 4, 5}}, {{}, {3, 5}}};
     for (const auto& [shape, target] : patterns) {
       list.add(Aspect::broadcast, {list.plain(dtype, shape)}, Attributes::of(Ints(target)));
       list.add(Aspect::strided, {list.strided(dtype, shape)}, Attributes::of(Ints(target)));
@@ -191,13 +215,16 @@ inline void add_reduction_cases(CaseList& list, Op op) {
   const bool is_max = op == Op::max;
   for (DType dtype : kNumbers) {
     for (bool keep : {false, true})
-      for (const Attributes& attributes : {Attributes::of(keep, Ints{1}), Attributes::of(keep, Ints{0}), Attributes::of(keep, Ints{}),
-                                           Attributes::of(keep, Ints{0, -1})})
+      for (const Attributes& attributes : {Attributes::of(keep, Ints{1}), Attributes::of(keep, Ints{0}),
+                                           Attributes::of(keep, Ints{}), Attributes::of(keep, Ints{0, -1})})
         list.add_unary(dtype, {33, 17}, attributes);
     using Axes = std::vector<int64_t>;
-    const std::pair<Shape, Axes> patterns[] = {{{5000}, {0}},       {{3, 1025}, {-1}},  {{3, 4097}, {1}}, {{2, 12289}, {1}}, {{200, 3}, {0}},
-                                               {{3, 70, 5}, {0, 1}}, {{3, 70, 5}, {1}}, {{7, 5, 3}, {0, 2}}, {{65, 33}, {0}}, {{64, 33}, {0}}, {{70, 1}, {0}}};
-    for (const auto& [shape, axes] : patterns) list.add(Aspect::odd, {list.plain(dtype, shape)}, Attributes::of(true, Ints(axes)));
+    const std::pair<Shape, Axes> patterns[] = {{{5000}, {0}},     {{3, 1025}, {-1}},   {{3, 4097}, {1}},
+                                               {{2, 12289}, {1}}, {{200, 3}, {0}},     {{3, 70, 5}, {0, 1}},
+                                               {{3, 70, 5}, {1}}, {{7, 5, 3}, {0, 2}}, {{65, 33}, {0}},
+                                               {{64, 33}, {0}},   {{70, 1}, {0}}};
+    for (const auto& [shape, axes] : patterns)
+      list.add(Aspect::odd, {list.plain(dtype, shape)}, Attributes::of(true, Ints(axes)));
     list.add(Aspect::odd, {list.plain(dtype, {9000})}, Attributes::of(false, Ints{}));
     list.add(Aspect::single, {list.plain(dtype, {})}, Attributes::of(false, Ints{}));
     list.add(Aspect::single, {list.plain(dtype, {1, 1})}, Attributes::of(true, Ints{0}));
@@ -232,11 +259,16 @@ inline void add_concat_cases(CaseList& list) {
   for (DType dtype : kAllDTypes) {
     list.add(Aspect::plain, {list.plain(dtype, {4, 8}), list.plain(dtype, {4, 3})}, Attributes::of(1));
     list.add(Aspect::plain, {list.plain(dtype, {4})}, Attributes::of(0));
-    list.add(Aspect::odd, {list.plain(dtype, {33, 17}), list.plain(dtype, {1, 17}), list.plain(dtype, {5, 17})}, Attributes::of(0));
+    list.add(Aspect::odd,
+             {list.plain(dtype, {33, 17}), list.plain(dtype, {1, 17}), list.plain(dtype, {5, 17})},
+             Attributes::of(0));
     list.add(Aspect::odd, {list.plain(dtype, {2, 3, 5}), list.plain(dtype, {2, 1, 5})}, Attributes::of(-2));
-    list.add(Aspect::strided, {list.strided(dtype, {33, 17}), list.sliced(dtype, {33, 4})}, Attributes::of(-1));
-    list.add(Aspect::strided, {list.strided(dtype, {9, 17}), list.strided(dtype, {4, 17})}, Attributes::of(0));
-    list.add(Aspect::special, {list.sprinkled(dtype, {40, 3}), list.sprinkled(dtype, {40, 2})}, Attributes::of(1));
+    list.add(Aspect::strided, {list.strided(dtype, {33, 17}), list.sliced(dtype, {33, 4})},
+             Attributes::of(-1));
+    list.add(Aspect::strided, {list.strided(dtype, {9, 17}), list.strided(dtype, {4, 17})},
+             Attributes::of(0));
+    list.add(Aspect::special, {list.sprinkled(dtype, {40, 3}), list.sprinkled(dtype, {40, 2})},
+             Attributes::of(1));
     list.add(Aspect::empty, {list.plain(dtype, {4, 0}), list.plain(dtype, {4, 3})}, Attributes::of(1));
     list.add(Aspect::single, {list.plain(dtype, {1}), list.plain(dtype, {1})}, Attributes::of(0));
     std::vector<Tensor> many;
@@ -259,8 +291,10 @@ inline void add_take_cases(CaseList& list) {
       list.add(Aspect::plain, {list.plain(dtype, {8, 4}), index_tensor(index, {6}, 8, 1)});
       list.add(Aspect::odd, {list.plain(dtype, {33, 17}), index_tensor(index, {5, 7}, 33, 2)});
       list.add(Aspect::odd, {list.plain(dtype, {33}), index_tensor(index, {41}, 33, 3)});
-      list.add(Aspect::strided, {list.strided(dtype, {33, 17}), slice(index_tensor(index, {20}, 33, 4), 0, 3, 18)});
-      list.add(Aspect::strided, {list.sliced(dtype, {5, 3, 7}), permute(index_tensor(index, {4, 3}, 5, 5), {1, 0})});
+      list.add(Aspect::strided,
+               {list.strided(dtype, {33, 17}), slice(index_tensor(index, {20}, 33, 4), 0, 3, 18)});
+      list.add(Aspect::strided,
+               {list.sliced(dtype, {5, 3, 7}), permute(index_tensor(index, {4, 3}, 5, 5), {1, 0})});
       list.add(Aspect::special, {list.sprinkled(dtype, {40, 3}), arange(40, index)});
       list.add(Aspect::single, {list.plain(dtype, {3, 5}), index_tensor(index, {}, 3, 6)});
       list.add(Aspect::empty, {list.plain(dtype, {3, 5}), index_tensor(index, {0}, 3, 7)});
@@ -271,9 +305,13 @@ inline void add_index_add_cases(CaseList& list) {
   for (DType index : {DType::i64, DType::i32})
     for (DType dtype : kNumbers) {
       list.add(Aspect::plain, {list.plain(dtype, {8, 4}), index_tensor(index, {8}, 5, 1)}, Attributes::of(5));
-      list.add(Aspect::odd, {list.plain(dtype, {5, 7, 17}), index_tensor(index, {5, 7}, 33, 2)}, Attributes::of(33));
-      list.add(Aspect::odd, {list.plain(dtype, {1025}), index_tensor(index, {1025}, 3, 3)}, Attributes::of(3));
-      list.add(Aspect::strided, {list.strided(dtype, {15, 9}), slice(index_tensor(index, {20}, 7, 4), 0, 3, 18)}, Attributes::of(7));
+      list.add(Aspect::odd, {list.plain(dtype, {5, 7, 17}), index_tensor(index, {5, 7}, 33, 2)},
+               Attributes::of(33));
+      list.add(Aspect::odd, {list.plain(dtype, {1025}), index_tensor(index, {1025}, 3, 3)},
+               Attributes::of(3));
+      list.add(Aspect::strided,
+               {list.strided(dtype, {15, 9}), slice(index_tensor(index, {20}, 7, 4), 0, 3, 18)},
+               Attributes::of(7));
       list.add(Aspect::special, {list.sprinkled(dtype, {40, 3}), arange(40, index)}, Attributes::of(41));
       list.add(Aspect::single, {list.plain(dtype, {5}), index_tensor(index, {}, 3, 6)}, Attributes::of(3));
       list.add(Aspect::empty, {list.plain(dtype, {0, 5}), index_tensor(index, {0}, 3, 7)}, Attributes::of(3));
@@ -282,14 +320,16 @@ inline void add_index_add_cases(CaseList& list) {
 
 inline void add_matmul_cases(CaseList& list) {
   for (DType dtype : kFloats) {
-    const Shape sizes[] = {{4, 8, 16}, {33, 17, 35}, {1, 300, 70}, {7, 1, 5}, {65, 64, 1}, {6, 257, 48}};  // M, K, N
+    const Shape sizes[] = {{4, 8, 16}, {33, 17, 35}, {1, 300, 70},
+                           {7, 1, 5},  {65, 64, 1},  {6, 257, 48}};  // M, K, N
     for (const Shape& s : sizes) {
       const Aspect aspect = s[0] == 4 ? Aspect::plain : Aspect::odd;
       list.add(aspect, {list.plain(dtype, {s[0], s[1]}), list.plain(dtype, {s[1], s[2]})});
       list.add(Aspect::strided, {list.strided(dtype, {s[0], s[1]}), list.strided(dtype, {s[1], s[2]})});
       list.add(Aspect::strided, {list.sliced(dtype, {s[0], s[1]}), list.sliced(dtype, {s[1], s[2]})});
     }
-    list.add(Aspect::broadcast, {expand(list.plain(dtype, {1, 8}), {5, 8}), expand(list.plain(dtype, {8, 1}), {8, 20})});
+    list.add(Aspect::broadcast,
+             {expand(list.plain(dtype, {1, 8}), {5, 8}), expand(list.plain(dtype, {8, 1}), {8, 20})});
     list.add(Aspect::special, {list.sprinkled(dtype, {40, 9}), list.plain(dtype, {9, 20})});
     list.add(Aspect::single, {list.plain(dtype, {1, 1}), list.plain(dtype, {1, 1})});
     list.add(Aspect::empty, {list.plain(dtype, {3, 0}), list.plain(dtype, {0, 4})});
@@ -303,14 +343,17 @@ inline void add_composite_cases(CaseList& list, Op op) {
       for (DType index : {DType::i64, DType::i32}) {
         list.add(Aspect::plain, {list.plain(dtype, {4, 8}), index_tensor(index, {4}, 8, 1)});
         list.add(Aspect::odd, {list.plain(dtype, {33, 17}), index_tensor(index, {33}, 17, 2)});
-        list.add(Aspect::strided, {list.strided(dtype, {33, 17}), slice(index_tensor(index, {40}, 17, 3), 0, 5, 38)});
+        list.add(Aspect::strided,
+                 {list.strided(dtype, {33, 17}), slice(index_tensor(index, {40}, 17, 3), 0, 5, 38)});
         list.add(Aspect::special, {list.sprinkled(dtype, {5, 9}), index_tensor(index, {5}, 9, 4)});
         list.add(Aspect::single, {list.plain(dtype, {1, 1}), index_tensor(index, {1}, 1, 5)});
       }
       continue;
     }
     std::vector<Attributes> attributes{Attributes()};
-    if (op == Op::mean) attributes = {Attributes::of(false, Ints{1}), Attributes::of(true, Ints{0}), Attributes::of(false, Ints{})};
+    if (op == Op::mean)
+      attributes = {Attributes::of(false, Ints{1}), Attributes::of(true, Ints{0}),
+                    Attributes::of(false, Ints{})};
     if (op == Op::softmax || op == Op::log_softmax) attributes = {Attributes::of(-1), Attributes::of(0)};
     if (op == Op::layer_norm) attributes = {Attributes::of(1e-5)};
     for (const Attributes& a : attributes) {
@@ -324,28 +367,64 @@ inline void add_composite_cases(CaseList& list, Op op) {
   }
 }
 
-/// The cases of one op; none for a row that has no cases yet, which fails the tests. IR-only rows are covered by programs
-/// from which the passes make them.
+/// The cases of one op; none for a row that has no cases yet, which fails the tests. IR-only rows are covered
+/// by programs from which the passes make them.
 inline std::vector<OpCase> op_cases(Op op) {
   if (row(op).signature != Signature::none) return elementwise_cases(op);
   CaseList list(op);
   switch (op) {
-    case Op::cast: add_cast_cases(list); break;
-    case Op::full: add_full_cases(list); break;
-    case Op::arange: add_arange_cases(list); break;
-    case Op::expand: add_expand_cases(list); break;
-    case Op::reshape: case Op::permute: case Op::slice: case Op::split: case Op::detach: add_view_cases(list, op); break;
-    case Op::sum: case Op::max: add_reduction_cases(list, op); break;
-    case Op::argmax: add_argmax_cases(list); break;
-    case Op::pad: add_pad_cases(list); break;
-    case Op::concat: add_concat_cases(list); break;
-    case Op::take: add_take_cases(list); break;
-    case Op::index_add: add_index_add_cases(list); break;
-    case Op::matmul: add_matmul_cases(list); break;
-    case Op::mean: case Op::softmax: case Op::log_softmax: case Op::layer_norm: case Op::silu: case Op::gelu: case Op::cross_entropy:
+    case Op::cast:
+      add_cast_cases(list);
+      break;
+    case Op::full:
+      add_full_cases(list);
+      break;
+    case Op::arange:
+      add_arange_cases(list);
+      break;
+    case Op::expand:
+      add_expand_cases(list);
+      break;
+    case Op::reshape:
+    case Op::permute:
+    case Op::slice:
+    case Op::split:
+    case Op::detach:
+      add_view_cases(list, op);
+      break;
+    case Op::sum:
+    case Op::max:
+      add_reduction_cases(list, op);
+      break;
+    case Op::argmax:
+      add_argmax_cases(list);
+      break;
+    case Op::pad:
+      add_pad_cases(list);
+      break;
+    case Op::concat:
+      add_concat_cases(list);
+      break;
+    case Op::take:
+      add_take_cases(list);
+      break;
+    case Op::index_add:
+      add_index_add_cases(list);
+      break;
+    case Op::matmul:
+      add_matmul_cases(list);
+      break;
+    case Op::mean:
+    case Op::softmax:
+    case Op::log_softmax:
+    case Op::layer_norm:
+    case Op::silu:
+    case Op::gelu:
+    case Op::cross_entropy:
       add_composite_cases(list, op);
       break;
-    default: break;
+    default:
+      break;
   }
   return list.take();
 }

@@ -1,5 +1,6 @@
-// An independent oracle for every row of the op table: libm in a wider format with stated bounds, exact integers, naive
-// sums with error bounds, index loops written by hand. It shares no code with Calque's engines beyond types.
+// An independent oracle for every row of the op table: libm in a wider format with stated bounds, exact
+// integers, naive sums with error bounds, index loops written by hand. It shares no code with Calque's
+// engines beyond types.
 #pragma once
 
 #include <algorithm>
@@ -21,9 +22,9 @@ struct Number {
   int64_t integer = 0;
 };
 
-/// What an element must be: `value` within `bound` (0: the same bits but for NaN), or `integer`. A float that overflows
-/// within the bound may be infinite. With `any_zero`, a zero may have either sign;
-/// with `or_nan`, NaN is as good.
+/// What an element must be: `value` within `bound` (0: the same bits but for NaN), or `integer`. A float that
+/// overflows within the bound may be infinite. With `any_zero`, a zero may have either sign; with `or_nan`,
+/// NaN is as good.
 struct Expected {
   Number number;
   long double bound = 0;
@@ -37,8 +38,10 @@ class Elements {
   explicit Elements(const Tensor& tensor) : type_{tensor.dtype(), tensor.shape()} {
     with_element_type(type_.dtype, [&]<class T>(T) {
       for (T element : tensor.to_vector<T>()) {
-        if constexpr (std::is_floating_point_v<T>) numbers_.push_back({element, 0});
-        else numbers_.push_back({static_cast<long double>(element), static_cast<int64_t>(element)});
+        if constexpr (std::is_floating_point_v<T>)
+          numbers_.push_back({element, 0});
+        else
+          numbers_.push_back({static_cast<long double>(element), static_cast<int64_t>(element)});
       }
     });
   }
@@ -67,7 +70,8 @@ inline int64_t position(const Coordinates& at, const Shape& shape) {
   for (int axis = 0; axis < shape.rank(); ++axis) i = i * shape[axis] + at[axis];
   return i;
 }
-/// The element of an operand that broadcasting puts at `at`, coordinates in a result of `rank` axes: trailing axes line up, size 1 repeats.
+/// The element of an operand that broadcasting puts at `at`, coordinates in a result of `rank` axes: trailing
+/// axes line up, size 1 repeats.
 inline int64_t broadcast_position(const Coordinates& at, int rank, const Shape& operand) {
   Coordinates own{};
   for (int axis = 0; axis < operand.rank(); ++axis)
@@ -82,19 +86,22 @@ inline long double epsilon_of(DType dtype) {
 inline long double ulp_of(long double exact, DType dtype) {
   int exponent = 0;
   std::frexp(exact, &exponent);
-  return dtype == DType::f32 ? std::ldexp(1.0L, std::max(exponent, -125) - 24) : std::ldexp(1.0L, std::max(exponent, -1021) - 53);
+  return dtype == DType::f32 ? std::ldexp(1.0L, std::max(exponent, -125) - 24)
+                             : std::ldexp(1.0L, std::max(exponent, -1021) - 53);
 }
 inline long double largest_of(DType dtype) {
   return dtype == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
 }
 /// The nearest number of a float dtype.
 inline long double rounded(long double value, DType dtype) {
-  return dtype == DType::f32 ? static_cast<long double>(static_cast<float>(value)) : static_cast<double>(value);
+  return dtype == DType::f32 ? static_cast<long double>(static_cast<float>(value))
+                             : static_cast<double>(value);
 }
 
 /// An integer reduced to 32 or 64 bits in two's complement.
 inline int64_t wrapped(__int128 value, DType dtype) {
-  return dtype == DType::i32 ? static_cast<int32_t>(static_cast<uint32_t>(value)) : static_cast<int64_t>(static_cast<uint64_t>(value));
+  return dtype == DType::i32 ? static_cast<int32_t>(static_cast<uint32_t>(value))
+                             : static_cast<int64_t>(static_cast<uint64_t>(value));
 }
 inline Expected exactly(long double value) { return {{value, 0}, 0, false}; }
 inline Expected integer(__int128 value, DType dtype) { return {{0, wrapped(value, dtype)}, 0, false}; }
@@ -109,7 +116,8 @@ inline bool agrees(const Number& got, const Expected& expected, DType dtype) {
   if (expected.or_nan && std::isnan(got.value)) return true;
   if (std::isnan(want) || std::isnan(got.value)) return std::isnan(want) && std::isnan(got.value);
   if (std::isinf(got.value) && !std::isinf(want))
-    return expected.bound > 0 && std::signbit(got.value) == std::signbit(want) && std::fabs(want) + expected.bound >= largest_of(dtype);
+    return expected.bound > 0 && std::signbit(got.value) == std::signbit(want) &&
+           std::fabs(want) + expected.bound >= largest_of(dtype);
   if (got.value == 0 && want == 0) return expected.any_zero || std::signbit(got.value) == std::signbit(want);
   if (expected.bound == 0 || std::isinf(want)) return got.value == want;
   return std::fabs(got.value - want) <= expected.bound;
@@ -117,54 +125,84 @@ inline bool agrees(const Number& got, const Expected& expected, DType dtype) {
 
 // --- elementwise
 
-/// Correctly rounded results of + - * / are within half an ulp of the exact value; long double adds next to nothing.
+/// Correctly rounded results of + - * / are within half an ulp of the exact value; long double adds next to
+/// nothing.
 inline constexpr long double kRounded = 0.501L;
 
 inline Expected oracle_float_unary(Op op, long double x, DType dtype) {
   const bool single = dtype == DType::f32;
   switch (op) {
-    case Op::neg: return exactly(-x);
-    case Op::abs: return exactly(std::fabs(x));
-    case Op::exp: return within_ulps(std::exp(x), single ? 1.1L : 1.5L, dtype);
-    case Op::log: return x < 0 ? exactly(NAN) : within_ulps(std::log(x), single ? 1.0L : 1.5L, dtype);
-    case Op::sqrt: return within_ulps(std::sqrt(x), kRounded, dtype);
-    case Op::rsqrt: return within_ulps(1 / std::sqrt(x), 1.5L, dtype);
-    case Op::tanh: return within_ulps(std::tanh(x), single ? 2.0L : 3.0L, dtype);
+    case Op::neg:
+      return exactly(-x);
+    case Op::abs:
+      return exactly(std::fabs(x));
+    case Op::exp:
+      return within_ulps(std::exp(x), single ? 1.1L : 1.5L, dtype);
+    case Op::log:
+      return x < 0 ? exactly(NAN) : within_ulps(std::log(x), single ? 1.0L : 1.5L, dtype);
+    case Op::sqrt:
+      return within_ulps(std::sqrt(x), kRounded, dtype);
+    case Op::rsqrt:
+      return within_ulps(1 / std::sqrt(x), 1.5L, dtype);
+    case Op::tanh:
+      return within_ulps(std::tanh(x), single ? 2.0L : 3.0L, dtype);
     case Op::sigmoid: {
       const long double e = std::exp(-std::fabs(x)), exact = x < 0 ? e / (1 + e) : 1 / (1 + e);
-      if (x < (single ? -88.72L : -709.78L)) return {{0, 0}, exact, true};  // documented: 0 instead of a subnormal
+      if (x < (single ? -88.72L : -709.78L))
+        return {{0, 0}, exact, true};  // documented: 0 instead of a subnormal
       return within_ulps(exact, single ? 2.5L : 2.2L, dtype);
     }
-    case Op::relu: return std::isnan(x) ? exactly(x) : exactly(x >= 0 ? x : 0);
-    case Op::floor: return exactly(std::floor(x));
-    default: throw InternalError("oracle: no such unary op");
+    case Op::relu:
+      return std::isnan(x) ? exactly(x) : exactly(x >= 0 ? x : 0);
+    case Op::floor:
+      return exactly(std::floor(x));
+    default:
+      throw InternalError("oracle: no such unary op");
   }
 }
 
 inline Expected oracle_float_binary(Op op, long double a, long double b, DType dtype) {
-  const auto nan_or = [&](long double value) { return exactly(std::isnan(a) || std::isnan(b) ? std::nanl("") : value); };
+  const auto nan_or = [&](long double value) {
+    return exactly(std::isnan(a) || std::isnan(b) ? std::nanl("") : value);
+  };
   switch (op) {
-    case Op::add: return a + b == 0 ? exactly(a + b) : within_ulps(a + b, kRounded, dtype);
-    case Op::sub: return a - b == 0 ? exactly(a - b) : within_ulps(a - b, kRounded, dtype);
-    case Op::mul: return within_ulps(a * b, kRounded, dtype);
-    case Op::div: return within_ulps(a / b, kRounded, dtype);
-    case Op::maximum: return nan_or(a >= b ? a : b);
-    case Op::minimum: return nan_or(a <= b ? a : b);
-    default: throw InternalError("oracle: no such binary op");
+    case Op::add:
+      return a + b == 0 ? exactly(a + b) : within_ulps(a + b, kRounded, dtype);
+    case Op::sub:
+      return a - b == 0 ? exactly(a - b) : within_ulps(a - b, kRounded, dtype);
+    case Op::mul:
+      return within_ulps(a * b, kRounded, dtype);
+    case Op::div:
+      return within_ulps(a / b, kRounded, dtype);
+    case Op::maximum:
+      return nan_or(a >= b ? a : b);
+    case Op::minimum:
+      return nan_or(a <= b ? a : b);
+    default:
+      throw InternalError("oracle: no such binary op");
   }
 }
 
 inline Expected oracle_integer(Op op, __int128 a, __int128 b, DType dtype) {
   switch (op) {
-    case Op::neg: return integer(-a, dtype);
-    case Op::abs: return integer(a < 0 ? -a : a, dtype);
-    case Op::relu: return integer(std::max<__int128>(a, 0), dtype);
-    case Op::add: return integer(a + b, dtype);
-    case Op::sub: return integer(a - b, dtype);
-    case Op::mul: return integer(a * b, dtype);
-    case Op::maximum: return integer(std::max(a, b), dtype);
-    case Op::minimum: return integer(std::min(a, b), dtype);
-    default: throw InternalError("oracle: no such integer op");
+    case Op::neg:
+      return integer(-a, dtype);
+    case Op::abs:
+      return integer(a < 0 ? -a : a, dtype);
+    case Op::relu:
+      return integer(std::max<__int128>(a, 0), dtype);
+    case Op::add:
+      return integer(a + b, dtype);
+    case Op::sub:
+      return integer(a - b, dtype);
+    case Op::mul:
+      return integer(a * b, dtype);
+    case Op::maximum:
+      return integer(std::max(a, b), dtype);
+    case Op::minimum:
+      return integer(std::min(a, b), dtype);
+    default:
+      throw InternalError("oracle: no such integer op");
   }
 }
 
@@ -172,41 +210,60 @@ inline Expected oracle_integer(Op op, __int128 a, __int128 b, DType dtype) {
 inline bool oracle_compare(Op op, const Number& x, const Number& y, bool floating) {
   const auto compare = [op](auto a, auto b) {
     switch (op) {
-      case Op::less: return a < b;
-      case Op::less_equal: return a <= b;
-      case Op::greater: return a > b;
-      case Op::greater_equal: return a >= b;
-      case Op::equal: return a == b;
-      case Op::not_equal: return a != b;
-      default: throw InternalError("oracle: no such comparison");
+      case Op::less:
+        return a < b;
+      case Op::less_equal:
+        return a <= b;
+      case Op::greater:
+        return a > b;
+      case Op::greater_equal:
+        return a >= b;
+      case Op::equal:
+        return a == b;
+      case Op::not_equal:
+        return a != b;
+      default:
+        throw InternalError("oracle: no such comparison");
     }
   };
   return floating ? compare(x.value, y.value) : compare(x.integer, y.integer);
 }
 
-inline Expected oracle_elementwise(const OpCase& c, const std::vector<Elements>& in, const Shape& shape, int64_t i) {
+inline Expected oracle_elementwise(const OpCase& c, const std::vector<Elements>& in, const Shape& shape,
+                                   int64_t i) {
   const Coordinates at = coordinates(i, shape);
   Number operands[3];
-  for (size_t k = 0; k < in.size(); ++k) operands[k] = in[k][broadcast_position(at, shape.rank(), in[k].shape())];
+  for (size_t k = 0; k < in.size(); ++k)
+    operands[k] = in[k][broadcast_position(at, shape.rank(), in[k].shape())];
   const std::span<const Number> x(operands, in.size());
   const DType dtype = in.back().type().dtype;
   switch (row(c.op).signature) {
-    case Signature::compare: return integer(oracle_compare(c.op, x[0], x[1], is_floating(dtype)), DType::i64);
+    case Signature::compare:
+      return integer(oracle_compare(c.op, x[0], x[1], is_floating(dtype)), DType::i64);
     case Signature::logical: {
       const bool a = x[0].integer, b = x.back().integer;
-      return integer(c.op == Op::logical_not ? !a : c.op == Op::logical_and ? (a && b) : (a || b), DType::i64);
+      return integer(c.op == Op::logical_not   ? !a
+                     : c.op == Op::logical_and ? (a && b)
+                                               : (a || b),
+                     DType::i64);
     }
-    case Signature::select: return {x[0].integer ? x[1] : x[2], 0, false};
-    default: break;
+    case Signature::select:
+      return {x[0].integer ? x[1] : x[2], 0, false};
+    default:
+      break;
   }
   if (!is_floating(dtype)) return oracle_integer(c.op, x[0].integer, x.back().integer, dtype);
-  return x.size() == 1 ? oracle_float_unary(c.op, x[0].value, dtype) : oracle_float_binary(c.op, x[0].value, x[1].value, dtype);
+  return x.size() == 1 ? oracle_float_unary(c.op, x[0].value, dtype)
+                       : oracle_float_binary(c.op, x[0].value, x[1].value, dtype);
 }
 
 inline Expected converted(const Number& x, DType from, DType to) {
   if (to == DType::boolean) return integer(is_floating(from) ? x.value != 0 : x.integer != 0, DType::i64);
-  if (is_floating(to)) return exactly(is_floating(from) ? rounded(x.value, to) : rounded(static_cast<long double>(x.integer), to));
-  const __int128 low = to == DType::i32 ? INT32_MIN : INT64_MIN, high = to == DType::i32 ? INT32_MAX : INT64_MAX;
+  if (is_floating(to))
+    return exactly(is_floating(from) ? rounded(x.value, to)
+                                     : rounded(static_cast<long double>(x.integer), to));
+  const __int128 low = to == DType::i32 ? INT32_MIN : INT64_MIN,
+                 high = to == DType::i32 ? INT32_MAX : INT64_MAX;
   if (!is_floating(from)) return integer(std::clamp<__int128>(x.integer, low, high), to);
   if (std::isnan(x.value)) return integer(0, to);
   if (x.value <= static_cast<long double>(low)) return integer(low, to);
@@ -239,13 +296,16 @@ inline std::vector<std::vector<int64_t>> reduction_groups(const Shape& shape, st
   return groups;
 }
 
-inline Expected oracle_reduction(Op op, const Elements& x, const std::vector<int64_t>& group, long double divisor = 1) {
+inline Expected oracle_reduction(Op op, const Elements& x, const std::vector<int64_t>& group,
+                                 long double divisor = 1) {
   const DType dtype = x.type().dtype;
   if (op == Op::max) {
     Number largest = x[group[0]];
     for (int64_t i : group) {
       if (std::isnan(largest.value)) break;
-      if (!is_floating(dtype) ? x[i].integer > largest.integer : (x[i].value > largest.value || std::isnan(x[i].value))) largest = x[i];
+      if (!is_floating(dtype) ? x[i].integer > largest.integer
+                              : (x[i].value > largest.value || std::isnan(x[i].value)))
+        largest = x[i];
     }
     return {largest, 0, true};
   }
@@ -299,10 +359,13 @@ inline RowStatistics row_statistics(const Elements& x, const std::vector<int64_t
   return row;
 }
 
-inline Expected oracle_row_composite(const OpCase& c, const Number& x, const RowStatistics& row, DType dtype) {
+inline Expected oracle_row_composite(const OpCase& c, const Number& x, const RowStatistics& row,
+                                     DType dtype) {
   if (c.op == Op::softmax) return near(std::exp(x.value - row.top) / row.total, 1, dtype);
-  if (c.op == Op::log_softmax) return near(x.value - row.top - std::log(row.total), 1 + std::fabs(x.value), dtype);
-  // Where the square overflows, everything is divided by infinity: a zero, or infinity by infinity, which is NaN.
+  if (c.op == Op::log_softmax)
+    return near(x.value - row.top - std::log(row.total), 1 + std::fabs(x.value), dtype);
+  // Where the square overflows, everything is divided by infinity: a zero, or infinity by infinity, which is
+  // NaN.
   if (row.variance > 0.1L * largest_of(dtype)) return {{0, 0}, 0, true, std::fabs(x.value) > 1e10L};
   const long double deviation = std::sqrt(row.variance + static_cast<long double>(c.attributes.number(0)));
   return near((x.value - row.mean) / deviation, 1 + row.magnitude / deviation, dtype);
@@ -334,28 +397,37 @@ inline Expected oracle_pointwise_composite(Op op, long double x, DType dtype) {
 // --- index maps
 
 /// Of each element of result `result`, which element of which input it is; -1 is a zero.
-inline std::pair<int, int64_t> source_of(const OpCase& c, const std::vector<Elements>& in, int result, const Shape& shape, int64_t i) {
+inline std::pair<int, int64_t> source_of(const OpCase& c, const std::vector<Elements>& in, int result,
+                                         const Shape& shape, int64_t i) {
   const Shape& x = in[0].shape();
   const Attributes& a = c.attributes;
   Coordinates at = coordinates(i, shape);
   const auto axis_at = [&](int word) { return a[word] < 0 ? a[word] + x.rank() : a[word]; };
   switch (c.op) {
-    case Op::reshape: case Op::detach: return {0, i};
-    case Op::expand: return {0, broadcast_position(at, shape.rank(), x)};
+    case Op::reshape:
+    case Op::detach:
+      return {0, i};
+    case Op::expand:
+      return {0, broadcast_position(at, shape.rank(), x)};
     case Op::permute: {
       Coordinates from{};
       for (int axis = 0; axis < x.rank(); ++axis) from[axis_at(axis)] = at[axis];
       return {0, position(from, x)};
     }
-    case Op::slice: at[axis_at(0)] += a[1] < 0 ? a[1] + x[axis_at(0)] : a[1]; return {0, position(at, x)};
-    case Op::split: at[axis_at(1)] += result * shape[axis_at(1)]; return {0, position(at, x)};
+    case Op::slice:
+      at[axis_at(0)] += a[1] < 0 ? a[1] + x[axis_at(0)] : a[1];
+      return {0, position(at, x)};
+    case Op::split:
+      at[axis_at(1)] += result * shape[axis_at(1)];
+      return {0, position(at, x)};
     case Op::pad: {
       int64_t& index = at[axis_at(0)];
       index -= a[1];
-      return index < 0 || index >= x[axis_at(0)] ? std::pair<int, int64_t>{0, -1} : std::pair<int, int64_t>{0, position(at, x)};
+      return index < 0 || index >= x[axis_at(0)] ? std::pair<int, int64_t>{0, -1}
+                                                 : std::pair<int, int64_t>{0, position(at, x)};
     }
     case Op::concat:
-      for (int k = 0; ; ++k) {
+      for (int k = 0;; ++k) {
         if (at[axis_at(0)] < in[k].shape()[axis_at(0)]) return {k, position(at, in[k].shape())};
         at[axis_at(0)] -= in[k].shape()[axis_at(0)];
       }
@@ -363,7 +435,8 @@ inline std::pair<int, int64_t> source_of(const OpCase& c, const std::vector<Elem
       const int64_t row_size = x[0] == 0 ? 0 : in[0].size() / x[0];
       return {0, in[1][i / row_size].integer * row_size + i % row_size};
     }
-    default: throw InternalError(std::string("oracle: no index map for ") + row(c.op).name);
+    default:
+      throw InternalError(std::string("oracle: no index map for ") + row(c.op).name);
   }
 }
 
@@ -380,15 +453,17 @@ inline Expected oracle_index_add(const Elements& values, const Elements& indices
   }
   if (!is_floating(values.type().dtype)) return integer(whole, values.type().dtype);
   if (!std::isfinite(total)) return exactly(total);
-  return {{total, 0}, sum_bound(static_cast<long double>(indices.size()), magnitude, values.type().dtype), true};
+  return {
+      {total, 0}, sum_bound(static_cast<long double>(indices.size()), magnitude, values.type().dtype), true};
 }
 
 inline Expected oracle_argmax(const Elements& x, const std::vector<int64_t>& group) {
   int64_t best = 0;
   for (int64_t k = 1; k < static_cast<int64_t>(group.size()); ++k) {
     const Number &top = x[group[best]], &next = x[group[k]];
-    if (!is_floating(x.type().dtype) ? next.integer > top.integer
-                                     : !std::isnan(top.value) && (next.value > top.value || std::isnan(next.value)))
+    if (!is_floating(x.type().dtype)
+            ? next.integer > top.integer
+            : !std::isnan(top.value) && (next.value > top.value || std::isnan(next.value)))
       best = k;
   }
   return integer(best, DType::i64);
@@ -418,9 +493,13 @@ inline std::function<Expected(int result, const Shape& shape, int64_t i)> oracle
       return [=](int, const Shape&, int64_t) {
         return converted({static_cast<long double>(a.number(0)), 0}, DType::f64, a.dtype(1));
       };
-    case Op::arange: return [=](int, const Shape&, int64_t i) { return converted({0, i}, DType::i64, a.dtype(1)); };
-    case Op::cast: return [=](int, const Shape&, int64_t i) { return converted(in[0][i], in[0].type().dtype, a.dtype(0)); };
-    case Op::sum: case Op::max:
+    case Op::arange:
+      return [=](int, const Shape&, int64_t i) { return converted({0, i}, DType::i64, a.dtype(1)); };
+    case Op::cast:
+      return
+          [=](int, const Shape&, int64_t i) { return converted(in[0][i], in[0].type().dtype, a.dtype(0)); };
+    case Op::sum:
+    case Op::max:
       group_by(a.list(1));
       return [=](int, const Shape&, int64_t i) { return oracle_reduction(c.op, in[0], groups[i]); };
     case Op::mean:
@@ -431,17 +510,27 @@ inline std::function<Expected(int result, const Shape& shape, int64_t i)> oracle
     case Op::argmax:
       group_by(a.list(0));
       return [=](int, const Shape&, int64_t i) { return oracle_argmax(in[0], groups[i]); };
-    case Op::softmax: case Op::log_softmax: case Op::layer_norm:
+    case Op::softmax:
+    case Op::log_softmax:
+    case Op::layer_norm:
       group_by(c.op == Op::layer_norm ? std::span<const int64_t>(last) : a.list(0));
       for (const std::vector<int64_t>& group : groups) statistics.push_back(row_statistics(in[0], group));
       return [=](int, const Shape&, int64_t i) {
         return oracle_row_composite(c, in[0][i], statistics[group_of[i]], in[0].type().dtype);
       };
-    case Op::silu: case Op::gelu:
-      return [=](int, const Shape&, int64_t i) { return oracle_pointwise_composite(c.op, in[0][i].value, in[0].type().dtype); };
-    case Op::cross_entropy: return [=](int, const Shape&, int64_t) { return oracle_cross_entropy(in[0], in[1]); };
-    case Op::matmul: return [=](int, const Shape& shape, int64_t i) { return oracle_matmul(in[0], in[1], coordinates(i, shape)); };
-    case Op::index_add: return [=](int, const Shape&, int64_t i) { return oracle_index_add(in[0], in[1], a[0], i); };
+    case Op::silu:
+    case Op::gelu:
+      return [=](int, const Shape&, int64_t i) {
+        return oracle_pointwise_composite(c.op, in[0][i].value, in[0].type().dtype);
+      };
+    case Op::cross_entropy:
+      return [=](int, const Shape&, int64_t) { return oracle_cross_entropy(in[0], in[1]); };
+    case Op::matmul:
+      return [=](int, const Shape& shape, int64_t i) {
+        return oracle_matmul(in[0], in[1], coordinates(i, shape));
+      };
+    case Op::index_add:
+      return [=](int, const Shape&, int64_t i) { return oracle_index_add(in[0], in[1], a[0], i); };
     default:
       return [=](int result, const Shape& shape, int64_t i) {
         const auto [input, from] = source_of(c, in, result, shape, i);

@@ -1,4 +1,5 @@
-// Element values for tests: ordinary numbers by a fixed generator, and the special ones; tensors of any layout.
+// Element values for tests: ordinary numbers by a fixed generator, and the special ones; tensors of any
+// layout.
 #pragma once
 
 #include <cmath>
@@ -22,7 +23,9 @@ class Random {
   }
   int64_t below(int64_t bound) { return static_cast<int64_t>(next() % static_cast<uint64_t>(bound)); }
   /// Uniform in [low, high).
-  double uniform(double low, double high) { return low + (high - low) * static_cast<double>(next()) * 0x1p-31; }
+  double uniform(double low, double high) {
+    return low + (high - low) * static_cast<double>(next()) * 0x1p-31;
+  }
 
  private:
   uint64_t state_;
@@ -31,26 +34,57 @@ class Random {
 /// Floats within 3 of zero, integers within 50, bools of both kinds.
 template <class T>
 T ordinary(Random& random) {
-  if constexpr (std::is_same_v<T, bool>) return random.below(2) == 1;
-  else if constexpr (std::is_floating_point_v<T>) return static_cast<T>(random.uniform(-3, 3));
-  else return static_cast<T>(random.below(101) - 50);
+  if constexpr (std::is_same_v<T, bool>)
+    return random.below(2) == 1;
+  else if constexpr (std::is_floating_point_v<T>)
+    return static_cast<T>(random.uniform(-3, 3));
+  else
+    return static_cast<T>(random.below(101) - 50);
 }
 
-/// The values at which rules change: signed zeros, ends of ranges, subnormals, infinities, NaN; where casts saturate.
+/// The values at which rules change: signed zeros, ends of ranges, subnormals, infinities, NaN; where casts
+/// saturate.
 template <class T>
 const std::vector<T>& special_values() {
   using Limits = std::numeric_limits<T>;
   static const std::vector<T> values = [] {
-    if constexpr (std::is_same_v<T, bool>) return std::vector<T>{false, true};
+    if constexpr (std::is_same_v<T, bool>)
+      return std::vector<T>{false, true};
     else if constexpr (std::is_floating_point_v<T>) {
-      std::vector<T> list = {0, T(0.5), 1, T(2.5), 0.625, T(88.7), T(103.9), 709, 745, 2147483648.0, T(9.3e18), Limits::infinity(),
-                             Limits::denorm_min(), Limits::min(), Limits::max(), Limits::epsilon(), Limits::min() / 4};
+      std::vector<T> list = {0,
+                             T(0.5),
+                             1,
+                             T(2.5),
+                             0.625,
+                             T(88.7),
+                             T(103.9),
+                             709,
+                             745,
+                             2147483648.0,
+                             T(9.3e18),
+                             Limits::infinity(),
+                             Limits::denorm_min(),
+                             Limits::min(),
+                             Limits::max(),
+                             Limits::epsilon(),
+                             Limits::min() / 4};
       const size_t count = list.size();
       for (size_t i = 0; i < count; ++i) list.push_back(-list[i]);
       list.push_back(Limits::quiet_NaN());
       return list;
     } else {
-      return std::vector<T>{0, 1, -1, 2, -2, 3, 46341, 65536, Limits::max(), Limits::min(), Limits::max() - 1, Limits::min() + 1};
+      return std::vector<T>{0,
+                            1,
+                            -1,
+                            2,
+                            -2,
+                            3,
+                            46341,
+                            65536,
+                            Limits::max(),
+                            Limits::min(),
+                            Limits::max() - 1,
+                            Limits::min() + 1};
     }
   }();
   return values;
@@ -77,8 +111,8 @@ inline Tensor ordinary_tensor(const Type& type, uint64_t seed) {
   });
 }
 
-/// Operand `index` of an op on special values: over the elements of all operands, every pair of values occurs when
-/// there are enough elements.
+/// Operand `index` of an op on special values: over the elements of all operands, every pair of values occurs
+/// when there are enough elements.
 inline Tensor special_tensor(const Type& type, int index) {
   return with_element_type(type.dtype, [&]<class T>(T) {
     const std::vector<T>& special = special_values<T>();
@@ -99,7 +133,8 @@ inline Tensor sprinkled_tensor(const Type& type, uint64_t seed) {
     const int64_t columns = type.shape.back();
     for (int64_t i = 0; i < type.shape.element_count(); ++i) {
       const int64_t row = i / columns;
-      values.push_back(i % columns == row * 7 % columns ? special[row % special.size()] : ordinary<T>(random));
+      values.push_back(i % columns == row * 7 % columns ? special[row % special.size()]
+                                                        : ordinary<T>(random));
     }
     return tensor_of(type.shape, values);
   });
@@ -109,7 +144,8 @@ inline Tensor sprinkled_tensor(const Type& type, uint64_t seed) {
 inline Tensor strided_tensor(const Type& type, uint64_t seed) {
   const Shape& shape = type.shape;
   if (shape.rank() == 0) return reshape(slice(ordinary_tensor({type.dtype, {3}}, seed), 0, 1, 2), {});
-  if (shape.rank() == 1) return reshape(slice(ordinary_tensor({type.dtype, {shape[0], 3}}, seed), 1, 1, 2), shape);
+  if (shape.rank() == 1)
+    return reshape(slice(ordinary_tensor({type.dtype, {shape[0], 3}}, seed), 1, 1, 2), shape);
   Shape base;
   std::vector<int64_t> axes;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
@@ -138,7 +174,8 @@ inline Literal to_literal(const Tensor& tensor) {
 }
 
 inline Tensor to_tensor(const Literal& literal) {
-  return with_element_type(literal.type.dtype, [&]<class T>(T) { return from_span(literal.as<T>(), literal.type.shape); });
+  return with_element_type(literal.type.dtype,
+                           [&]<class T>(T) { return from_span(literal.as<T>(), literal.type.shape); });
 }
 
 inline std::vector<Literal> to_literals(std::span<const Tensor> tensors) {

@@ -218,6 +218,27 @@ TEST_CASE("many short products are summed in order") {
   }
 }
 
+TEST_CASE("short products whose sum stays in registers, beside long ones and at the edges of panels") {
+  Random random(8);
+  const std::vector<int64_t> mixed = {16, 16, 5, 0, 48, 1, 16, 300, 16, 49, 16, 3, 3};
+  for (bool accumulate : {false, true}) {
+    for (int64_t m : {4, 12, 13, 50}) {
+      check(Case<float>(random, m, 850, mixed, accumulate, m == 13), {1, 2, 3}, 0x5);
+      check(Case<double>(random, m, 430, mixed, accumulate, m == 13), {1, 2}, 0x2);
+    }
+    check(Case<float>(random, 500, 832, {16, 16, 16}, accumulate, false), {1, 2}, 0);
+  }
+}
+
+TEST_CASE("a first product that underflows to -0 is stored as -0") {
+  Random random(9);
+  Case<float> test(random, 12, 1024, {1, 1, 1}, false, false);
+  for (size_t i = 0; i < test.operands.size(); ++i) {
+    std::fill(test.operands[i].memory.begin(), test.operands[i].memory.end(), i % 2 ? -1e-30f : 1e-30f);
+  }
+  check(test, {1}, 0);
+}
+
 TEST_CASE("wide results, where columns are split and rows of a are packed") {
   Random random(5);
   for (int64_t m : {1, 2, 3, 4, 16, 25, 500}) {
