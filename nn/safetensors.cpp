@@ -91,7 +91,11 @@ Tensor read_tensor(File& file, const safetensors::Entry& entry) {
   if (entry.type.dtype == DType::boolean &&
       std::any_of(first, first + tensor.element_count(), [](uint8_t byte) { return byte > 1; }))
     throw UserError("a BOOL in it is neither 0 nor 1");
-  return tensor;
+  // A copy that nobody has a writable pointer to: compiled code may keep it packed.
+  return with_element_type(entry.type.dtype, [&](auto element) {
+    using Element = decltype(element);
+    return from_span(std::span(tensor.data<Element>(), static_cast<size_t>(tensor.element_count())), tensor.shape());
+  });
 }
 
 SafetensorsFile read_file(File& file) {

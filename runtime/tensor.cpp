@@ -135,6 +135,8 @@ bool Tensor::is_contiguous() const {
 
 Tensor Tensor::contiguous() const {
   if (is_contiguous()) return *this;
+  // As an op, so that gradients flow through the copy; multiplying by one keeps every bit.
+  if (impl_->requires_grad && is_grad_enabled()) return mul(*this, scalar(1.0, *this));
   border("a copy in row-major order");
   Tensor copy = empty(impl_->type());
   kernels::copy(view_of(*this), copy.impl()->view());

@@ -20,7 +20,6 @@ class TapeNode;
 struct Storage {
   std::atomic<int32_t> references{1};
   std::atomic<uint32_t> version{0};       // writes in place so far
-  std::atomic<int32_t> pending_reads{0};  // by segments that have not run yet
   std::atomic<bool> written_unseen{false};  // a writable pointer is about: the version does not tell of every write
   size_t bytes = 0;
 

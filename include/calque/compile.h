@@ -19,7 +19,7 @@ namespace calque {
 
 /// What happened so far in one compiled function.
 struct CompileStats {
-  uint64_t calls = 0;
+  uint64_t calls = 0;            // not those that ran eagerly as a whole (disabled, another thread inside)
   uint64_t recorded_calls = 0;   // calls in which at least one op was recorded as new
   uint64_t matched_ops = 0;      // ops that were compared instead of run
   uint64_t plan_runs = 0;        // segments that ran as compiled code

@@ -271,3 +271,12 @@ TEST_CASE("a compiled backward dispatches no op") {
 }
 
 }  // namespace calque::test
+
+TEST_CASE("a gradient flows through contiguous()") {
+  calque::Tensor x = calque::from_vector(std::vector<double>{1, 2, 3, 4, 5, 6}, calque::Shape{2, 3});
+  x.set_requires_grad();
+  const calque::Tensor copy = calque::transpose(x).contiguous();
+  CHECK(copy.is_contiguous());
+  calque::sum(copy * copy).backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{2, 4, 6, 8, 10, 12});
+}
