@@ -34,7 +34,7 @@ class BenchSession {
     const Tensor embedding = find(weights, "embedding.weight");
     if (!embedding || embedding.rank() != 2) throw UserError(path + " has no embedding.weight [V,H]");
     model_ = std::make_unique<LanguageModel>(kind_, embedding.size(0), embedding.size(1));
-    model_->load_parameters(weights);
+    model_->load_state(weights);
     cell_ =
         options.mode == "eager" ? AnyCell(kind_.cell) : AnyCell(compile(kind_.cell, {.name = options.cell}));
     adam_ = std::make_unique<optim::Adam>(model_->parameters(),

@@ -50,7 +50,7 @@ Checkpoint read_checkpoint(const SafetensorsFile& file) {
   if (!recurrent || !(recurrent.shape() == Shape{hidden, kind.gates * hidden}))
     throw UserError("it has no cell.wh that fits its embedding");
   result.model = std::make_unique<LanguageModel>(kind, embedding.size(0), hidden);
-  result.model->load_parameters(file.tensors);
+  result.model->load_state(file.tensors);
   return result;
 }
 

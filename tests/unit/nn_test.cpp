@@ -125,22 +125,53 @@ TEST_CASE("parameters have dotted names in the order of registration") {
   CHECK_THROWS_AS(outer.register_module("", outer.inner), UserError);
 }
 
-TEST_CASE("load_parameters copies all or nothing") {
+TEST_CASE("load_state copies all or nothing") {
   Outer from, to;
   NamedTensors tensors = from.named_parameters();
   const auto before = to.inner.linear.weight.to_vector<float>();
   tensors.pop_back();
-  CHECK_THROWS_WITH(to.load_parameters(tensors), Contains("inner.linear.bias"));
+  CHECK_THROWS_WITH(to.load_state(tensors), Contains("inner.linear.bias"));
   tensors.emplace_back("inner.linear.bias", zeros({4}));
-  CHECK_THROWS_WITH(to.load_parameters(tensors), Contains("f32[3]") && Contains("f32[4]"));
+  CHECK_THROWS_WITH(to.load_state(tensors), Contains("f32[3]") && Contains("f32[4]"));
   tensors.back() = from.named_parameters().back();
   tensors.emplace_back("extra", zeros({1}));
-  CHECK_THROWS_WITH(to.load_parameters(tensors), Contains("extra"));
+  CHECK_THROWS_WITH(to.load_state(tensors), Contains("extra"));
   CHECK(to.inner.linear.weight.to_vector<float>() == before);
   tensors.pop_back();
-  to.load_parameters(tensors);
+  to.load_state(tensors);
   CHECK(to.inner.linear.weight.to_vector<float>() == from.inner.linear.weight.to_vector<float>());
   CHECK(!to.inner.linear.weight.is_same(from.inner.linear.weight));
+}
+
+TEST_CASE("buffers belong to the state and not to the parameters") {
+  struct Counting : nn::Module {
+    Tensor scale = register_parameter("scale", ones({2})),
+           count = register_buffer("count", zeros({}, DType::i64));
+    using Module::register_buffer;
+  } from, to;
+  CHECK(from.named_parameters().size() == 1);
+  CHECK(from.named_buffers().at(0).first == "count");
+  CHECK(!from.count.requires_grad());
+  from.count.assign_(from_value<int64_t>(7));
+  to.load_state(from.state());
+  CHECK(to.count.item() == 7);
+  CHECK_THROWS_AS(to.load_state(from.named_parameters()), UserError);
+  CHECK_THROWS_AS(to.register_buffer("scale", zeros({1})), UserError);
+  CHECK_THROWS_AS(to.register_buffer("with_gradient", ones({1}).set_requires_grad()), UserError);
+}
+
+TEST_CASE("the mode reaches inner modules, also those that are registered later") {
+  Outer outer;
+  CHECK(outer.is_training());
+  outer.eval();
+  CHECK(!outer.is_training());
+  CHECK(!outer.inner.linear.is_training());
+  nn::Linear late(1, 1);
+  outer.register_module("late", late);
+  CHECK(!late.is_training());
+  outer.train();
+  CHECK(outer.inner.linear.is_training());
+  CHECK(late.is_training());
 }
 
 TEST_CASE("gradients of Linear agree with finite differences") {

@@ -1,4 +1,4 @@
-// Module: named parameters, and modules inside modules.
+// Module: named parameters and buffers, a training or evaluation mode, and modules inside modules.
 #pragma once
 
 #include <string>
@@ -30,11 +30,22 @@ class Module {
   /// Own parameters in the order of registration, then those of the inner modules, named `module.parameter`.
   NamedTensors named_parameters() const;
   std::vector<Tensor> parameters() const;
+  /// The same of buffers: tensors that belong to the module's state and have no gradient.
+  NamedTensors named_buffers() const;
   /// Drops the gradients of all parameters.
   void zero_grad();
-  /// Copies elements into the parameters of the same names. Throws UserError, and changes nothing, when a
-  /// parameter has no tensor, a tensor no parameter, or a type differs.
-  void load_parameters(const NamedTensors& tensors);
+
+  /// All parameters, then all buffers: what a file has to hold. The tensors are the module's own, not copies.
+  NamedTensors state() const;
+  /// Copies elements into the parameters and buffers of the same names. Throws UserError, and changes
+  /// nothing, when one of them has no tensor, a tensor belongs to none, or a type differs.
+  void load_state(const NamedTensors& tensors);
+
+  /// Puts this module and all inner ones into training mode (as they are made) or, with false, into
+  /// evaluation mode. What that means is the layer's: dropout drops in training only.
+  void train(bool training = true);
+  void eval() { train(false); }
+  bool is_training() const { return is_training_; }
 
  protected:
   Module() = default;
@@ -42,15 +53,18 @@ class Module {
   /// Asks for the gradient of `parameter` and returns it, so that a member can be initialised by it. Throws
   /// UserError for a name that is empty, has a dot or is taken.
   Tensor register_parameter(std::string name, Tensor parameter);
-  /// `module` must live as long as this one: make it a member.
+  /// The same for a tensor without gradient that is saved and loaded with the parameters.
+  Tensor register_buffer(std::string name, Tensor buffer);
+  /// `module` must live as long as this one: make it a member. It takes over this module's mode.
   void register_module(std::string name, Module& module);
 
  private:
   void check_name(const std::string& name) const;
-  void collect(const std::string& prefix, NamedTensors& result) const;
+  void collect(NamedTensors Module::*which, const std::string& prefix, NamedTensors& result) const;
 
-  NamedTensors parameters_;
+  NamedTensors parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> modules_;
+  bool is_training_ = true;
 };
 
 }  // namespace calque::nn
