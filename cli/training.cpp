@@ -94,10 +94,10 @@ const TrainingCurve& TrainingRun::finish() {
 
 namespace {
 
-int64_t pick(const Tensor& logits, double temperature, RandomStream& random) {
+int64_t pick(const Tensor& logits, double temperature, Generator& generator) {
   if (temperature == 0) return argmax(logits, 1).to_vector<int64_t>()[0];
   const std::vector<float> probabilities = softmax(logits / temperature).to_vector<float>();
-  double left = random.uniform();
+  double left = rand({}, DType::f64, generator).item();
   int64_t last_possible = 0;  // rounding may leave a little of 1 over
   for (size_t i = 0; i < probabilities.size(); ++i) {
     if (probabilities[i] > 0) last_possible = static_cast<int64_t>(i);
@@ -142,7 +142,7 @@ std::string generate(const LanguageModel& model, const nn::Vocabulary& vocabular
                      int64_t length, double temperature, uint64_t seed) {
   if (prompt.empty()) throw UserError("the prompt is empty; give at least one character");
   const NoGradGuard guard;
-  RandomStream random(seed);
+  Generator generator(seed);
   CellState state = model.zero_state(1);
   const auto advance = [&](int64_t token) {
     const Tensor x = model.embedding(from_vector<int64_t>({token}));
@@ -153,7 +153,7 @@ std::string generate(const LanguageModel& model, const nn::Vocabulary& vocabular
   for (const int64_t token : vocabulary.encode(prompt)) logits = advance(token);
   std::string text;
   for (int64_t i = 0; i < length; ++i) {
-    const int64_t token = pick(logits, temperature, random);
+    const int64_t token = pick(logits, temperature, generator);
     text += vocabulary.decode(token);
     logits = advance(token);
   }

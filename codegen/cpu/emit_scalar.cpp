@@ -92,6 +92,10 @@ class ProgramEmitter {
         return b_.CreateShl(operand(node, 0), node.immediate);
       case Primitive::shift_right:
         return b_.CreateAShr(operand(node, 0), node.immediate);
+      case Primitive::shift_right_logical:
+        return b_.CreateLShr(operand(node, 0), node.immediate);
+      case Primitive::multiply_halves:
+        return b_.CreateMul(lower_half(operand(node, 0)), lower_half(operand(node, 1)));
       case Primitive::bit_cast:
         return b_.CreateBitCast(operand(node, 0), type_of(node));
       case Primitive::convert:
@@ -106,6 +110,12 @@ class ProgramEmitter {
       default:
         return arithmetic(node);
     }
+  }
+
+  /// As an unsigned number: known to be short, so that the product of two is one instruction.
+  llvm::Value* lower_half(llvm::Value* x) {
+    constexpr uint64_t kLowerHalf = 0xffffffff;
+    return b_.CreateAnd(x, with_lanes(b_.getInt64(kLowerHalf), lanes_));
   }
 
   llvm::Value* arithmetic(const ScalarNode& node) {

@@ -5,4 +5,5 @@
 #include "calque/compile.h"
 #include "calque/nn.h"
 #include "calque/ops.h"
+#include "calque/random.h"
 #include "calque/tensor.h"

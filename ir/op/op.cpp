@@ -129,6 +129,7 @@ bool accepts(Signature signature, DType dtype) {
   switch (signature) {
     case Signature::floating: return is_floating(dtype);
     case Signature::logical: return dtype == DType::boolean;
+    case Signature::word: return dtype == DType::i64;
     default: return is_numeric(dtype);
   }
 }
@@ -137,6 +138,7 @@ const char* accepted_dtypes(Signature signature) {
   switch (signature) {
     case Signature::floating: return "f32 or f64";
     case Signature::logical: return "bool";
+    case Signature::word: return "i64";
     default: return "f32, f64, i64 or i32";
   }
 }

@@ -23,7 +23,7 @@ inline constexpr int kOpCount = static_cast<int>(Op::count_);
 enum class OpKind : uint8_t { elementwise, reduction, view, matmul, structural, creation, composite, fusion };
 
 /// Which dtypes an elementwise op takes and gives; see elementwise.def.
-enum class Signature : uint8_t { none, numeric, floating, compare, logical, select };
+enum class Signature : uint8_t { none, numeric, floating, compare, logical, word, select };
 
 class Emitter;
 class GradientContext;

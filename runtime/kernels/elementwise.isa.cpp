@@ -4,6 +4,7 @@
 #include "runtime/kernels/vector.h"
 // after the vectors: formulas find the engine's functions by argument-dependent look-up
 #include "ir/op/scalar/formulas.h"
+#include "ir/op/scalar/random_formulas.h"
 
 namespace calque::kernels::CALQUE_ISA_LEVEL {
 
@@ -171,6 +172,8 @@ static constexpr InnerLoop select_loop = inner_loop<Row, Mask<sizeof(typename X:
         nullptr                                                                                       \
   }
 #define CALQUE_LOOPS_compare(kind, row) CALQUE_LOOPS_numeric(kind, row)
+#define CALQUE_LOOPS_word(kind, row) \
+  { nullptr, nullptr, kind##_loop<row, Vector<int64_t>>, nullptr, nullptr }
 #define CALQUE_LOOPS_logical(kind, row) \
   { nullptr, nullptr, nullptr, nullptr, kind##_loop<row, Bytes> }
 

@@ -487,5 +487,19 @@ template <class T, int B>
 CALQUE_INLINE Vector<T, B> shift_right(Vector<T, B> a, int count) {
   return {a.v >> count};
 }
+template <int B>
+CALQUE_INLINE Vector<int64_t, B> multiply_halves(Vector<int64_t, B> a, Vector<int64_t, B> b) {
+  using Raw = typename Vector<int64_t, B>::Raw;
+#if defined(__AVX512VL__)
+  static_assert(B == 64);
+  return {(Raw)_mm512_maskz_mul_epu32((__mmask8)-1, (__m512i)a.v, (__m512i)b.v)};
+#elif defined(__AVX2__)
+  static_assert(B == 32);
+  return {(Raw)_mm256_mul_epu32((__m256i)a.v, (__m256i)b.v)};
+#else
+  static_assert(B == 16);
+  return {(Raw)_mm_mul_epu32((__m128i)a.v, (__m128i)b.v)};
+#endif
+}
 
 }  // namespace calque::kernels::CALQUE_ISA_LEVEL

@@ -29,7 +29,8 @@ std::string reason_without_gradient(Op op) {
   if (entry.ir_only) return "made by passes, behind differentiation";
   if (entry.kind == OpKind::creation) return "takes no tensor";
   if (entry.signature == Signature::compare || entry.signature == Signature::logical) return "gives bools";
-  if (op == Op::argmax) return "gives integers";
+  if (op == Op::argmax || entry.signature == Signature::word) return "gives integers";
+  if (op == Op::rand || op == Op::randn || op == Op::randint) return "depends on nothing but a state of integers";
   if (op == Op::floor) return "piecewise constant: its gradient is zero";
   if (op == Op::detach) return "cuts the gradient by definition";
   return "";
@@ -40,12 +41,12 @@ bool is_smooth(Op op) {
   return op != Op::abs && op != Op::relu && op != Op::maximum && op != Op::minimum && op != Op::max;
 }
 
-/// The domain of some rows ends at zero, where differences say nothing.
-bool needs_positive(Op op) { return op == Op::log || op == Op::sqrt || op == Op::rsqrt || op == Op::div; }
+/// The domain of some rows has an end, where differences say nothing.
+bool has_bounded_domain(Op op) { return op == Op::ndtri || op == Op::log || op == Op::sqrt || op == Op::rsqrt || op == Op::div; }
 
-/// |x| + 0.3, as strided as x.
-Tensor positive(const Tensor& x) {
-  const Tensor y = abs(x) + 0.3;
+/// |x| + 0.3, or a number well within (0, 1) for the quantile; as strided as x.
+Tensor within_domain(Op op, const Tensor& x) {
+  const Tensor y = op == Op::ndtri ? 0.1 + 0.8 * sigmoid(x) : abs(x) + 0.3;
   return x.is_contiguous() || x.rank() < 2 ? y : transpose(transpose(y).contiguous());
 }
 
@@ -62,7 +63,8 @@ std::vector<OpCase> f64_cases(Op op) {
     const bool is_wide = !c.inputs.empty() && std::any_of(c.inputs.begin(), c.inputs.end(), [](const Tensor& x) { return x.dtype() == DType::f64; });
     if (!is_wide || c.aspect == Aspect::special || elements_of(c.inputs) > kMostElements) continue;
     if (op == Op::cast && c.attributes.dtype(0) != DType::f64) continue;
-    if (needs_positive(op)) std::transform(c.inputs.begin(), c.inputs.end(), c.inputs.begin(), positive);
+    if (has_bounded_domain(op))
+      for (Tensor& input : c.inputs) input = within_domain(op, input);
     chosen.push_back(std::move(c));
   }
   return chosen;

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "ir/graph/interpret/scalar.h"
+#include "tests/support/philox.h"
 
 using namespace calque;
 
@@ -125,6 +126,30 @@ TEST_CASE("square roots are correctly rounded, their reciprocals within 1.5 ulp"
   check_bound<double>(Op::rsqrt, 1.5, [](long double x) { return 1 / std::sqrt(x); });
 }
 
+TEST_CASE("normal quantiles stay within their bound over (0, 1)", "[formulas]") {
+  const auto worst_of = [](auto first, auto count) {
+    using T = decltype(first);
+    const ScalarProgram& program = scalar_program(Op::ndtri, dtype_of<T>, dtype_of<T>);
+    const Bits<T> one = std::bit_cast<Bits<T>>(T(1));
+    Worst worst;
+    for (int i = 1; i < count; ++i) {
+      // Over the bits of all numbers below 1, which are mostly small, and evenly.
+      const T numbers[] = {std::bit_cast<T>(static_cast<Bits<T>>(one / count * i + i % 7)), T(i) / T(count)};
+      for (const T p : numbers) {
+        const double error = error_in_ulp<T>(run(program, p), calque::test::normal_quantile(Wider<T>(p)));
+        if (error > worst.error) worst = {error, static_cast<double>(p)};
+      }
+    }
+    return worst;
+  };
+  const Worst single = worst_of(1.0f, 200001), wide = worst_of(1.0, 50001);
+  INFO("f32 " << single.error << " at " << single.at << ", f64 " << wide.error << " at " << wide.at);
+  CHECK(single.error < 8);
+  CHECK(wide.error < 8);
+  CHECK(single.error > 0);
+  CHECK(wide.error > 0);
+}
+
 TEST_CASE("special values of the formulas", "[formulas]") {
   const float infinity = std::numeric_limits<float>::infinity(),
               nan = std::numeric_limits<float>::quiet_NaN();
@@ -152,7 +177,12 @@ TEST_CASE("special values of the formulas", "[formulas]") {
   CHECK(same(f(Op::sqrt, -0.0f), -0.0f));
   CHECK(same(f(Op::sqrt, -1.0f), nan));
   CHECK(same(f(Op::rsqrt, 0.0f), infinity));
-  for (Op op : {Op::exp, Op::log, Op::tanh, Op::sigmoid, Op::sqrt, Op::rsqrt, Op::abs, Op::relu, Op::floor}) {
+  CHECK(same(f(Op::ndtri, 0.0f), -infinity));
+  CHECK(same(f(Op::ndtri, 1.0f), infinity));
+  CHECK(same(f(Op::ndtri, 0.5f), 0.0f));
+  CHECK(same(f(Op::ndtri, -tiny), nan));
+  CHECK(same(f(Op::ndtri, 1.1f), nan));
+  for (Op op : {Op::ndtri, Op::exp, Op::log, Op::tanh, Op::sigmoid, Op::sqrt, Op::rsqrt, Op::abs, Op::relu, Op::floor}) {
     INFO(row(op).name);
     CHECK(std::isnan(f(op, nan)));
   }

@@ -72,6 +72,11 @@ const Sample kSamples[] = {
     {Op::gelu, "(%x: f64[4]) -> f64[4] { %0 = gelu %x : f64[4] return %0 }"},
     {Op::cross_entropy,
      "(%x: f32[2,3], %t: i64[2]) -> f32[] { %0 = cross_entropy %x, %t : f32[] return %0 }"},
+    {Op::rand, "(%s: i64[2]) -> f64[3] { %0 = rand %s {dtype = f64, shape = [3]} : f64[3] return %0 }"},
+    {Op::randn, "(%s: i64[2]) -> f32[2,3] { %0 = randn %s {dtype = f32, shape = [2, 3]} : f32[2,3] return %0 }"},
+    {Op::randint,
+     "(%s: i64[2]) -> i64[] { %0 = randint %s {low = -3, high = 7, shape = []} : i64[] return %0 }"},
+    {Op::dropout, "(%x: f32[2,3], %s: i64[2]) -> f32[2,3] { %0 = dropout %x, %s {p = 0.1} : f32[2,3] return %0 }"},
     {Op::fusion,
      "(%x: f32[2,3]) -> f32[2,1] { %0 = fusion %x {domain = 1, rows = 2, columns = 3} : f32[2,1] (%x: "
      "f32[2,3]) "
@@ -89,6 +94,7 @@ std::vector<Graph> elementwise_samples(Op op) {
     const bool floating = is_floating(dtype), logical = dtype == DType::boolean;
     if (entry.signature == Signature::floating && !floating) continue;
     if ((entry.signature == Signature::logical) != logical) continue;
+    if (entry.signature == Signature::word && dtype != DType::i64) continue;
     Graph graph("sample");
     std::vector<ValueId> inputs;
     for (int i = 0; i < entry.inputs; ++i) {

@@ -73,6 +73,8 @@ inline std::vector<DType> dtypes_of(Signature signature) {
       return {std::begin(kFloats), std::end(kFloats)};
     case Signature::logical:
       return {DType::boolean};
+    case Signature::word:
+      return {DType::i64};
     default:
       return {std::begin(kNumbers), std::end(kNumbers)};
   }
@@ -367,6 +369,43 @@ inline void add_composite_cases(CaseList& list, Op op) {
   }
 }
 
+/// Random numbers from states of any layout; of dropout, inputs of any layout.
+inline void add_random_cases(CaseList& list, Op op) {
+  const auto state = [](int64_t seed, int64_t counter) { return from_vector<int64_t>({seed, counter}); };
+  if (op == Op::dropout) {
+    for (DType dtype : kFloats)
+      for (double p : {0.0, 0.3, 1.0}) {
+        const Attributes attributes = Attributes::of(p);
+        list.add(Aspect::plain, {list.plain(dtype, {4, 8}), state(1, 7)}, attributes);
+        list.add(Aspect::strided, {list.strided(dtype, {33, 17}), list.strided(DType::i64, {2})}, attributes);
+        list.add(Aspect::strided, {list.sliced(dtype, {33, 17}), state(2, -9)}, attributes);
+        list.add(Aspect::special, {list.sprinkled(dtype, {33, 17}), state(INT64_MIN, INT64_MAX)}, attributes);
+        list.add(Aspect::odd, {list.plain(dtype, {3, 1025}), state(3, 1)}, attributes);
+        list.add(Aspect::odd, {list.plain(dtype, {7, 3, 5}), state(3, 1)}, attributes);
+        list.add(Aspect::single, {list.plain(dtype, {}), state(4, 5)}, attributes);
+        list.add(Aspect::empty, {list.plain(dtype, {0, 4}), state(4, 5)}, attributes);
+      }
+    return;
+  }
+  const auto add = [&](Aspect aspect, const Tensor& x, const Shape& shape) {
+    if (op == Op::randint) {
+      list.add(aspect, {x}, Attributes::of(int64_t{-3}, int64_t{4}, Ints(shape)));
+      list.add(aspect, {x}, Attributes::of(int64_t{1} << 40, int64_t{1} << 52, Ints(shape)));
+      return;
+    }
+    for (DType dtype : kFloats) list.add(aspect, {x}, Attributes::of(dtype, Ints(shape)));
+  };
+  add(Aspect::plain, state(1, 7), {4, 8});
+  add(Aspect::strided, list.strided(DType::i64, {2}), {33, 17});
+  add(Aspect::special, state(INT64_MIN, INT64_MAX), {33, 17});
+  add(Aspect::special, state(-1, -5), {40});
+  add(Aspect::odd, state(1, 7), {3, 1025});
+  add(Aspect::odd, state(1, 7), {7, 3, 5});
+  add(Aspect::single, state(0, 0), {});
+  add(Aspect::single, state(0, 0), {1, 1});
+  add(Aspect::empty, state(0, 0), {0, 4});
+}
+
 /// The cases of one op; none for a row that has no cases yet, which fails the tests. IR-only rows are covered
 /// by programs from which the passes make them.
 inline std::vector<OpCase> op_cases(Op op) {
@@ -422,6 +461,12 @@ inline std::vector<OpCase> op_cases(Op op) {
     case Op::gelu:
     case Op::cross_entropy:
       add_composite_cases(list, op);
+      break;
+    case Op::rand:
+    case Op::randn:
+    case Op::randint:
+    case Op::dropout:
+      add_random_cases(list, op);
       break;
     default:
       break;

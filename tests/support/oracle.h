@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/support/op_cases.h"
+#include "tests/support/philox.h"
 
 namespace calque::test {
 
@@ -156,6 +157,8 @@ inline Expected oracle_float_unary(Op op, long double x, DType dtype) {
       return std::isnan(x) ? exactly(x) : exactly(x >= 0 ? x : 0);
     case Op::floor:
       return exactly(std::floor(x));
+    case Op::ndtri:
+      return within_ulps(normal_quantile(x), 8.0L, dtype);
     default:
       throw InternalError("oracle: no such unary op");
   }
@@ -201,6 +204,8 @@ inline Expected oracle_integer(Op op, __int128 a, __int128 b, DType dtype) {
       return integer(std::max(a, b), dtype);
     case Op::minimum:
       return integer(std::min(a, b), dtype);
+    case Op::philox:
+      return integer(philox53(static_cast<int64_t>(a), static_cast<int64_t>(b)), dtype);
     default:
       throw InternalError("oracle: no such integer op");
   }
@@ -394,6 +399,31 @@ inline Expected oracle_pointwise_composite(Op op, long double x, DType dtype) {
   return near(0.5L * x * (1 + std::tanh(inner)), std::min<long double>(std::fabs(x), 30), dtype);
 }
 
+/// Of element i of random numbers; `state` holds seed and counter.
+inline Expected oracle_random(const OpCase& c, const Elements& state, int64_t i) {
+  const Attributes& a = c.attributes;
+  const int64_t counter = wrapped(static_cast<__int128>(state[1].integer) + i, DType::i64);
+  const long double word = static_cast<long double>(philox53(state[0].integer, counter));
+  switch (c.op) {
+    case Op::rand:
+      return exactly(a.dtype(0) == DType::f64 ? word * 0x1p-53L : std::floor(word * 0x1p-29L) * 0x1p-24L);
+    case Op::randn:
+      return within_ulps(normal_quantile((std::floor(word / 2) + 0.5L) * 0x1p-52L), 8.0L, a.dtype(0));
+    case Op::randint:
+      return integer(a[0] + static_cast<int64_t>(word * 0x1p-53L * static_cast<long double>(a[1] - a[0])), DType::i64);
+    default:
+      break;
+  }
+  throw InternalError("oracle: no such random numbers");
+}
+
+inline Expected oracle_dropout(const OpCase& c, const Number& x, const Elements& state, DType dtype, int64_t i) {
+  const double p = c.attributes.number(0);
+  const int64_t counter = wrapped(static_cast<__int128>(state[1].integer) + i, DType::i64);
+  if (static_cast<long double>(philox53(state[0].integer, counter)) < p * 0x1p53L) return exactly(0);
+  return within_ulps(x.value * rounded(1 / (1 - p), dtype), kRounded, dtype);
+}
+
 // --- index maps
 
 /// Of each element of result `result`, which element of which input it is; -1 is a zero.
@@ -525,6 +555,14 @@ inline std::function<Expected(int result, const Shape& shape, int64_t i)> oracle
       };
     case Op::cross_entropy:
       return [=](int, const Shape&, int64_t) { return oracle_cross_entropy(in[0], in[1]); };
+    case Op::rand:
+    case Op::randn:
+    case Op::randint:
+      return [=](int, const Shape&, int64_t i) { return oracle_random(c, in[0], i); };
+    case Op::dropout:
+      return [=](int, const Shape&, int64_t i) {
+        return oracle_dropout(c, in[0][i], in[1], in[0].type().dtype, i);
+      };
     case Op::matmul:
       return [=](int, const Shape& shape, int64_t i) {
         return oracle_matmul(in[0], in[1], coordinates(i, shape));

@@ -164,6 +164,7 @@ void check(Op op, const std::vector<Operand>& operands, Attributes attributes = 
 std::vector<DType> dtypes_of(Signature signature) {
   if (signature == Signature::floating) return {DType::f32, DType::f64};
   if (signature == Signature::logical) return {DType::boolean};
+  if (signature == Signature::word) return {DType::i64};
   return {DType::f32, DType::f64, DType::i64, DType::i32};
 }
 

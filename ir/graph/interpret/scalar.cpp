@@ -108,6 +108,10 @@ T integer_arithmetic(Primitive primitive, T a, T b, int amount) {
       return static_cast<T>(x << amount);
     case Primitive::shift_right:
       return a >> amount;
+    case Primitive::shift_right_logical:
+      return static_cast<T>(x >> amount);
+    case Primitive::multiply_halves:
+      return static_cast<T>(uint64_t{static_cast<uint32_t>(x)} * static_cast<uint32_t>(y));
     default:
       throw InternalError("scalar program: no such arithmetic on integers");
   }

@@ -4,7 +4,7 @@
 //   + - * / and unary -; comparisons, which give a mask; & | ! on masks; select(mask, a, b);
 //   fma(a, b, c), rounded once; square_root(a); floor_of(a); X::constant(double);
 //   bits(a), the integer of the same width, on which there are + - & | ^, shift_left(i, n), shift_right(i, n)
-//   (arithmetic); back by X::from_bits(i) (the same bits) and X::from_integer(i) (the same number).
+//   (arithmetic), shift_right_logical(i, n) and, for i64, multiply_halves(i, j); back by X::from_bits(i) (the same bits) and X::from_integer(i) (the same number).
 // Host vectors (runtime/kernels/vector.h) run a formula; the recorder (ir/op/scalar/recorder.h) writes it down as a
 // scalar program.
 #pragma once

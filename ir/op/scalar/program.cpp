@@ -8,6 +8,7 @@
 #include "ir/op/scalar/recorder.h"
 // after the recorder: formulas find the engine's functions by argument-dependent look-up
 #include "ir/op/scalar/formulas.h"
+#include "ir/op/scalar/random_formulas.h"
 
 namespace calque {
 
@@ -54,6 +55,8 @@ template <Signature signature, class F>
 static void for_dtype(DType dtype, F f) {
   if constexpr (signature == Signature::logical) {
     if (dtype == DType::boolean) f(Mask{});
+  } else if constexpr (signature == Signature::word) {
+    if (dtype == DType::i64) f(Number<int64_t>{});
   } else {
     if (dtype == DType::f32) f(Number<float>{});
     if (dtype == DType::f64) f(Number<double>{});

@@ -22,6 +22,8 @@ enum class Primitive : uint8_t {
   select,       // mask, a, b
   bit_and, bit_or, bit_xor, bit_not,                            // integers or masks
   shift_left, shift_right,                                      // by `immediate`; right is arithmetic
+  shift_right_logical,                                          // by `immediate`, bringing in zeros
+  multiply_halves,                                              // i64: product of the lower halves, unsigned
   bit_cast,     // float <-> integer of the same width
   convert,      // between numbers: float -> integer truncates and saturates, NaN -> 0; mask -> 0 or 1
 };

@@ -91,6 +91,13 @@ Number<T> shift_left(Number<T> a, int n) { return {node(Primitive::shift_left, k
 template <class T>
 Number<T> shift_right(Number<T> a, int n) { return {node(Primitive::shift_right, kScalarType<T>, a.id, -1, -1, n)}; }
 template <class T>
+Number<T> shift_right_logical(Number<T> a, int n) {
+  return {node(Primitive::shift_right_logical, kScalarType<T>, a.id, -1, -1, n)};
+}
+inline Number<int64_t> multiply_halves(Number<int64_t> a, Number<int64_t> b) {
+  return {node(Primitive::multiply_halves, ScalarType::i64, a.id, b.id)};
+}
+template <class T>
 typename Number<T>::Integer bits(Number<T> a) {
   return {node(Primitive::bit_cast, kScalarType<typename Number<T>::Integer::Scalar>, a.id)};
 }
