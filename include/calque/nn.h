@@ -2,6 +2,7 @@
 // (cross_entropy).
 #pragma once
 
+#include "calque/nn/dropout.h"
 #include "calque/nn/layers.h"
 #include "calque/nn/module.h"
 #include "calque/nn/optim.h"

@@ -409,8 +409,10 @@ inline Expected oracle_random(const OpCase& c, const Elements& state, int64_t i)
       return exactly(a.dtype(0) == DType::f64 ? word * 0x1p-53L : std::floor(word * 0x1p-29L) * 0x1p-24L);
     case Op::randn:
       return within_ulps(normal_quantile((std::floor(word / 2) + 0.5L) * 0x1p-52L), 8.0L, a.dtype(0));
-    case Op::randint:
-      return integer(a[0] + static_cast<int64_t>(word * 0x1p-53L * static_cast<long double>(a[1] - a[0])), DType::i64);
+    case Op::randint: {
+      const double product = static_cast<double>(word * 0x1p-53L) * static_cast<double>(a[1] - a[0]);
+      return integer(a[0] + static_cast<int64_t>(product), DType::i64);
+    }
     default:
       break;
   }

@@ -27,7 +27,7 @@ inline int64_t philox53(int64_t key, int64_t counter) {
   return static_cast<int64_t>((uint64_t{words[1]} << 32 | words[0]) >> 11);
 }
 
-/// The y with Phi(y) = p: bisection, then Newton's method on log Phi.
+/// The y with Phi(y) = p: bisection, then Newton's method.
 template <class R>
 R normal_quantile(R p) {
   if (!(p >= 0 && p <= 1)) return NAN;
@@ -38,10 +38,11 @@ R normal_quantile(R p) {
   R low = -40, high = 0;
   for (int i = 0; i < 14; ++i) (phi((low + high) / 2) < p ? low : high) = (low + high) / 2;
   R y = (low + high) / 2;
-  if (p == R(0.5)) return 0;
   for (int i = 0; i < 5; ++i) {
-    const R value = phi(y), slope = std::exp(-y * y / 2) / std::sqrt(2 * pi) / value;
-    y -= (std::log(value) - std::log(p)) / slope;
+    const R density = std::exp(-y * y / 2) / std::sqrt(2 * pi);
+    // Near the centre from p - 1/2, which is exact; in the tail from the logarithm, which is nearly straight.
+    y -= p > R(0.25) ? (std::erf(y / root) / 2 - (p - R(0.5))) / density
+                     : (std::log(phi(y)) - std::log(p)) * phi(y) / density;
   }
   return y;
 }
