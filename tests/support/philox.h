@@ -32,6 +32,7 @@ template <class R>
 R normal_quantile(R p) {
   if (!(p >= 0 && p <= 1)) return NAN;
   if (p == 0 || p == 1) return p == 0 ? -INFINITY : INFINITY;
+  if (p == R(0.5)) return 0;
   if (p > R(0.5)) return -normal_quantile<R>(1 - p);  // exact for the p of a narrower type
   const R root = std::sqrt(R(2)), pi = std::acos(R(-1));
   const auto phi = [&](R y) { return std::erfc(-y / root) / 2; };
