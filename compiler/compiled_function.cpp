@@ -8,13 +8,30 @@
 #include "compiler/log.h"
 #include "compiler/segment.h"
 #include "compiler/settings.h"
+#include "ir/op/error.h"
 
 namespace calque {
 
 bool CompiledFunction::ready(TraceId end, std::span<TensorImpl* const> live) {
   const TraceNode& node = tree_[end];
-  if (!node.segment->covers(live, tree_[node.segment_begin].first_value)) compile_segment(end, live);
-  return node.segment->covers(live, tree_[node.segment_begin].first_value);
+  const uint32_t first_value = tree_[node.segment_begin].first_value;
+  if (node.segment->covers(live, first_value)) return true;
+  const auto what = [] { return std::string("more values of a known way are held than before"); };
+  if (node.segment->compiled() && !allows_recompilation(what)) return false;
+  compile_segment(end, live);
+  return node.segment->covers(live, first_value);
+}
+
+bool CompiledFunction::allows_recompilation(const std::function<std::string()>& what) {
+  const OnRecompile stance = options_.on_recompile;
+  if (stance == OnRecompile::eager) return false;
+  ++stats_.recompilations;
+  if (stance == OnRecompile::record && !settings().is_logged(LogTopic::recompile)) return true;
+  const std::string sentence = options_.name + ": " + what();
+  log(LogTopic::recompile, "{}", sentence);
+  if (stance == OnRecompile::warn) warn_once("recompile " + sentence, sentence);
+  if (stance == OnRecompile::error) throw UserError(sentence + "; on_recompile = error asks for this exception");
+  return true;
 }
 
 void CompiledFunction::compile_segment(TraceId end, std::span<TensorImpl* const> live) {
@@ -33,6 +50,10 @@ void CompiledFunction::note_bound_reached() {
 CompileStats CompiledFunction::snapshot() const {
   const std::lock_guard lock(mutex_);
   CompileStats stats = stats_;
+  stats.eager_calls = eager_calls_.load(std::memory_order_relaxed);
+  stats.trace_nodes = tree_.op_count();
+  stats.branches = static_cast<uint64_t>(tree_.branches());
+  if (pure_) pure_->add_to(stats);
   for (TraceId id = 0; id < tree_.size(); ++id)
     if (const Segment* segment = tree_[id].segment.get(); segment && segment->compiled() && segment->compiled()->backward)
       stats.backward_plan_runs += segment->compiled()->backward->runs.load(std::memory_order_relaxed);
@@ -41,7 +62,7 @@ CompileStats CompiledFunction::snapshot() const {
 
 std::string CompiledFunction::explain() const {
   const std::lock_guard lock(mutex_);
-  return explain_tree(tree_, options_.name);
+  return (pure_ ? pure_->explain() : "") + explain_tree(tree_, options_.name);
 }
 
 std::string CompiledFunction::dump(const std::string& stage) const {
@@ -53,23 +74,28 @@ namespace detail {
 
 CallScope::CallScope(CompiledFunction& function) : function_(&function) {
   // Inside another compiled function this one's ops are simply part of it.
-  if (settings().disable_compile || thread_state.observer) return;
-  if (!function.mutex().try_lock()) return;
+  if (thread_state.own) return;
+  const bool waits = function.options().when_busy == WhenBusy::wait;
+  if (!settings().disable_compile && waits) function.mutex().lock();
+  else if (settings().disable_compile || !function.mutex().try_lock()) {
+    function.count_eager_call();
+    return;
+  }
   frame_ = new Frame(function);
 }
 
 CallScope::~CallScope() {
   if (!frame_) return;
-  delete static_cast<Frame*>(frame_);
+  delete frame_;
   function_->mutex().unlock();
 }
 
 void CallScope::finish() {
-  if (frame_) static_cast<Frame*>(frame_)->finish();
+  if (frame_) frame_->finish();
 }
 
-std::shared_ptr<CompiledFunction> make_compiled_function(const CompileOptions& options) {
-  return std::make_shared<CompiledFunction>(options);
+std::shared_ptr<CompiledFunction> make_compiled_function(const CompileOptions& options, bool is_pure) {
+  return std::make_shared<CompiledFunction>(options, is_pure);
 }
 CompileStats stats_of(const CompiledFunction& function) { return function.snapshot(); }
 std::string explain(const CompiledFunction& function) { return function.explain(); }

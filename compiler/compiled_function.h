@@ -1,24 +1,32 @@
 // The state behind one compile(): the tree of what was recorded, and counts of what happened.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 
 #include "calque/compile.h"
+#include "compiler/pure_table.h"
 #include "compiler/trace.h"
 
 namespace calque {
 
 class CompiledFunction {
  public:
-  explicit CompiledFunction(const CompileOptions& options) : options_(options) {}
+  CompiledFunction(const CompileOptions& options, bool is_pure) : options_(options) {
+    if (is_pure) pure_ = std::make_unique<PureTable>(options_);
+  }
 
   const CompileOptions& options() const { return options_; }
   TraceTree& tree() { return tree_; }
   const TraceTree& tree() const { return tree_; }
   CompileStats& stats() { return stats_; }
+  /// Null when the function was not declared pure.
+  PureTable* pure() { return pure_.get(); }
+  void count_eager_call() { eager_calls_.fetch_add(1, std::memory_order_relaxed); }
 
   /// Held by the one call that may look at the tree; another thread's call runs eagerly meanwhile. Recursive, since the
   /// function itself may ask for its statistics.
@@ -28,6 +36,9 @@ class CompiledFunction {
   bool ready(TraceId end, std::span<TensorImpl* const> live);
   void compile_segment(TraceId end, std::span<TensorImpl* const> live);
   void note_bound_reached();
+  /// What `on_recompile` asks for when something is compiled or recorded beside what there was: counts it, says so, or throws
+  /// UserError. `what` gives the sentence. False when nothing is to be recorded or compiled.
+  bool allows_recompilation(const std::function<std::string()>& what);
 
   CompileStats snapshot() const;
   std::string explain() const;
@@ -37,6 +48,8 @@ class CompiledFunction {
   CompileOptions options_;
   TraceTree tree_;
   CompileStats stats_;
+  std::unique_ptr<PureTable> pure_;
+  std::atomic<uint64_t> eager_calls_{0};
   mutable std::recursive_mutex mutex_;
 };
 

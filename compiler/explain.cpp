@@ -97,7 +97,7 @@ std::string stage_of(const CompiledSegment& segment, const std::string& stage) {
 }  // namespace
 
 std::string explain_tree(const TraceTree& tree, const std::string& name) {
-  std::string text = fmt::format("{}: {} recorded nodes, {} branches\n", name, tree.size() - 1, tree.branches());
+  std::string text = fmt::format("{}: {} recorded nodes, {} branches\n", name, tree.op_count(), tree.branches());
   for (TraceId id = 0; id < tree.size(); ++id)
     if (tree[id].kind == TraceNode::Kind::end) text += explain_segment(tree, id);
   return text;

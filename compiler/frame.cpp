@@ -8,9 +8,11 @@
 #include "compiler/replay.h"
 #include "compiler/segment.h"
 #include "compiler/settings.h"
+#include "compiler/trace_difference.h"
 #include "ir/op/error.h"
 #include "runtime/dispatch.h"
 #include "runtime/kernels/eager.h"
+#include "runtime/state.h"
 
 namespace calque {
 
@@ -29,7 +31,13 @@ bool checks_values(Op op) { return op == Op::take || op == Op::index_add; }
 
 }  // namespace
 
-Frame::Frame(CompiledFunction& function) : function_(function), tree_(function.tree()) {
+Frame::Frame(CompiledFunction& function)
+    : function_(function),
+      tree_(function.tree()),
+      root_(tree_.root(mode_fingerprint() ^ static_cast<uint64_t>(thread_state.grad_enabled))),
+      cursor_(root_),
+      segment_begin_(root_) {
+  notes_.end = root_;
   live_.previous = live_.next = &live_;
   outer_ = std::exchange(thread_state.observer, this);
   thread_state.own = this;
@@ -50,6 +58,7 @@ Frame::~Frame() {
 
 void Frame::finish() {
   end_segment();
+  if (mode_ != Mode::eager) tree_[root_].is_complete = true;
   thread_state.observer = outer_;
   forget_all();
 }
@@ -151,7 +160,12 @@ bool Frame::take_number(const TraceNode& node, const OpCall& call, std::span<Ten
   if (!differs_in_value_only(node, call)) return false;
   const ObserverPause pause;
   dispatch(call.op, call.inputs, call.attributes, results, call.location);
+  note_number(call, results[0]);
   return true;
+}
+
+void Frame::note_number(const OpCall& call, const Tensor& result) {
+  if (function_.pure()) notes_.numbers.push_back({call.attributes.number(0), call.location, result});
 }
 
 bool Frame::before(const OpCall& call, std::span<Tensor> results) {
@@ -170,7 +184,7 @@ bool Frame::before(const OpCall& call, std::span<Tensor> results) {
     }
   }
   check(call);
-  start_recording();
+  start_recording(&call);
   return false;
 }
 
@@ -187,15 +201,18 @@ void Frame::check(const OpCall& call) {
 // --- recording
 
 /// What was deferred did not lead to a known way: run it, and go on eagerly, adding a branch.
-void Frame::start_recording() {
+void Frame::start_recording(const OpCall* asked) {
   replay();
+  mode_ = Mode::eager;  // unless the way may be recorded
   if (tree_.branches() >= function_.options().most_branches) {
-    mode_ = Mode::eager;
     function_.note_bound_reached();
+  } else if (!tree_[root_].is_complete ||
+             function_.allows_recompilation([&] { return describe_new_way(tree_, cursor_, asked); })) {
+    mode_ = Mode::record;
+    ++function_.stats().recorded_calls;
     return;
   }
-  mode_ = Mode::record;
-  ++function_.stats().recorded_calls;
+  effect("it goes more ways than are kept");
 }
 
 TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
@@ -227,6 +244,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
   node.first_value = next_value_;
   node.first_slot = static_cast<uint32_t>(slots_.size());
   if (node.kind == TraceNode::Kind::number) {
+    note_number(call, results[0]);
     cursor_ = tree_.add(cursor_, std::move(node));
     return;
   }
@@ -257,7 +275,7 @@ void Frame::end_segment() {
   if (cursor_ == segment_begin_ || mode_ == Mode::eager) return;
   TraceId end = find_end();
   if (end == kNoTrace) {
-    if (mode_ == Mode::match) start_recording();
+    if (mode_ == Mode::match) start_recording(nullptr);
     if (mode_ == Mode::eager) return;
     TraceNode node;
     node.kind = TraceNode::Kind::end;
@@ -269,6 +287,7 @@ void Frame::end_segment() {
   } else if (mode_ == Mode::match) {
     run_end(end);
   }
+  notes_.end = end;
   begin_segment(end);
 }
 
@@ -283,7 +302,14 @@ void Frame::run_end(TraceId end) {
   tree_[end].segment->run(slots_, live, function_.stats());
 }
 
+void Frame::effect(const char* what) {
+  if (notes_.obstacle) return;
+  notes_.obstacle = what;
+  notes_.after = cursor_;
+}
+
 void Frame::border(const char* reason) {
+  effect(reason);
   if (cursor_ == segment_begin_) return;
   log(LogTopic::recompile, "{}: a segment ends: {}", function_.options().name, reason);
   end_segment();

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <mutex>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "compiler/trace.h"
@@ -12,11 +14,39 @@ namespace calque {
 
 class CompiledFunction;
 
+/// A number that an op was given, and that is an input of the plan.
+struct Number {
+  double value;
+  const void* location;
+  Tensor tensor;
+};
+
+/// What a call did beside its ops: whether a plan alone could do the same.
+struct FrameNotes {
+  const char* obstacle = nullptr;   // the first thing that no plan does
+  TraceId after = 0;                // the op before it
+  TraceId end = 0;                  // of the last one
+  std::vector<Number> numbers;      // of a pure function
+};
+
 class Frame final : public Observer {
  public:
   /// Starts observing this thread. `function` is locked by the caller for as long as the frame lives.
   explicit Frame(CompiledFunction& function);
   ~Frame() override;
+
+  // What is known before finish() of the segment that is open then.
+  const FrameNotes& notes() const { return notes_; }
+  bool is_matching() const { return mode_ == Mode::match; }
+  TraceId root() const { return root_; }
+  TraceId cursor() const { return cursor_; }
+  std::span<const Tensor> slots() const { return slots_; }
+  /// Which value of the segment this is, counted from its first; nothing for other tensors.
+  std::optional<uint32_t> value_of(const TensorImpl& impl) const {
+    if (!in_segment(impl)) return std::nullopt;
+    return impl.value_id - first_value_;
+  }
+  std::vector<TensorImpl*> live_values() const;
 
   /// The function returned: everything that is still held gets its value.
   void finish();
@@ -26,6 +56,7 @@ class Frame final : public Observer {
   void released(TensorImpl& impl) noexcept override;
   void needed(TensorImpl& impl) override;
   void border(const char* reason) override;
+  void effect(const char* what) override;
 
  private:
   enum class Mode {
@@ -41,11 +72,13 @@ class Frame final : public Observer {
   static void check(const OpCall& call);
   bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
   bool take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results);
+  void note_number(const OpCall& call, const Tensor& result);
   void hand_out(TraceId id, std::span<Tensor> results);
   TraceId find_end() const;
 
   // Recording.
-  void start_recording();
+  /// `asked` is the op that is new; null when the function ended, or a segment had to, where it did not before.
+  void start_recording(const OpCall* asked);
   TraceOperand record_operand(TensorImpl& tensor, TraceNode& node);
   bool is_number_that_changed(const OpCall& call) const;
 
@@ -56,7 +89,6 @@ class Frame final : public Observer {
   /// Runs eagerly what was deferred since the segment began, and gives the placeholders that are held their values.
   void replay();
   void verify_against_replay(TraceId end);
-  std::vector<TensorImpl*> live_values() const;
 
   // The list of values of this call that are alive.
   void link(TensorImpl& impl, uint32_t value_id);
@@ -69,12 +101,14 @@ class Frame final : public Observer {
   CompiledFunction& function_;
   TraceTree& tree_;
   Mode mode_ = Mode::match;
-  TraceId cursor_ = 0;           // last node matched or recorded
-  TraceId segment_begin_ = 0;    // root or end node before the current segment
+  TraceId root_;
+  TraceId cursor_;               // last node matched or recorded
+  TraceId segment_begin_;        // root or end node before the current segment
   uint32_t first_value_ = 0;     // of the current segment
   uint32_t next_value_ = 0;
   std::vector<Tensor> slots_;
   TensorImpl live_;              // head of the list
+  FrameNotes notes_;
   Observer* outer_ = nullptr;
 };
 

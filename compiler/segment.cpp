@@ -8,10 +8,9 @@
 #include <cstring>
 
 #include "compiler/log.h"
-#include "compiler/region.h"
+#include "compiler/region_run.h"
 #include "compiler/replay.h"
 #include "ir/op/error.h"
-#include "runtime/views.h"
 
 namespace calque {
 
@@ -43,46 +42,15 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
   return true;
 }
 
-namespace {
-
-/// The held value as a tensor: its root, or the views of it made anew.
-Tensor follow(const HeldValue& held, const Tensor& root) {
-  Tensor tensor = root;
-  for (const ViewStep& view : held.views) {
-    TensorImpl* impl = TensorImpl::create();
-    impl->dtype = view.type.dtype;
-    impl->shape = view.type.shape;
-    Tensor made = Tensor::adopt(impl);
-    make_view(view.op, view.attributes, *tensor.impl(), view.index, *impl);
-    tensor = made;
-  }
-  return tensor;
-}
-
-}  // namespace
-
 void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> live, CompileStats& stats) {
-  const std::vector<Tensor> outputs = compiled_->forward->run(slots);
+  RegionRun region(compiled_, slots);
   ++stats.plan_runs;
   stats.kernel_launches += compiled_->forward->kernel_count();
-  const std::vector<HeldValue>& held = compiled_->traced.held;
-  Ref<TapeNode> node;
-  // Also where no gradient flows on (a floor): what has a history is no leaf.
-  if (std::any_of(held.begin(), held.end(), [](const HeldValue& value) { return value.requires_grad; })) {
-    const std::span<const Tensor> saved = std::span(outputs).subspan(compiled_->traced.roots.size());
-    node = make_region_node(compiled_, slots, saved);
-  }
   for (TensorImpl* impl : live) {
     const uint32_t value = impl->value_id - first_value_;
     const size_t index = std::lower_bound(held_.begin(), held_.end(), value) - held_.begin();
-    const Tensor& root = held[index].root_is_slot ? slots[held[index].root] : outputs[held[index].root];
-    const Tensor made = follow(held[index], root);
-    if (impl->is_pending()) {
-      impl->strides = made.impl()->strides;
-      impl->offset = made.impl()->offset;
-      impl->storage = made.impl()->storage;
-      if (held[index].requires_grad) set_producer(*impl, node, static_cast<int>(index));
-    }
+    const Tensor made = region.held(index);
+    if (impl->is_pending()) fill_placeholder(*impl, *made.impl());
     if (!expected_.empty()) check_expected(*made.impl(), value);
   }
   expected_.clear();

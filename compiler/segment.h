@@ -26,6 +26,7 @@ class Segment {
   void expect(std::vector<Tensor> values) { expected_ = std::move(values); }
 
   const CompiledSegment* compiled() const { return compiled_.get(); }
+  const std::shared_ptr<const CompiledSegment>& shared() const { return compiled_; }
   const std::string& failure() const { return failure_; }
 
  private:

@@ -13,6 +13,16 @@ bool SlotRecord::fits(const TensorImpl& tensor, uint32_t actual_origin) const {
          std::equal(strides.begin(), strides.begin() + shape.rank(), tensor.strides.begin());
 }
 
+TraceId TraceTree::root(uint64_t modes) {
+  for (const auto& [known, id] : roots_)
+    if (known == modes) return id;
+  if (roots_.size() == kMostRoots) return 0;
+  const TraceId id = roots_.empty() ? 0 : static_cast<TraceId>(nodes_.size());
+  if (id != 0) nodes_.emplace_back();
+  roots_.emplace_back(modes, id);
+  return id;
+}
+
 TraceId TraceTree::add(TraceId parent, TraceNode node) {
   const TraceId id = static_cast<TraceId>(nodes_.size());
   node.parent = parent;

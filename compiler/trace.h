@@ -5,9 +5,11 @@
 // deferred) in mid-call. A segment is what is compiled as one plan.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "ir/op/op.h"
@@ -64,6 +66,7 @@ struct TraceNode {
   std::vector<ResultRecord> results;
   uint32_t first_value = 0;            // along the path; of `end`: of the segment that follows
   uint32_t first_slot = 0;             // slots bound before this node, within its segment
+  bool is_complete = false;            // of `root`: some call went all the way
 
   TraceId parent = kNoTrace, first_child = kNoTrace, next_sibling = kNoTrace;
   TraceId segment_begin = kNoTrace;    // of `end`: the root or end node before the segment
@@ -76,15 +79,22 @@ class TraceTree {
   TraceNode& operator[](TraceId id) { return nodes_[id]; }
   const TraceNode& operator[](TraceId id) const { return nodes_[id]; }
   size_t size() const { return nodes_.size(); }
+  /// The root for calls in these modes (recording of gradients, training, ...): ways in one mode are not compared with those
+  /// in another. Past kMostRoots the modes share the first one.
+  TraceId root(uint64_t modes);
   /// Adds a child after its siblings. References to nodes are void afterwards.
   TraceId add(TraceId parent, TraceNode node);
+  /// Recorded ops of all ways.
+  size_t op_count() const { return nodes_.size() - std::max<size_t>(1, roots_.size()); }
   /// How many nodes have a sibling before them: ways that the function went beside its first.
   int branches() const { return branches_; }
   /// The nodes after `begin` up to `end`, in order.
   std::vector<TraceId> path(TraceId begin, TraceId end) const;
 
  private:
+  static constexpr size_t kMostRoots = 16;
   std::vector<TraceNode> nodes_;
+  std::vector<std::pair<uint64_t, TraceId>> roots_;
   int branches_ = 0;
 };
 

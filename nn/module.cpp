@@ -65,7 +65,7 @@ void Module::load_state(const NamedTensors& tensors) {
 }
 
 void Module::train(bool training) {
-  is_training_ = training;
+  is_training_.set(training);
   for (auto& [name, module] : modules_) module->train(training);
 }
 
@@ -73,6 +73,7 @@ Tensor Module::register_parameter(std::string name, Tensor parameter) {
   check_name(name);
   parameter.set_requires_grad();
   parameters_.emplace_back(std::move(name), parameter);
+  slots_.emplace_back(registered_.emplace_back(parameter));
   return parameter;
 }
 
@@ -81,12 +82,13 @@ Tensor Module::register_buffer(std::string name, Tensor buffer) {
   if (buffer.requires_grad())
     throw UserError("register_buffer: " + name + " requires grad; detach() it first");
   buffers_.emplace_back(std::move(name), buffer);
+  slots_.emplace_back(registered_.emplace_back(buffer));
   return buffer;
 }
 
 void Module::register_module(std::string name, Module& module) {
   check_name(name);
-  module.train(is_training_);
+  module.train(is_training());
   modules_.emplace_back(std::move(name), &module);
 }
 

@@ -31,6 +31,9 @@ class Observer {
   /// Something is about to happen that the observer cannot follow (a write in place, a backward pass): whatever is
   /// pending must have happened first.
   virtual void border(const char* reason) = 0;
+  /// Something happened that is no op and needs nothing to be run first, but that a repetition of the ops alone would leave
+  /// out: the host read elements, a gradient was set.
+  virtual void effect(const char* what) = 0;
 };
 
 /// State of the running thread.
@@ -61,6 +64,9 @@ bool release_of_another_thread(TensorImpl& impl) noexcept;
 /// Tells this thread's observer, if there is one, of a border.
 inline void border(const char* reason) {
   if (thread_state.observer) thread_state.observer->border(reason);
+}
+inline void effect(const char* what) {
+  if (thread_state.observer) thread_state.observer->effect(what);
 }
 
 }  // namespace calque

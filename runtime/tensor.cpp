@@ -94,6 +94,7 @@ kernels::View view_of(const Tensor& tensor) {
 
 kernels::View host_view_of(const Tensor& tensor) {
   TensorImpl& impl = *tensor.impl();
+  effect("the elements of a tensor are read");
   Observer* owner = impl.observer.load(std::memory_order_relaxed);
   if (owner && owner == thread_state.observer) owner->needed(impl);
   return view_of(tensor);
@@ -227,10 +228,14 @@ void Tensor::set_grad(const Tensor& gradient) {
   if (gradient && gradient.impl()->type() != impl.type())
     throw UserError(fmt::format("set_grad: {} is not of the type {}", to_string(gradient.impl()->type()),
                                 to_string(impl.type())));
+  effect("a gradient is set");
   impl.gradient = gradient;
 }
 
-void Tensor::clear_grad() { checked(impl_).gradient = {}; }
+void Tensor::clear_grad() {
+  effect("a gradient is dropped");
+  checked(impl_).gradient = {};
+}
 
 Tensor Tensor::detach() const { return calque::detach(*this); }
 

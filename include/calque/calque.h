@@ -5,5 +5,7 @@
 #include "calque/compile.h"
 #include "calque/nn.h"
 #include "calque/ops.h"
+#include "calque/pure.h"
 #include "calque/random.h"
+#include "calque/state.h"
 #include "calque/tensor.h"

@@ -1,6 +1,7 @@
 // Tensors: what a user holds. A Tensor is a handle; copies share elements, history and gradient.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <iosfwd>
 #include <span>
@@ -30,7 +31,10 @@ class Tensor {
   }
   Tensor(Tensor&& other) noexcept : impl_(std::exchange(other.impl_, nullptr)) {}
   Tensor& operator=(Tensor other) noexcept {
-    std::swap(impl_, other.impl_);
+    TensorImpl* const before = impl_;
+    // Atomic, since another thread may be looking for the variable that holds its tensor (impl_while_assigned).
+    std::atomic_ref(impl_).store(other.impl_, std::memory_order_relaxed);
+    other.impl_ = before;
     return *this;
   }
   ~Tensor() {
@@ -99,6 +103,10 @@ class Tensor {
   Tensor& assign_(const Tensor& source);
 
   TensorImpl* impl() const { return impl_; }
+  /// The same while another thread may be assigning to this handle: to compare, not to follow.
+  TensorImpl* impl_while_assigned() const {
+    return std::atomic_ref(const_cast<TensorImpl*&>(impl_)).load(std::memory_order_relaxed);
+  }
   /// Takes over one reference.
   static Tensor adopt(TensorImpl* impl) {
     Tensor tensor;

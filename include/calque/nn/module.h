@@ -1,11 +1,13 @@
 // Module: named parameters and buffers, a training or evaluation mode, and modules inside modules.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "calque/state.h"
 #include "calque/tensor.h"
 
 namespace calque {
@@ -22,11 +24,8 @@ namespace calque::nn {
 
 /// A base for things with parameters. It is an address that parents point at, so it is neither copied nor
 /// moved.
-class Module {
+class Module : public Identity {
  public:
-  Module(const Module&) = delete;
-  Module& operator=(const Module&) = delete;
-
   /// Own parameters in the order of registration, then those of the inner modules, named `module.parameter`.
   NamedTensors named_parameters() const;
   std::vector<Tensor> parameters() const;
@@ -45,7 +44,7 @@ class Module {
   /// evaluation mode. What that means is the layer's: dropout drops in training only.
   void train(bool training = true);
   void eval() { train(false); }
-  bool is_training() const { return is_training_; }
+  bool is_training() const { return is_training_.get(); }
 
  protected:
   Module() = default;
@@ -55,6 +54,9 @@ class Module {
   Tensor register_parameter(std::string name, Tensor parameter);
   /// The same for a tensor without gradient that is saved and loaded with the parameters.
   Tensor register_buffer(std::string name, Tensor buffer);
+  /// A tensor variable that changes from call to call and is carried, not saved (the state of a stream): a function
+  /// compiled as pure reads it anew at each call, and assigns to it as the module's code does.
+  void register_carried(Tensor& variable) { slots_.emplace_back(variable); }
   /// `module` must live as long as this one: make it a member. It takes over this module's mode.
   void register_module(std::string name, Module& module);
 
@@ -64,7 +66,9 @@ class Module {
 
   NamedTensors parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> modules_;
-  bool is_training_ = true;
+  std::deque<Tensor> registered_;  // parameters and buffers, where slots find them
+  std::deque<StateSlot> slots_;
+  ModeSwitch is_training_{true};
 };
 
 }  // namespace calque::nn
