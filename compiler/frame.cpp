@@ -170,7 +170,7 @@ void Frame::note_number(const OpCall& call, const Tensor& result) {
 
 bool Frame::before(const OpCall& call, std::span<Tensor> results) {
   if (mode_ != Mode::match) return false;
-  if (checks_values(call.op)) check(call);
+  if (checks_values(call.op)) check_or_note(call);
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling) {
     const TraceNode& node = tree_[id];
     if (node.kind == TraceNode::Kind::op && matches(node, call)) {
@@ -183,9 +183,18 @@ bool Frame::before(const OpCall& call, std::span<Tensor> results) {
       return true;
     }
   }
-  check(call);
+  check_or_note(call);
   start_recording(&call);
   return false;
+}
+
+void Frame::check_or_note(const OpCall& call) {
+  try {
+    check(call);
+  } catch (...) {
+    effect("an op fails");
+    throw;
+  }
 }
 
 void Frame::check(const OpCall& call) {

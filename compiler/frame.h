@@ -70,6 +70,7 @@ class Frame final : public Observer {
   /// Throws what the op would throw for its types, or for values that are known: the function may catch that and go on, and
   /// an op that fails is no op of the trace.
   static void check(const OpCall& call);
+  void check_or_note(const OpCall& call);
   bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
   bool take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results);
   void note_number(const OpCall& call, const Tensor& result);

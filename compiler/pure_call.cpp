@@ -120,7 +120,10 @@ struct ObservedCall::State {
   std::vector<StateSnapshot> state;
   std::string refusal;
 
-  State(CompiledFunction& function, const KeyWriter& key) : function(function), scope(function), is_learned(scope.frame() && function.pure()->is_believed() && !key.has_failed()) {
+  State(CompiledFunction& function, const KeyWriter& key)
+      : function(function),
+        scope(function),
+        is_learned(scope.frame() && function.pure()->is_believed() && !key.has_failed()) {
     if (!is_learned) return;
     words.assign(key.words().begin(), key.words().end());
     for (TensorImpl* argument : key.tensors()) arguments.push_back(Tensor::share(argument));

@@ -20,9 +20,9 @@ Tensor copy_of(const Tensor& tensor) {
 
 }  // namespace
 
-PureProgram::PureProgram(uint64_t function, uint64_t hash, std::span<const uint64_t> words, const PureTrace& trace,
-                         std::shared_ptr<const CompiledSegment> compiled, std::shared_ptr<const void> prototype,
-                         uint64_t calls)
+PureProgram::PureProgram(uint64_t function, uint64_t hash, std::span<const uint64_t> words,
+                         const PureTrace& trace, std::shared_ptr<const CompiledSegment> compiled,
+                         std::shared_ptr<const void> prototype, uint64_t calls)
     : function_(function),
       hash_(hash),
       words_(words.begin(), words.end()),
@@ -37,15 +37,18 @@ PureProgram::PureProgram(uint64_t function, uint64_t hash, std::span<const uint6
       next_audit_(audit_after(calls)) {
   for (const Number& number : trace.numbers) numbers_.push_back(copy_of(number.tensor));
   for (const Source& source : trace.results) results_.push_back(made_from(source));
-  for (const VariableWrite& write : trace.writes) writes_.emplace_back(write.variable, made_from(write.source));
+  for (const VariableWrite& write : trace.writes)
+    writes_.emplace_back(write.variable, made_from(write.source));
 }
 
 PureProgram::Made PureProgram::made_from(const Source& source) const {
   if (source.kind != Source::Kind::value) return {source, 0};
   const std::vector<HeldValue>& held = compiled_->traced.held;
-  const auto found = std::lower_bound(held.begin(), held.end(), source.index,
-                                      [](const HeldValue& value, uint32_t index) { return value.value < index; });
-  if (found == held.end() || found->value != source.index) throw InternalError("pure: a plan does not make the result");
+  const auto found =
+      std::lower_bound(held.begin(), held.end(), source.index,
+                       [](const HeldValue& value, uint32_t index) { return value.value < index; });
+  if (found == held.end() || found->value != source.index)
+    throw InternalError("pure: a plan does not make the result");
   return {source, static_cast<int>(found - held.begin())};
 }
 
@@ -62,13 +65,16 @@ uint64_t PureProgram::audit_after(uint64_t call) const {
 
 TensorImpl* PureProgram::find(const Source& source, std::span<TensorImpl* const> arguments) const {
   switch (source.kind) {
-    case Source::Kind::argument: return arguments[source.index];
-    case Source::Kind::number: return numbers_[source.index].impl();
+    case Source::Kind::argument:
+      return arguments[source.index];
+    case Source::Kind::number:
+      return numbers_[source.index].impl();
     case Source::Kind::variable: {
       const Tensor* variable = source.variable->variable.load(std::memory_order_acquire);
       return variable ? variable->impl() : nullptr;
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 
@@ -112,9 +118,10 @@ bool PureProgram::run(std::span<TensorImpl* const> arguments, detail::EnteredRes
   };
   for (size_t i = 0; i < results_.size(); ++i) result.tensors[i] = make(results_[i]);
   if (!writes_.empty()) {
-    std::vector<Tensor> values;   // all read before any is assigned
+    std::vector<Tensor> values;  // all read before any is assigned
     for (const auto& [variable, made] : writes_) values.push_back(make(made));
-    for (size_t i = 0; i < values.size(); ++i) *writes_[i].first->variable.load(std::memory_order_acquire) = std::move(values[i]);
+    for (size_t i = 0; i < values.size(); ++i)
+      *writes_[i].first->variable.load(std::memory_order_acquire) = std::move(values[i]);
   }
   result.prototype = prototype_.get();
   runs_.fetch_add(1, std::memory_order_relaxed);

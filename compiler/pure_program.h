@@ -14,7 +14,8 @@ namespace calque {
 class PureProgram {
  public:
   PureProgram(uint64_t function, uint64_t hash, std::span<const uint64_t> words, const PureTrace& trace,
-              std::shared_ptr<const CompiledSegment> compiled, std::shared_ptr<const void> prototype, uint64_t calls);
+              std::shared_ptr<const CompiledSegment> compiled, std::shared_ptr<const void> prototype,
+              uint64_t calls);
 
   bool is_for(uint64_t function, uint64_t hash, std::span<const uint64_t> words) const {
     return hash_ == hash && function_ == function && words_.size() == words.size() &&
@@ -29,8 +30,9 @@ class PureProgram {
     return !next_audit_.compare_exchange_strong(due, audit_after(due), std::memory_order_relaxed);
   }
 
-  /// Gives the result's tensors and assigns to registered state. False, and nothing happened, when registered state is not
-  /// what it was when the program was made. Throws what an op throws for bad values; nothing happened then either.
+  /// Gives the result's tensors and assigns to registered state. False, and nothing happened, when registered
+  /// state is not what it was when the program was made. Throws what an op throws for bad values; nothing
+  /// happened then either.
   bool run(std::span<TensorImpl* const> arguments, detail::EnteredResult& result);
 
   /// Nobody is to enter it any more.
@@ -49,7 +51,7 @@ class PureProgram {
  private:
   struct Made {
     Source source;
-    int held = 0;   // of a value: its index among the held values of the segment
+    int held = 0;  // of a value: its index among the held values of the segment
   };
 
   Made made_from(const Source& source) const;
@@ -61,7 +63,7 @@ class PureProgram {
   std::atomic<int32_t> references_{1};
   uint64_t function_, hash_;
   std::vector<uint64_t> words_;
-  std::shared_ptr<const CompiledSegment> compiled_;   // null when no op is needed
+  std::shared_ptr<const CompiledSegment> compiled_;  // null when no op is needed
   std::shared_ptr<const void> prototype_;
   std::vector<Source> slots_;
   std::vector<Tensor> numbers_;

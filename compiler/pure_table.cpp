@@ -14,7 +14,8 @@ namespace {
 
 std::atomic<uint64_t> next_id{1};
 
-/// The programs that this thread entered last, by hash: it holds them, so that nobody takes one away while it runs.
+/// The programs that this thread entered last, by hash: it holds them, so that nobody takes one away while it
+/// runs.
 struct ThreadPrograms {
   static constexpr size_t kCount = 64;
   PureProgram* programs[kCount] = {};
@@ -27,9 +28,11 @@ thread_local ThreadPrograms thread_programs;
 
 }  // namespace
 
-PureTable::PureTable(const CompileOptions& options) : id_(next_id.fetch_add(1, std::memory_order_relaxed)), options_(options) {}
+PureTable::PureTable(const CompileOptions& options)
+    : id_(next_id.fetch_add(1, std::memory_order_relaxed)), options_(options) {}
 
-/// Programs may stay with threads that entered them until those enter others; what they refer to outlives the function.
+/// Programs may stay with threads that entered them until those enter others; what they refer to outlives the
+/// function.
 PureTable::~PureTable() {
   for (auto& [hash, key] : keys_)
     if (key.program) key.program->revoke();
@@ -74,7 +77,8 @@ void PureTable::drop(Key& key) {
 
 PureTable::Key& PureTable::key_of(std::span<const uint64_t> words, uint64_t hash) {
   auto found = keys_.find(hash);
-  if (found != keys_.end() && !std::equal(words.begin(), words.end(), found->second.words.begin(), found->second.words.end())) {
+  if (found != keys_.end() &&
+      !std::equal(words.begin(), words.end(), found->second.words.begin(), found->second.words.end())) {
     drop(found->second);  // another key of the same hash
     keys_.erase(found);
     found = keys_.end();
@@ -102,10 +106,10 @@ void PureTable::make_room() {
   drop(oldest->second);
   keys_.erase(oldest);
   if (++dropped_ == static_cast<uint64_t>(options_.most_keys))
-    warn_once("keys " + options_.name,
-              fmt::format("{} (pure) is called with more kinds of arguments than the {} that it keeps (most_keys): numbers that "
-                          "change from call to call are better passed as tensors",
-                          options_.name, options_.most_keys));
+    warn_once("keys " + options_.name, fmt::format("{} (pure) is called with more kinds of arguments than "
+                                                   "the {} that it keeps (most_keys): numbers that "
+                                                   "change from call to call are better passed as tensors",
+                                                   options_.name, options_.most_keys));
 }
 
 void PureTable::learn(CompiledFunction& function, std::span<const uint64_t> words, PureTrace trace,
@@ -128,7 +132,8 @@ void PureTable::learn(CompiledFunction& function, std::span<const uint64_t> word
   make_program(function, key, hash, std::move(prototype));
 }
 
-void PureTable::make_program(CompiledFunction& function, Key& key, uint64_t hash, std::shared_ptr<const void> prototype) {
+void PureTable::make_program(CompiledFunction& function, Key& key, uint64_t hash,
+                             std::shared_ptr<const void> prototype) {
   const PureTrace& trace = *key.trace;
   const auto is_value = [](const Source& source) { return source.kind == Source::Kind::value; };
   const bool needs_plan = std::any_of(trace.results.begin(), trace.results.end(), is_value) ||
@@ -147,7 +152,8 @@ void PureTable::make_program(CompiledFunction& function, Key& key, uint64_t hash
       new PureProgram(id_, hash, key.words, trace, std::move(compiled), std::move(prototype), key.calls));
 }
 
-void PureTable::refuse(CompiledFunction& function, std::span<const uint64_t> words, const std::string& reason) {
+void PureTable::refuse(CompiledFunction& function, std::span<const uint64_t> words,
+                       const std::string& reason) {
   const uint64_t hash = hash_words(words, id_);
   const std::lock_guard lock(mutex_);
   Key& key = key_of(words, hash);
@@ -155,7 +161,8 @@ void PureTable::refuse(CompiledFunction& function, std::span<const uint64_t> wor
   drop(key);
   key.trace.reset();
   if (key.refusal.empty())
-    log(LogTopic::recompile, "{} (pure) is matched for one kind of arguments: {}", function.options().name, reason);
+    log(LogTopic::recompile, "{} (pure) is matched for one kind of arguments: {}", function.options().name,
+        reason);
   key.refusal = reason;
 }
 
@@ -163,11 +170,12 @@ void PureTable::disbelieve(CompiledFunction& function, const std::string& what) 
   is_believed_.store(false, std::memory_order_relaxed);
   for (auto& [hash, key] : keys_) drop(key);
   disbelief_ = what;
-  warn_once("pure " + std::to_string(id_),
-            fmt::format("{} was declared pure and is not: {}. From now on its code runs at every call; {}",
-                        function.options().name, what,
-                        past_runs_ == 0 ? "no call has missed the change"
-                                        : "calls since the audit before this one may have missed the change"));
+  warn_once(
+      "pure " + std::to_string(id_),
+      fmt::format("{} was declared pure and is not: {}. From now on its code runs at every call; {}",
+                  function.options().name, what,
+                  past_runs_ == 0 ? "no call has missed the change"
+                                  : "calls since the audit before this one may have missed the change"));
 }
 
 void PureTable::add_to(CompileStats& stats) const {
@@ -198,9 +206,10 @@ std::string PureTable::explain() const {
   std::string text = fmt::format("pure: {} keys, {} audits\n", keys_.size(), audits_);
   for (const auto& [hash, key] : keys_)
     text += fmt::format("  key {:016x}: {}\n", hash,
-                        key.program             ? fmt::format("entered {} times", key.program->runs())
-                        : !key.refusal.empty()  ? "its code runs at every call: " + key.refusal
-                                                : fmt::format("seen {} times, entered once seen twice alike", key.calls));
+                        key.program ? fmt::format("entered {} times", key.program->runs())
+                        : !key.refusal.empty()
+                            ? "its code runs at every call: " + key.refusal
+                            : fmt::format("seen {} times, entered once seen twice alike", key.calls));
   return text;
 }
 

@@ -20,12 +20,14 @@ class PureTable {
   explicit PureTable(const CompileOptions& options);
   ~PureTable();
 
-  /// The program of a key; null when there is none to enter. Takes no lock where this thread entered it before.
+  /// The program of a key; null when there is none to enter. Takes no lock where this thread entered it
+  /// before.
   PureProgram* find(std::span<const uint64_t> words);
   /// The program did not fit registered state: the key is learned anew.
   void forget(const PureProgram& program);
 
-  /// What an observed call of the key did, or why that cannot be repeated. `function` is locked by the caller.
+  /// What an observed call of the key did, or why that cannot be repeated. `function` is locked by the
+  /// caller.
   void learn(CompiledFunction& function, std::span<const uint64_t> words, PureTrace trace,
              std::shared_ptr<const void> prototype);
   void refuse(CompiledFunction& function, std::span<const uint64_t> words, const std::string& reason);
@@ -39,18 +41,19 @@ class PureTable {
  private:
   struct Key {
     std::vector<uint64_t> words;
-    uint64_t calls = 0;             // before there was a program
+    uint64_t calls = 0;  // before there was a program
     uint64_t last_use = 0, calls_at_last_look = 0;
     std::optional<PureTrace> trace;
     Ref<PureProgram> program;
-    std::string refusal;            // why its calls are matched
+    std::string refusal;  // why its calls are matched
   };
 
   Key& key_of(std::span<const uint64_t> words, uint64_t hash);
   void make_room();
   void drop(Key& key);
   void disbelieve(CompiledFunction& function, const std::string& what);
-  void make_program(CompiledFunction& function, Key& key, uint64_t hash, std::shared_ptr<const void> prototype);
+  void make_program(CompiledFunction& function, Key& key, uint64_t hash,
+                    std::shared_ptr<const void> prototype);
 
   const uint64_t id_;
   const CompileOptions& options_;

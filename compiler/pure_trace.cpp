@@ -13,7 +13,8 @@ namespace {
 
 class Reader {
  public:
-  Reader(const Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments, std::span<const StateSnapshot> state)
+  Reader(const Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments,
+         std::span<const StateSnapshot> state)
       : frame_(frame), tree_(tree), arguments_(arguments), state_(state) {}
 
   PureTrace read(const detail::ResultReader& result) {
@@ -34,7 +35,8 @@ class Reader {
     const FrameNotes& notes = frame_.notes();
     if (!notes.obstacle) return;
     const TraceNode& after = tree_[notes.after];
-    const std::string where = after.kind == TraceNode::Kind::op ? " after " + at_line(row(after.op).name, after.location) : "";
+    const std::string where =
+        after.kind == TraceNode::Kind::op ? " after " + at_line(row(after.op).name, after.location) : "";
     throw Refusal{notes.obstacle + where};
   }
 
@@ -42,7 +44,8 @@ class Reader {
   std::vector<Source> places_of(const TensorImpl& tensor) const {
     std::vector<Source> places;
     for (size_t i = 0; i < arguments_.size() && places.empty(); ++i)
-      if (arguments_[i].impl() == &tensor) places.push_back({Source::Kind::argument, static_cast<uint32_t>(i), {}});
+      if (arguments_[i].impl() == &tensor)
+        places.push_back({Source::Kind::argument, static_cast<uint32_t>(i), {}});
     for (const StateSnapshot& entry : state_)
       if (entry.tensor == &tensor) places.push_back({Source::Kind::variable, 0, entry.variable});
     return places;
@@ -58,7 +61,8 @@ class Reader {
   }
 
   void note_tie(const Tie& tie) {
-    if (std::find(trace_.ties.begin(), trace_.ties.end(), tie) == trace_.ties.end()) trace_.ties.push_back(tie);
+    if (std::find(trace_.ties.begin(), trace_.ties.end(), tie) == trace_.ties.end())
+      trace_.ties.push_back(tie);
   }
 
   void note_use(const VariableRef& variable, bool was_empty, const SlotRecord* record) {
@@ -111,9 +115,12 @@ class Reader {
     if (const std::optional<uint32_t> value = value_held_by_me(now)) {
       trace_.writes.push_back({before.variable, {Source::Kind::value, *value, {}}});
     } else {
-      // Of this call only if it is a tensor that the call was given; another thread assigns to its own variables.
-      const bool is_argument = std::any_of(arguments_.begin(), arguments_.end(), [&](const Tensor& a) { return a.impl() == now; });
-      const bool is_slot = std::any_of(frame_.slots().begin(), frame_.slots().end(), [&](const Tensor& a) { return a.impl() == now; });
+      // Of this call only if it is a tensor that the call was given; another thread assigns to its own
+      // variables.
+      const bool is_argument =
+          std::any_of(arguments_.begin(), arguments_.end(), [&](const Tensor& a) { return a.impl() == now; });
+      const bool is_slot = std::any_of(frame_.slots().begin(), frame_.slots().end(),
+                                       [&](const Tensor& a) { return a.impl() == now; });
       if (!is_argument && !is_slot) return;
       const std::optional<Source> source = outside_source(*now, nullptr);
       if (!source) return;
@@ -160,17 +167,23 @@ class Reader {
 
 std::string describe(const Source& source) {
   switch (source.kind) {
-    case Source::Kind::empty: return "no tensor";
-    case Source::Kind::value: return "a value that the call made";
-    case Source::Kind::argument: return fmt::format("tensor {} of the arguments", source.index);
-    case Source::Kind::variable: return "registered state";
-    case Source::Kind::number: return "a number";
+    case Source::Kind::empty:
+      return "no tensor";
+    case Source::Kind::value:
+      return "a value that the call made";
+    case Source::Kind::argument:
+      return fmt::format("tensor {} of the arguments", source.index);
+    case Source::Kind::variable:
+      return "registered state";
+    case Source::Kind::number:
+      return "a number";
   }
   return "";
 }
 
 bool same_record(const SlotRecord& a, const SlotRecord& b) {
-  return a.dtype == b.dtype && a.requires_grad == b.requires_grad && a.is_leaf == b.is_leaf && a.shape == b.shape &&
+  return a.dtype == b.dtype && a.requires_grad == b.requires_grad && a.is_leaf == b.is_leaf &&
+         a.shape == b.shape &&
          std::equal(a.strides.begin(), a.strides.begin() + a.shape.rank(), b.strides.begin());
 }
 
@@ -197,8 +210,10 @@ std::string difference(const TraceTree& tree, const PureTrace& before, const Pur
   if (!text.empty()) return text;
   for (size_t i = 0; i < std::min(before.slots.size(), now.slots.size()); ++i)
     if (before.slots[i] != now.slots[i])
-      return fmt::format("tensor {} that it uses is {} and was {} before", i, describe(now.slots[i]), describe(before.slots[i]));
-  if (before.result_words != now.result_words) return "a part of its result that is no tensor differs from before";
+      return fmt::format("tensor {} that it uses is {} and was {} before", i, describe(now.slots[i]),
+                         describe(before.slots[i]));
+  if (before.result_words != now.result_words)
+    return "a part of its result that is no tensor differs from before";
   if (before.results != now.results) return "its result is made of other tensors than before";
   if (before.writes != now.writes) return "it assigns to other registered state than before";
   return "";

@@ -1,5 +1,6 @@
-// What one observed call of a pure function did, in terms of what its key and registered state hold: where each tensor that
-// it used came from, what it returned and assigned. Two calls of one key must have done the same.
+// What one observed call of a pure function did, in terms of what its key and registered state hold: where
+// each tensor that it used came from, what it returned and assigned. Two calls of one key must have done the
+// same.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ using VariableRef = Ref<detail::StateVariable>;
 struct Source {
   enum class Kind : uint8_t { empty, value, argument, variable, number };
   Kind kind = Kind::empty;
-  uint32_t index = 0;     // of the value from the segment's first, of the argument's tensor, of the number
+  uint32_t index = 0;  // of the value from the segment's first, of the argument's tensor, of the number
   VariableRef variable;
 
   bool operator==(const Source& other) const {
@@ -37,7 +38,7 @@ struct Tie {
 struct VariableUse {
   VariableRef variable;
   bool was_empty = false;
-  std::optional<SlotRecord> read;   // its tensor, when an op used it
+  std::optional<SlotRecord> read;  // its tensor, when an op used it
 };
 
 struct VariableWrite {
@@ -51,16 +52,17 @@ struct VariableWrite {
 struct PureTrace {
   TraceId root = 0, end = 0;
   std::vector<Number> numbers;
-  std::vector<Source> slots;          // of the only segment
-  std::vector<Source> results;        // tensors of the result, in order
-  std::vector<uint64_t> result_words; // the rest of it
+  std::vector<Source> slots;           // of the only segment
+  std::vector<Source> results;         // tensors of the result, in order
+  std::vector<uint64_t> result_words;  // the rest of it
   std::vector<VariableWrite> writes;
   // What held when the call began, beside the key; another way is no wonder when it differs.
   std::vector<Tie> ties;
   std::vector<VariableUse> variables;
 };
 
-/// Reads a call when its body has returned, before Frame::finish(). Throws Refusal. The `end` is known only afterwards.
+/// Reads a call when its body has returned, before Frame::finish(). Throws Refusal. The `end` is known only
+/// afterwards.
 PureTrace read_trace(const Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments,
                      std::span<const StateSnapshot> state, const detail::ResultReader& result);
 

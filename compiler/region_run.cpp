@@ -39,7 +39,8 @@ Tensor RegionRun::held(size_t index) {
     if (known == index) return tensor;
   const HeldValue& value = segment_.traced.held[index];
   Tensor tensor = follow(value, value.root_is_slot ? slots_[value.root] : outputs_[value.root]);
-  if (value.requires_grad && !tensor.impl()->producer) set_producer(*tensor.impl(), node_, static_cast<int>(index));
+  if (value.requires_grad && !tensor.impl()->producer)
+    set_producer(*tensor.impl(), node_, static_cast<int>(index));
   if (!value.views.empty()) views_.emplace_back(index, tensor);
   return tensor;
 }

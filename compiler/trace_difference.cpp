@@ -20,19 +20,23 @@ bool is_full(const TraceNode& node) {
 }
 
 std::string describe_number(double before, double now, const void* location) {
-  return fmt::format("{} became {}", at_line(fmt::format("the constant {}", print_number(before)).c_str(), location),
+  return fmt::format("{} became {}",
+                     at_line(fmt::format("the constant {}", print_number(before)).c_str(), location),
                      print_number(now));
 }
 
 /// What distinguishes two nodes that follow one parent.
-std::string describe_pair(const TraceNode& before, const TraceNode& now, double number_before, double number_now) {
+std::string describe_pair(const TraceNode& before, const TraceNode& now, double number_before,
+                          double number_now) {
   if (is_full(before) && is_full(now)) return describe_number(number_before, number_now, now.location);
   if (before.kind == now.kind && before.op == now.op) {
     if (!(before.attributes == now.attributes))
-      return fmt::format("{} has the attributes {} instead of {}", describe(now), print_attributes(now.op, now.attributes),
+      return fmt::format("{} has the attributes {} instead of {}", describe(now),
+                         print_attributes(now.op, now.attributes),
                          print_attributes(before.op, before.attributes));
-    return fmt::format("{} takes other operands (tensors of another type or layout, or from elsewhere) than before",
-                       describe(now));
+    return fmt::format(
+        "{} takes other operands (tensors of another type or layout, or from elsewhere) than before",
+        describe(now));
   }
   return fmt::format("{} instead of {}", describe(now), describe(before));
 }
@@ -51,11 +55,13 @@ std::string at_line(const char* what, const void* location) {
 }
 
 std::string describe_new_way(const TraceTree& tree, TraceId cursor, const OpCall* asked) {
-  const std::string now = asked ? at_line(row(asked->op).name, asked->location) : "the end of the function or of a segment of it";
+  const std::string now =
+      asked ? at_line(row(asked->op).name, asked->location) : "the end of the function or of a segment of it";
   std::string known;
   for (TraceId id = tree[cursor].first_child; id != kNoTrace; id = tree[id].next_sibling) {
     const TraceNode& node = tree[id];
-    if (asked && node.op == asked->op && node.kind == TraceNode::Kind::op && node.location == asked->location) {
+    if (asked && node.op == asked->op && node.kind == TraceNode::Kind::op &&
+        node.location == asked->location) {
       const bool same = node.attributes == asked->attributes;
       return fmt::format("{} {} than recorded before", now,
                          same ? "takes tensors of other types, layouts or origins" : "has other attributes");
@@ -71,7 +77,8 @@ std::string describe_difference(const TraceTree& tree, TraceId root, TraceId bef
   size_t next_a = 0, next_b = 0;
   for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
     const TraceNode &node_a = tree[a[i]], &node_b = tree[b[i]];
-    const double number_a = value_of(node_a, numbers_before, next_a), number_b = value_of(node_b, numbers_now, next_b);
+    const double number_a = value_of(node_a, numbers_before, next_a),
+                 number_b = value_of(node_b, numbers_now, next_b);
     if (a[i] != b[i]) return describe_pair(node_a, node_b, number_a, number_b);
     // Compared as bits: a NaN equals itself.
     if (std::bit_cast<uint64_t>(number_a) != std::bit_cast<uint64_t>(number_b))

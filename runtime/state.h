@@ -31,7 +31,8 @@ struct StateSnapshot {
 /// All variables and what they hold now. Other threads may be assigning to theirs meanwhile.
 std::vector<StateSnapshot> snapshot_state();
 
-/// Differs when a mode switch of the process has another setting than before; the same again when it is set back.
+/// Differs when a mode switch of the process has another setting than before; the same again when it is set
+/// back.
 uint64_t mode_fingerprint();
 
 }  // namespace calque

@@ -1,9 +1,10 @@
-// compile(): wraps a function on tensors so that later calls replay fused native code instead of running op by op.
+// compile(): wraps a function on tensors so that later calls replay fused native code instead of running op
+// by op.
 //
-// A compiled function returns what eager execution would have returned: the function's own code still runs on every call,
-// each op it asks for is compared with what was recorded (a match), and where it does something new, what was skipped is
-// run eagerly and the new way is recorded as a branch. Host state, prints, early returns and data-dependent branches
-// need no care.
+// A compiled function returns what eager execution would have returned: the function's own code still runs on
+// every call, each op it asks for is compared with what was recorded (a match), and where it does something
+// new, what was skipped is run eagerly and the new way is recorded as a branch. Host state, prints, early
+// returns and data-dependent branches need no care.
 #pragma once
 
 #include <cstdint>
@@ -19,29 +20,29 @@ namespace calque {
 
 /// What happened so far in one compiled function.
 struct CompileStats {
-  uint64_t calls = 0;            // that were recorded, matched or entered
-  uint64_t eager_calls = 0;      // that ran eagerly as a whole: another thread was inside, or compiling is disabled
-  uint64_t recorded_calls = 0;   // calls in which at least one op was recorded as new
-  uint64_t matched_ops = 0;      // ops that were compared instead of run
-  uint64_t plan_runs = 0;        // segments that ran as compiled code
+  uint64_t calls = 0;           // that were recorded, matched or entered
+  uint64_t eager_calls = 0;     // that ran eagerly as a whole: function busy, or compiling disabled
+  uint64_t recorded_calls = 0;  // calls in which at least one op was recorded as new
+  uint64_t matched_ops = 0;     // ops that were compared instead of run
+  uint64_t plan_runs = 0;       // segments that ran as compiled code
   uint64_t backward_plan_runs = 0;
   uint64_t replayed_ops = 0;     // ops that had been skipped and were run eagerly after a mismatch
   uint64_t compilations = 0;     // plans made by the code generator
   uint64_t cache_hits = 0;       // plans that came from disk
   uint64_t kernel_launches = 0;  // calls into generated kernels
-  uint64_t recompilations = 0;   // ways recorded after the first of their modes, and plans made again to hold more values
+  uint64_t recompilations = 0;   // further ways of a mode, and plans made again to hold more values
   uint64_t trace_nodes = 0;      // recorded ops of all ways together
   uint64_t branches = 0;         // ways beside the first
 
   // Of compile(pure, ...).
-  uint64_t entered_calls = 0;    // that ran without the function's own code
-  uint64_t keys = 0;             // kinds of arguments known now
-  uint64_t audits = 0;           // calls of a known key that were matched, to compare
-  uint64_t dropped_keys = 0;     // to make room for others
+  uint64_t entered_calls = 0;  // that ran without the function's own code
+  uint64_t keys = 0;           // kinds of arguments known now
+  uint64_t audits = 0;         // calls of a known key that were matched, to compare
+  uint64_t dropped_keys = 0;   // to make room for others
 };
 
-/// What to do when a call goes a way that was not recorded before, though its mode (recording of gradients, training) had a
-/// complete way already.
+/// What to do when a call goes a way that was not recorded before, though its mode (recording of gradients,
+/// training) had a complete way already.
 enum class OnRecompile : uint8_t {
   record,  // run eagerly what was skipped, and record the new way
   warn,    // the same, saying once for each way what is new, with its line
@@ -53,15 +54,15 @@ enum class OnRecompile : uint8_t {
 enum class WhenBusy : uint8_t { eager, wait };
 
 struct CompileOptions {
-  std::string name = "compiled";     // in dumps, logs and explanations
-  bool compile_at_once = false;      // compile after the first call, not at the first complete match
-  int most_branches = 64;            // past this many recorded branches the function stays eager
+  std::string name = "compiled";  // in dumps, logs and explanations
+  bool compile_at_once = false;   // compile after the first call, not at the first complete match
+  int most_branches = 64;         // past this many recorded branches the function stays eager
   OnRecompile on_recompile = OnRecompile::record;
   WhenBusy when_busy = WhenBusy::eager;
 
   // Of compile(pure, ...).
-  bool audits = true;                // match some calls of a known key, to see that the function is pure
-  int most_keys = 64;                // past this many keys, the one not used for longest is dropped for a new one
+  bool audits = true;  // match some calls of a known key, to see that the function is pure
+  int most_keys = 64;  // past this many keys, the one not used for longest is dropped for a new one
 };
 
 class CompiledFunction;  // compiler/compiled_function.h

@@ -1,10 +1,12 @@
-// compile(pure, f): the caller states that f depends on nothing but its arguments, registered state (calque/state.h) and
-// the modes of the process, and does nothing but return its result and assign to registered state.
+// compile(pure, f): the caller states that f depends on nothing but its arguments, registered state
+// (calque/state.h) and the modes of the process, and does nothing but return its result and assign to
+// registered state.
 //
-// Once a kind of arguments (a key) was matched twice alike, calls with that key run the plan without f's own code. Some of
-// them (about the 4th, 8th, 16th, ... of a key) are matched all the same: a difference is reported once with its line, and
-// f is matched from then on, as compile(f) does from the start. What cannot be done without f's code (it reads elements,
-// writes in place, uses a tensor from elsewhere) is matched, too; explain() says which and why.
+// Once a kind of arguments (a key) was matched twice alike, calls with that key run the plan without f's own
+// code. Some of them (about the 4th, 8th, 16th, ... of a key) are matched all the same: a difference is
+// reported once with its line, and f is matched from then on, as compile(f) does from the start. What cannot
+// be done without f's code (it reads elements, writes in place, uses a tensor from elsewhere) is matched,
+// too; explain() says which and why.
 #pragma once
 
 #include <memory>
@@ -22,8 +24,8 @@ inline constexpr Pure pure{};
 
 namespace detail {
 
-/// What a call is known by: one word for each tensor (dtype, rank, layout, requires_grad, which earlier argument it is), its
-/// sizes, numbers and texts by value, structure, and the modes of the thread.
+/// What a call is known by: one word for each tensor (dtype, rank, layout, requires_grad, which earlier
+/// argument it is), its sizes, numbers and texts by value, structure, and the modes of the thread.
 class KeyWriter {
  public:
   explicit KeyWriter(const void* kind);
@@ -40,7 +42,8 @@ class KeyWriter {
   void tensor(const Tensor& tensor);
   void text(std::string_view text, bool is_owned);
   void unknown() { is_whole_ = false; }
-  /// Its plan failed on the values of this call: what the function's own code does then says nothing of other calls.
+  /// Its plan failed on the values of this call: what the function's own code does then says nothing of other
+  /// calls.
   void note_failure() { has_failed_ = true; }
 
   std::span<const uint64_t> words() const { return {words_, word_count_}; }
@@ -100,7 +103,8 @@ struct EnteredResult {
   const void* prototype = nullptr;
 };
 
-/// Runs the call's plan when the key is known and no audit is due. False: the function's code is to run, observed.
+/// Runs the call's plan when the key is known and no audit is due. False: the function's code is to run,
+/// observed.
 bool enter(CompiledFunction& function, KeyWriter& key, EnteredResult& result);
 
 /// A copy of a result without its tensors; null where there is no copying it.
@@ -150,7 +154,8 @@ inline constexpr char kCallKind = 0;
 
 }  // namespace detail
 
-/// A function wrapped by compile(pure, ...). Copies share what was compiled. Any number of threads may call it.
+/// A function wrapped by compile(pure, ...). Copies share what was compiled. Any number of threads may call
+/// it.
 template <class Function>
 class CompiledPure : public CompiledBase {
  public:
@@ -212,7 +217,8 @@ class CompiledPure : public CompiledBase {
   static uint64_t changeable(const std::remove_reference_t<Arguments>&... arguments) {
     detail::KeyWriter words(nullptr);
     const auto add = [&]<class Argument>(const auto& argument, std::type_identity<Argument>) {
-      if constexpr (std::is_lvalue_reference_v<Argument> && !std::is_const_v<std::remove_reference_t<Argument>>)
+      if constexpr (std::is_lvalue_reference_v<Argument> &&
+                    !std::is_const_v<std::remove_reference_t<Argument>>)
         detail::walk(words, argument);
     };
     (add(arguments, std::type_identity<Arguments>()), ...);
@@ -222,7 +228,8 @@ class CompiledPure : public CompiledBase {
   Function function_;
 };
 
-/// Wraps a callable that is pure in the sense above. Throws nothing for one that is not: it is found out and matched.
+/// Wraps a callable that is pure in the sense above. Throws nothing for one that is not: it is found out and
+/// matched.
 template <class Function>
 CompiledPure<std::decay_t<Function>> compile(Pure, Function&& function, const CompileOptions& options = {}) {
   return {std::forward<Function>(function), options};

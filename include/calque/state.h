@@ -1,7 +1,8 @@
-// State outside of arguments: what compile(pure, ...) needs to know of the things that a function reaches by reference.
+// State outside of arguments: what compile(pure, ...) needs to know of the things that a function reaches by
+// reference.
 //
-// nn::Module registers itself, its parameters and its modes here. A class of one's own does the same with members of these
-// types; a function that depends on other state is not pure, and is compiled without `pure`.
+// nn::Module registers itself, its parameters and its modes here. A class of one's own does the same with
+// members of these types; a function that depends on other state is not pure, and is compiled without `pure`.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@
 
 namespace calque {
 
-/// A base for things that functions take by reference and that differ from each other by being different things: modules.
-/// Neither copied nor moved.
+/// A base for things that functions take by reference and that differ from each other by being different
+/// things: modules. Neither copied nor moved.
 class Identity {
  public:
   Identity(const Identity&) = delete;
@@ -31,9 +32,9 @@ namespace detail {
 struct StateVariable;  // runtime/state.h
 }
 
-/// Registers a tensor variable: pure functions that use its tensor read the variable anew at each call, so that updates in
-/// place and replacement are seen, and what a call assigns to it is assigned by later calls too. The variable must stay
-/// where it is for as long as the slot lives.
+/// Registers a tensor variable: pure functions that use its tensor read the variable anew at each call, so
+/// that updates in place and replacement are seen, and what a call assigns to it is assigned by later calls
+/// too. The variable must stay where it is for as long as the slot lives.
 class StateSlot {
  public:
   explicit StateSlot(Tensor& variable);
@@ -45,7 +46,8 @@ class StateSlot {
   detail::StateVariable* variable_;
 };
 
-/// A switch such as "training": a pure function has keys of their own for each setting of all switches of the process.
+/// A switch such as "training": a pure function has keys of their own for each setting of all switches of the
+/// process.
 class ModeSwitch : Identity {
  public:
   explicit ModeSwitch(bool initial) : initial_(initial), value_(initial) {}

@@ -9,8 +9,8 @@ using namespace calque;
 
 namespace {
 
-/// The function runs beside itself with state of its own; each result must be right in every call, so that it was refused or
-/// guarded from the start.
+/// The function runs beside itself with state of its own; each result must be right in every call, so that it
+/// was refused or guarded from the start.
 template <class Make>
 CompileStats always_right(Make make, int calls = 20) {
   auto plain = make();
@@ -101,20 +101,23 @@ TEST_CASE("pure refuses: what is read, written, taken from elsewhere or kept") {
   SECTION("returns a reference") {
     Tensor out;
     auto compiled = compile(pure, [&](const Tensor& x) -> Tensor& { return out = x * 2.0; });
-    for (int call = 0; call < 6; ++call) CHECK(same_bits(compiled(numbers({4}, call)), numbers({4}, call) * 2.0));
+    for (int call = 0; call < 6; ++call)
+      CHECK(same_bits(compiled(numbers({4}, call)), numbers({4}, call) * 2.0));
     CHECK(compiled.stats().entered_calls == 0);
   }
 }
 
 TEST_CASE("pure refuses: arguments that are opaque or assigned to") {
-  auto generator = compile(pure, [](std::mt19937& random, const Tensor& x) { return x * double(random() % 7); });
+  auto generator =
+      compile(pure, [](std::mt19937& random, const Tensor& x) { return x * double(random() % 7); });
   std::mt19937 ours(3), plain(3);
   for (int call = 0; call < 10; ++call)
     CHECK(same_bits(generator(ours, numbers({4})), numbers({4}) * double(plain() % 7)));
   CHECK(generator.stats().entered_calls == 0);
   auto counting = compile(pure, [](int& n, const Tensor& x) { return x * double(n++ % 3); });
   int n = 0;
-  for (int call = 0; call < 10; ++call) CHECK(same_bits(counting(n, numbers({4})), numbers({4}) * double(call % 3)));
+  for (int call = 0; call < 10; ++call)
+    CHECK(same_bits(counting(n, numbers({4})), numbers({4}) * double(call % 3)));
   CHECK(n == 10);
   CHECK(counting.stats().entered_calls == 0);
   auto assigning = compile(pure, [](Tensor& x) { x = x * 2.0; });
@@ -137,7 +140,8 @@ TEST_CASE("an impurity that shows at once is found at the second call") {
     CHECK(stats.entered_calls == 0);
   }
   SECTION("a counter that chooses ops") {
-    const CompileStats stats = always_right([] { return [n = 0](const Tensor& x) mutable { return n++ % 2 ? tanh(x) : exp(x); }; });
+    const CompileStats stats =
+        always_right([] { return [n = 0](const Tensor& x) mutable { return n++ % 2 ? tanh(x) : exp(x); }; });
     CHECK(stats.entered_calls == 0);
   }
 }
@@ -151,8 +155,8 @@ TEST_CASE("an impurity that shows later is found at the next audit, with its lin
   rate = 0.05;
   int wrong = 0;
   for (int call = 10; call < 40; ++call) wrong += !same_bits(compiled(x), plain());
-  CHECK_COMPILED(wrong > 0);    // that is what declaring it pure means
-  CHECK(wrong <= 10);           // the audit at about the 16th call
+  CHECK_COMPILED(wrong > 0);  // that is what declaring it pure means
+  CHECK(wrong <= 10);         // the audit at about the 16th call
   for (int call = 0; call < 10; ++call) {
     rate *= 0.9;
     CHECK(same_bits(compiled(x), plain()));
