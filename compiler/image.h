@@ -34,6 +34,7 @@ class ExecutableImage {
     return reinterpret_cast<calque_kernel>(base_ + entry(i).code_offset);
   }
   uint64_t scratch_bytes(size_t i) const { return entry(i).scratch_bytes; }
+  int64_t part_columns(size_t i) const { return static_cast<int64_t>(entry(i).part_columns); }
 
  private:
   const calque_image_header& header() const { return *reinterpret_cast<const calque_image_header*>(base_); }

@@ -49,8 +49,15 @@ struct PlanStep {
   int kernel = -1;
   Domain domain = Domain::flat;
   int64_t rows = 0, columns = 0;
+  /// Matrix products whose columns this kernel goes on with, part by part (see compiler/epilogue.h).
+  std::vector<PlanStep> products;
+  int64_t part_columns = 0;  // of a kernel that can be computed in parts
   // product: for each term the packed operand that may stand for its right side, or -1
   std::vector<int> packed;
+
+  /// All places that the step reads, or writes; its products' too.
+  std::vector<Place> reads() const;
+  std::vector<Place> writes() const;
 };
 
 /// The right side of a product that comes from outside (a weight): packed once for each version of its elements.

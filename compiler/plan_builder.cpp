@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "compiler/epilogue.h"
 #include "ir/op/error.h"
+#include "runtime/kernels/gemm.h"
 #include "runtime/views.h"
 
 namespace calque {
@@ -42,6 +44,18 @@ bool walks_as_rows(const Place& place) {
 }
 
 }  // namespace
+
+std::vector<Place> PlanStep::reads() const {
+  std::vector<Place> places = inputs;
+  for (const PlanStep& product : products) places.insert(places.end(), product.inputs.begin(), product.inputs.end());
+  return places;
+}
+
+std::vector<Place> PlanStep::writes() const {
+  std::vector<Place> places = results;
+  for (const PlanStep& product : products) places.insert(places.end(), product.results.begin(), product.results.end());
+  return places;
+}
 
 PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
     : plan_(plan), graph_(plan.graph_), places_(graph_.value_count()) {
@@ -126,6 +140,7 @@ void PlanBuilder::add_fusion(const Node& node, NodeId id) {
   step.kind = PlanStep::Kind::kernel;
   step.node = id;
   step.kernel = next_kernel_++;
+  step.part_columns = plan_.image_.part_columns(step.kernel);
   step.domain = static_cast<Domain>(node.attributes[0]);
   step.rows = node.attributes[1];
   step.columns = node.attributes[2];
@@ -136,7 +151,26 @@ void PlanBuilder::add_fusion(const Node& node, NodeId id) {
   int64_t widest = step.rows * step.columns;
   for (const Place& place : step.inputs) widest = std::max(widest, place.type.shape.element_count());
   plan_.estimated_nanoseconds_ += 0.1 * static_cast<double>(widest * node.body->nodes().size());
+  attach_products(step, *node.body);
   plan_.steps_.push_back(std::move(step));
+}
+
+void PlanBuilder::attach_products(PlanStep& kernel, const Graph& body) {
+  if (kernel.part_columns > kernel.columns) throw InternalError("plan: a kernel has more columns than its fusion");
+  if (kernel.part_columns % kernels::kColumnUnit != 0) return;
+  const auto reads = [](const PlanStep& step, const Place& product) {
+    return std::any_of(step.inputs.begin(), step.inputs.end(),
+                       [&](const Place& input) { return input.buffer == product.buffer; });
+  };
+  while (!plan_.steps_.empty() && plan_.steps_.back().kind == PlanStep::Kind::product) {
+    const Place& product = plan_.steps_.back().results[0];
+    if (!reads(kernel, product) || !reads_by_parts(kernel, body, product, kernel.part_columns)) return;
+    // A product of this product needs all of its columns.
+    for (const PlanStep& later : kernel.products)
+      if (reads(later, product)) return;
+    kernel.products.insert(kernel.products.begin(), std::move(plan_.steps_.back()));
+    plan_.steps_.pop_back();
+  }
 }
 
 void PlanBuilder::add_product(const Node& node, NodeId id) {
@@ -209,8 +243,9 @@ void PlanBuilder::note_lifetimes() {
       seen[place.buffer] = true;
       buffer.last_step = static_cast<int>(s);
     };
-    std::for_each(plan_.steps_[s].inputs.begin(), plan_.steps_[s].inputs.end(), touch);
-    std::for_each(plan_.steps_[s].results.begin(), plan_.steps_[s].results.end(), touch);
+    const std::vector<Place> reads = plan_.steps_[s].reads(), writes = plan_.steps_[s].writes();
+    std::for_each(reads.begin(), reads.end(), touch);
+    std::for_each(writes.begin(), writes.end(), touch);
   }
 }
 
@@ -249,9 +284,10 @@ void PlanBuilder::place_barriers() {
   std::vector<int> written, read;
   for (PlanStep& step : plan_.steps_) {
     bool conflict = false;
-    for (const Place& input : step.inputs)
+    const std::vector<Place> reads = step.reads(), writes = step.writes();
+    for (const Place& input : reads)
       for (int buffer : written) conflict |= overlap(input.buffer, buffer);
-    for (const Place& result : step.results) {
+    for (const Place& result : writes) {
       for (int buffer : written) conflict |= overlap(result.buffer, buffer);
       for (int buffer : read) conflict |= overlap(result.buffer, buffer);
     }
@@ -260,8 +296,8 @@ void PlanBuilder::place_barriers() {
       written.clear();
       read.clear();
     }
-    for (const Place& input : step.inputs) read.push_back(input.buffer);
-    for (const Place& result : step.results) written.push_back(result.buffer);
+    for (const Place& input : reads) read.push_back(input.buffer);
+    for (const Place& result : writes) written.push_back(result.buffer);
   }
 }
 

@@ -19,6 +19,8 @@ class PlanBuilder {
   void add_fusion(const Node& node, NodeId id);
   void add_product(const Node& node, NodeId id);
   void add_native(const Node& node, NodeId id);
+  /// Takes the products that a kernel may follow part by part into its step.
+  void attach_products(PlanStep& kernel, const Graph& body);
   void place_outputs(const std::vector<bool>& fresh);
 
   Place new_place(const Type& type);

@@ -160,14 +160,14 @@ llvm::Function* declare_kernel(llvm::Module& module, const std::string& name, in
   auto* pointer = llvm::PointerType::get(context, 0);
   auto* word = llvm::Type::getInt64Ty(context);
   auto* type =
-      llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, word, word, pointer}, false);
+      llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, word, word, word, word, pointer}, false);
   auto* function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, name, module);
   function->setVisibility(llvm::GlobalValue::HiddenVisibility);
   function->setDSOLocal(true);
   function->setDoesNotThrow();
   function->addFnAttr("no-builtins");  // nothing outside the image may be called
   function->addFnAttr("prefer-vector-width", std::to_string(8 * vector_bytes));
-  function->addParamAttr(4, llvm::Attribute::NoAlias);  // scratch is the calling thread's own
+  function->addParamAttr(kScratchArgument, llvm::Attribute::NoAlias);  // scratch is the calling thread's own
   return function;
 }
 
@@ -191,13 +191,13 @@ void emit_columns(ValueEmitter& values, llvm::Value* begin, llvm::Value* end) {
 void emit_kernel(llvm::Module& module, const std::string& name, const KernelPlan& plan, int vector_bytes) {
   llvm::Function* function = declare_kernel(module, name, vector_bytes);
   ValueEmitter values(plan, *function, static_cast<unsigned>(vector_bytes / plan.widest_bytes));
-  llvm::Value *begin = function->getArg(2), *end = function->getArg(3);
+  llvm::Value *begin = function->getArg(kBeginArgument), *end = function->getArg(kEndArgument);
   switch (plan.kernel.domain) {
     case Domain::flat:
       emit_flat(values, begin, end);
       break;
     case Domain::rows:
-      emit_rows(values, begin, end);
+      emit_rows(values, begin, end, {function->getArg(kColumnBeginArgument), function->getArg(kColumnEndArgument)});
       break;
     case Domain::columns:
       emit_columns(values, begin, end);

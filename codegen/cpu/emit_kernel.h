@@ -10,7 +10,10 @@ void emit_kernel(llvm::Module& module, const std::string& name, const KernelPlan
 
 // The three domains, each in a file of its own.
 void emit_flat(ValueEmitter& values, llvm::Value* begin, llvm::Value* end);
-void emit_rows(ValueEmitter& values, llvm::Value* begin, llvm::Value* end);
+struct ColumnRange {
+  llvm::Value *begin, *end;
+};
+void emit_rows(ValueEmitter& values, llvm::Value* begin, llvm::Value* end, const ColumnRange& part);
 void emit_columns(ValueEmitter& values, llvm::Value* begin, llvm::Value* end);
 
 /// How many vectors to compute side by side: cheap columns in fours, so that the loop's own instructions do

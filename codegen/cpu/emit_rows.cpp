@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "calque/kernel_abi.h"
 #include "codegen/cpu/emit_kernel.h"
 #include "codegen/cpu/emit_scalar.h"
 #include "ir/op/reduction.h"
@@ -13,8 +14,9 @@ namespace {
 
 class RowEmitter {
  public:
-  explicit RowEmitter(ValueEmitter& values)
+  RowEmitter(ValueEmitter& values, const ColumnRange& part)
       : values_(values),
+        part_(part),
         plan_(values.plan()),
         graph_(plan_.body()),
         b_(values.body()),
@@ -27,6 +29,8 @@ class RowEmitter {
       begin_stage(stage);
       if (stage.key.width == 1)
         emit_scalars(stage);
+      else if (plan_.part_columns() > 0)
+        emit_part(stage);
       else
         emit_columns(stage);
       for (const ZeroFill& fill : stage.fills) emit_fill(fill);
@@ -54,6 +58,20 @@ class RowEmitter {
       values_.define_scalar(node.result(),
                             emit_join(b_, node.op, type, identity, values_.scalar(node.inputs[0]), 1));
     }
+  }
+
+  /// The columns that the caller asks for. Whole vectors but for the end of a width that is no multiple of them.
+  void emit_part(const Stage& stage) {
+    const int unroll = unroll_of(stage.cost);
+    const int64_t step = unroll * static_cast<int64_t>(lanes_);
+    llvm::Value* rest = emit_loop(b_, {part_.begin, part_.end, step, step}, {}, [&](llvm::Value* index, auto) {
+      emit_vectors(stage, index, 0, unroll);
+    });
+    if (stage.key.width % step == 0 && CALQUE_PART_COLUMNS % step == 0) return;
+    const bool masked = stage.key.width % lanes_ != 0;
+    emit_loop(b_, {rest, part_.end, masked ? 1 : static_cast<int64_t>(lanes_), lanes_}, {}, [&](llvm::Value* index, auto) {
+      emit_vector(stage, {index, 0, masked ? mask_below(b_, index, part_.end, lanes_) : nullptr, {}});
+    });
   }
 
   /// Each reduction has kLanes / lanes accumulators. `accumulators_[k]` of reduction k holds them as a queue:
@@ -103,7 +121,10 @@ class RowEmitter {
   }
 
   void emit_vector(const Stage& stage, llvm::Value* index, int64_t offset, unsigned count) {
-    ColumnBlock block{index, offset, count < lanes_ ? first_lanes(count) : nullptr, {}};
+    emit_vector(stage, {index, offset, count < lanes_ ? first_lanes(count) : nullptr, {}});
+  }
+
+  void emit_vector(const Stage& stage, ColumnBlock block) {
     std::vector<llvm::Value*> results;
     for (const Store& store : stage.stores) results.push_back(values_.vector(store.value, block));
     for (size_t k = 0; k < stage.reductions.size(); ++k) {
@@ -163,6 +184,7 @@ class RowEmitter {
   }
 
   ValueEmitter& values_;
+  ColumnRange part_;
   const KernelPlan& plan_;
   const Graph& graph_;
   llvm::IRBuilder<>& b_;
@@ -173,8 +195,8 @@ class RowEmitter {
 
 }  // namespace
 
-void emit_rows(ValueEmitter& values, llvm::Value* begin, llvm::Value* end) {
-  RowEmitter rows(values);
+void emit_rows(ValueEmitter& values, llvm::Value* begin, llvm::Value* end, const ColumnRange& part) {
+  RowEmitter rows(values, part);
   emit_loop(values.body(), {begin, end, 1, 1}, {}, [&](llvm::Value* row, auto) { rows.emit_row(row); });
 }
 

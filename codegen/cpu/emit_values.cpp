@@ -119,7 +119,7 @@ llvm::Value* ValueEmitter::emit_arange(const Node& node, ColumnBlock* block, int
 }
 
 llvm::Value* ValueEmitter::row_pointer(const Place& place, bool has_rows) {
-  if (place.kind == Place::Kind::scratch) return function_.getArg(4);
+  if (place.kind == Place::Kind::scratch) return function_.getArg(kScratchArgument);
   if (!has_rows || !row_) return buffers_[place.operand];
   llvm::Value*& pointer = row_pointers_[place.operand];
   if (!pointer)

@@ -12,6 +12,10 @@
 
 namespace calque::codegen {
 
+/// Of calque_kernel.
+inline constexpr unsigned kBeginArgument = 2, kEndArgument = 3, kColumnBeginArgument = 4, kColumnEndArgument = 5,
+                          kScratchArgument = 6;
+
 /// A value in the columns that begin `first` columns behind those of a block.
 using ValueKey = std::pair<ValueId, int64_t>;
 

@@ -11,6 +11,7 @@ namespace calque::codegen {
 struct KernelSymbol {
   std::string name;
   uint64_t scratch_bytes = 0;
+  uint64_t part_columns = 0;
 };
 
 /// Lays out the read-only sections of the object, resolves what they refer to within it, and writes an entry

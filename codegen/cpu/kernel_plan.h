@@ -70,6 +70,8 @@ struct KernelPlan {
     return forms[value].width == 1 && !(kernel.domain == Domain::flat && kernel.columns == 1);
   }
   bool has_rows(ValueId value) const { return kernel.domain != Domain::flat && forms[value].rows != 1; }
+  /// The columns of a domain of rows whose parts do not depend on each other; 0 where they do.
+  int64_t part_columns() const;
   /// Whether the stage `reader` finds the value in memory.
   bool is_stored_before(ValueId value, const StageKey& reader) const;
 };

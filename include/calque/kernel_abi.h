@@ -8,17 +8,20 @@
 extern "C" {
 #endif
 
-#define CALQUE_KERNEL_ABI_VERSION 1u
+#define CALQUE_KERNEL_ABI_VERSION 2u
+#define CALQUE_PART_COLUMNS 64
 #define CALQUE_IMAGE_MAGIC 0x31474D4951434C43ull /* "CLCQIMG1" in memory order does not matter: compared as a word */
 
 /* A kernel computes the part [begin, end) of its domain:
- *   flat     elements, rows  rows, columns  columns.
+ *   flat     elements, rows  rows, columns  columns,
+ * and of rows only the columns [column_begin, column_end) where the entry's `part_columns` is not 0: both are multiples
+ * of CALQUE_PART_COLUMNS, or the end is part_columns. Other kernels do not look at the two.
  * buffers[i]      first element of operand i: the inputs of the fusion in order, then its results
  * row_strides[i]  bytes from one row of operand i to the next; 0 where all rows share it (or there is one element)
  * scratch         at least `scratch_bytes` of the image's entry, 64-byte aligned, private to the calling thread
  * Within a row the elements of an operand lie next to each other. bool is one byte, 0 or 1. */
 typedef void (*calque_kernel)(void* const* buffers, const int64_t* row_strides, int64_t begin, int64_t end,
-                              void* scratch);
+                              int64_t column_begin, int64_t column_end, void* scratch);
 
 /* A flat image: header, entries, then position-independent code and constants. It is mapped read-only and executable
  * as it is: no relocations, no symbols, no writable data. All offsets are from the first byte of the header. */
@@ -33,6 +36,8 @@ typedef struct {
 typedef struct {
   uint64_t code_offset;   /* of the kernel's first instruction */
   uint64_t scratch_bytes; /* that one call needs */
+  uint64_t part_columns;  /* columns of a domain of rows that may be computed part by part, each column from the same
+                             column (or a fixed distance from it) of the operands; else 0 */
 } calque_image_entry;
 
 #ifdef __cplusplus

@@ -123,10 +123,12 @@ template <class T>
 class ShareProduct {
  public:
   ShareProduct(const ProductSum<T>& sum, const Problem<T>& problem, const ProductShare& share,
-               const GemmTable<T>& table)
+               const GemmTable<T>& table, int64_t repeats = 1, int64_t stride = 0)
       : sum_(sum),
         problem_(problem),
         share_(share),
+        repeats_(repeats),
+        stride_(stride),
         table_(table),
         panel_(table.lanes * table.panel_vectors) {}
 
@@ -150,7 +152,8 @@ class ShareProduct {
   bool next_group();
   void multiply_group();
   void pack_group_rows();
-  Piece piece_at(int64_t column) const;
+  void multiply_columns(int64_t begin, int64_t end);
+  Piece piece_at(int64_t column, int64_t end) const;
   void prepare_segments(const Piece& piece);
   void point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const;
   T* point_at_columns(const Part<T>& part, const Piece& piece, T* buffer, ProductSegment<T>& segment) const;
@@ -167,12 +170,14 @@ class ShareProduct {
   const ProductSum<T>& sum_;
   const Problem<T>& problem_;
   const ProductShare& share_;
+  const int64_t repeats_, stride_;  // the columns of the share, and those `stride` behind them, ...
   const GemmTable<T>& table_;
   const int64_t panel_;  // columns of a whole panel
 
   int64_t block_rows_ = kBlockRows;
   T* carry_ = nullptr;  // null: unfinished chains are kept in c itself
   int64_t carry_row_stride_ = 0;
+  int64_t carry_column_ = 0;  // the column of c that the carry begins with, for the columns being multiplied
 
   int64_t row_begin_ = 0, row_end_ = 0;  // of the block
   int64_t term_ = 0, term_k_ = 0;        // where the next group begins
@@ -188,8 +193,10 @@ template <class T>
 void ShareProduct<T>::clear() {
   if (sum_.accumulate) return;
   for (int64_t i = share_.row_begin; i < share_.row_end; ++i) {
-    for (int64_t j = share_.col_begin; j < share_.col_end; ++j) {
-      problem_.c[i * problem_.c_row_stride + j * problem_.c_col_stride] = T{};
+    for (int64_t r = 0; r < repeats_; ++r) {
+      for (int64_t j = share_.col_begin; j < share_.col_end; ++j) {
+        problem_.c[i * problem_.c_row_stride + (r * stride_ + j) * problem_.c_col_stride] = T{};
+      }
     }
   }
 }
@@ -201,7 +208,8 @@ void ShareProduct<T>::prepare_carry() {
   bool cut = false;
   for (int64_t t = 0; !cut && t < sum_.term_count; ++t) cut = sum_.terms[t].k > kBlockK;
   if (!cut) return;
-  const int64_t columns = ceil_div(share_.col_end - share_.col_begin, table_.lanes) * table_.lanes;
+  const int64_t columns =
+      repeats_ * ceil_div(share_.col_end - share_.col_begin, table_.lanes) * table_.lanes;
   block_rows_ = std::clamp<int64_t>((int64_t{1} << 18) / columns, kMaxTileRows, kBlockRows);
   carry_row_stride_ = columns;
   carry_ = thread_buffers.carry.template reserve<T>(std::min(block_rows_, share_.row_end - share_.row_begin) *
@@ -229,14 +237,14 @@ bool ShareProduct<T>::next_group() {
 }
 
 template <class T>
-Piece ShareProduct<T>::piece_at(int64_t column) const {
+Piece ShareProduct<T>::piece_at(int64_t column, int64_t end) const {
   const int64_t panel_end = (column / panel_ + 1) * panel_;
-  const int64_t rows = row_end_ - row_begin_, rest = share_.col_end - column;
+  const int64_t rows = row_end_ - row_begin_, rest = end - column;
   if (rows <= kMaxWideRows && column % panel_ == 0) {
     const int panels = table_.wide_panels[rows - 1];
     if (panels > 1 && rest >= panels * panel_) return {column, panels * panel_, table_.panel_vectors, panels};
   }
-  const int64_t columns = std::min(panel_end, share_.col_end) - column;
+  const int64_t columns = std::min(panel_end, end) - column;
   return {column, columns, static_cast<int>(ceil_div(columns, table_.lanes)), 1};
 }
 
@@ -265,8 +273,17 @@ int64_t ShareProduct<T>::strip_begin(int64_t strip) const {
 template <class T>
 void ShareProduct<T>::multiply_group() {
   pack_group_rows();
-  for (int64_t column = share_.col_begin; column < share_.col_end;) {
-    const Piece piece = piece_at(column);
+  const int64_t width = ceil_div(share_.col_end - share_.col_begin, table_.lanes) * table_.lanes;
+  for (int64_t r = 0; r < repeats_; ++r) {
+    carry_column_ = share_.col_begin + r * (stride_ - width);
+    multiply_columns(share_.col_begin + r * stride_, share_.col_end + r * stride_);
+  }
+}
+
+template <class T>
+void ShareProduct<T>::multiply_columns(int64_t begin, int64_t end) {
+  for (int64_t column = begin; column < end;) {
+    const Piece piece = piece_at(column, end);
     prepare_segments(piece);
     multiply_piece(piece);
     column += piece.columns;
@@ -278,7 +295,7 @@ template <class T>
 void ShareProduct<T>::pack_group_rows() {
   packed_rows_ = nullptr;
   strips_ = 1;
-  const int64_t rows = row_end_ - row_begin_, panels = (share_.col_end - share_.col_begin) / panel_;
+  const int64_t rows = row_end_ - row_begin_, panels = repeats_ * (share_.col_end - share_.col_begin) / panel_;
   bool contiguous = true;
   for (int64_t i = 0; i < part_count_; ++i) {
     contiguous &= parts_[i].k <= 1 || problem_.a(*parts_[i].term).col_stride == 1;
@@ -394,7 +411,7 @@ void ShareProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
     tile.c = problem_.c + (row_begin_ + first) * problem_.c_row_stride + piece.column * problem_.c_col_stride;
     tile.c_row_stride = problem_.c_row_stride;
     tile.carry =
-        carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.column - share_.col_begin : tile.c;
+        carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.column - carry_column_ : tile.c;
     tile.carry_row_stride = carry_ != nullptr ? carry_row_stride_ : tile.c_row_stride;
     if (edge) {
       multiply_edge_tile(piece, multiply, row_begin_ + first, count, tile);
@@ -463,6 +480,16 @@ ProductShare product_share(const ProductSum<T>& product, int rank, int team_size
 }
 
 template <class T>
+void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
+                     IsaLevel level) {
+  const GemmTable<T>& table = gemm_table<T>(level);
+  Problem<T> problem = problem_of(product, table);
+  if (problem.exchanged) problem = {product.m, product.n, false, product.c, product.c_row_stride, 1};
+  const ProductShare share{0, product.m, begin, end};
+  ShareProduct<T>(product, problem, share, table, repeats, stride).run();
+}
+
+template <class T>
 void product_sum(const ProductSum<T>& product, Team& team, IsaLevel level) {
   const GemmTable<T>& table = gemm_table<T>(level);
   const Problem<T> problem = problem_of(product, table);
@@ -476,6 +503,8 @@ template void pack<float>(MatrixView<float>, int64_t, int64_t, float*, Team&, Is
 template void pack<double>(MatrixView<double>, int64_t, int64_t, double*, Team&, IsaLevel);
 template ProductShare product_share<float>(const ProductSum<float>&, int, int, IsaLevel);
 template ProductShare product_share<double>(const ProductSum<double>&, int, int, IsaLevel);
+template void product_columns<float>(const ProductSum<float>&, int64_t, int64_t, int64_t, int64_t, IsaLevel);
+template void product_columns<double>(const ProductSum<double>&, int64_t, int64_t, int64_t, int64_t, IsaLevel);
 template void product_sum<float>(const ProductSum<float>&, Team&, IsaLevel);
 template void product_sum<double>(const ProductSum<double>&, Team&, IsaLevel);
 

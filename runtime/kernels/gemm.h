@@ -69,6 +69,13 @@ template <class T>
 ProductShare product_share(const ProductSum<T>& product, int rank, int team_size,
                            IsaLevel level = isa_level());
 
+// Computes the columns [begin, end) of c, and those that lie `stride`, 2 `stride`, ... behind them (`repeats` times in
+// all: the gates of a cell), in the calling thread alone. `begin` and `stride` are multiples of kColumnUnit; best of 64.
+inline constexpr int64_t kColumnUnit = 16;  // elements of the widest vector
+template <class T>
+void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
+                     IsaLevel level = isa_level());
+
 // Computes the calling member's share; a barrier must follow before anybody reads another member's part.
 // Columns are split where they are many (each core then keeps its part of the weights in its own cache), else
 // rows. Operands that are not packed are packed on the way where that pays, into buffers that each thread

@@ -68,7 +68,7 @@ TEST_CASE("a generated kernel runs") {
   const int64_t strides[] = {0, 0};
   std::string scratch(image.scratch_bytes(0) + 64, '\0');
   void* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
-  image.kernel(0)(buffers, strides, 0, 8, aligned);
+  image.kernel(0)(buffers, strides, 0, 8, 0, 0, aligned);
   for (size_t i = 0; i < 8; ++i) CHECK(y[i] == 2 * x[i]);
 }
 

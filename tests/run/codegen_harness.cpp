@@ -174,8 +174,12 @@ void MappedImage::run(uint32_t kernel, std::span<void* const> buffers, std::span
   const auto& entry =
       reinterpret_cast<const calque_image_entry*>(base_ + sizeof(calque_image_header))[kernel];
   const GuardedBytes scratch(whole_pages(entry.scratch_bytes));
-  reinterpret_cast<calque_kernel>(base_ + entry.code_offset)(buffers.data(), strides.data(), begin, end,
-                                                             scratch.data());
+  const auto code = reinterpret_cast<calque_kernel>(base_ + entry.code_offset);
+  const auto columns = static_cast<int64_t>(entry.part_columns);
+  const int64_t first_part = std::min<int64_t>(columns, CALQUE_PART_COLUMNS);
+  code(buffers.data(), strides.data(), begin, end, 0, first_part, scratch.data());
+  if (first_part < columns)
+    code(buffers.data(), strides.data(), begin, end, first_part, columns, scratch.data());
 }
 
 GuardedBytes::GuardedBytes(size_t bytes) : mapped_(whole_pages(bytes) + kPage) {

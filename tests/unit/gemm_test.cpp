@@ -290,6 +290,30 @@ TEST_CASE("the shares of a team cover the result once") {
   }
 }
 
+TEST_CASE("groups of columns that repeat at a distance equal those of the whole product") {
+  Random random(11);
+  for (const bool accumulate : {false, true}) {
+    for (const std::vector<int64_t>& ks : {std::vector<int64_t>{}, {40}, {700}, {33, 300}}) {
+      for (const int64_t m : {1, 3, 16, 70}) {
+        constexpr int64_t kDistance = 144, kRepeats = 3;
+        Case<float> test(random, m, kDistance * kRepeats, ks, accumulate, false);
+        for (const IsaLevel level : levels()) {
+          std::vector<float> expected = test.c, actual = test.c;
+          test.sum.c = expected.data();
+          reference_product(test.sum);
+          test.sum.c = actual.data();
+          for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 64}, {64, 128}, {128, kDistance}})
+            product_columns(test.sum, begin, end, kRepeats, kDistance, level);
+          size_t different = 0;
+          for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
+          INFO(name(level) << ", m " << m << ", terms " << ks.size() << ", accumulate " << accumulate);
+          CHECK(different == 0);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("instruction-set levels have names, and the chosen one runs here") {
   CHECK(std::string(name(IsaLevel::baseline)) == "baseline");
   CHECK(std::string(name(IsaLevel::avx2)) == "avx2");

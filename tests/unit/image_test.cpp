@@ -16,7 +16,7 @@ using calque::ExecutableImage;
 
 namespace {
 
-constexpr size_t kCodeOffset = 64, kSecondKernel = kCodeOffset + 1;
+constexpr size_t kCodeOffset = 128, kSecondKernel = kCodeOffset + 1;
 
 /// Two kernels: `ret`, and `mov rax, [rdi]; mov [rax], edx; ret`, which writes `begin` to the first buffer.
 std::vector<std::byte> two_kernels() {
@@ -25,7 +25,7 @@ std::vector<std::byte> two_kernels() {
     bytes.push_back(static_cast<std::byte>(byte));
   const calque_image_header header{CALQUE_IMAGE_MAGIC, CALQUE_KERNEL_ABI_VERSION, 2, bytes.size(),
                                    kCodeOffset};
-  const calque_image_entry entries[] = {{kCodeOffset, 0}, {kSecondKernel, 4096}};
+  const calque_image_entry entries[] = {{kCodeOffset, 0, 0}, {kSecondKernel, 4096, 0}};
   static_assert(sizeof(header) + sizeof(entries) <= kCodeOffset);
   std::memcpy(bytes.data(), &header, sizeof(header));
   std::memcpy(bytes.data() + sizeof(header), entries, sizeof(entries));
@@ -36,8 +36,8 @@ int32_t run_second(const ExecutableImage& image) {
   int32_t target = 0;
   void* buffers[] = {&target};
   const int64_t strides[] = {0};
-  image.kernel(0)(buffers, strides, 7, 8, nullptr);
-  image.kernel(1)(buffers, strides, 42, 43, nullptr);
+  image.kernel(0)(buffers, strides, 7, 8, 0, 0, nullptr);
+  image.kernel(1)(buffers, strides, 42, 43, 0, 0, nullptr);
   return target;
 }
 
