@@ -130,7 +130,7 @@ TEST_CASE("hostile images are refused") {
   for (const uint64_t bytes : {uint64_t{0}, uint64_t{size - 1}, uint64_t{size + 1}, UINT64_MAX})
     CHECK(is_refused(with(good, offsetof(calque_image_header, image_bytes), bytes)));
   for (const uint64_t offset :
-       {uint64_t{0}, uint64_t{63}, uint64_t{65}, uint64_t{128}, UINT64_MAX, UINT64_MAX - 63})
+       {uint64_t{0}, uint64_t{63}, uint64_t{64}, uint64_t{65}, uint64_t{2 * kCodeOffset}, UINT64_MAX, UINT64_MAX - 63})
     CHECK(is_refused(with(good, offsetof(calque_image_header, code_offset), offset)));
   for (size_t kernel = 0; kernel < 2; ++kernel) {
     const size_t entry = first + kernel * sizeof(calque_image_entry);
