@@ -34,6 +34,7 @@ bool checks_values(Op op) { return op == Op::take || op == Op::index_add; }
 Frame::Frame(CompiledFunction& function)
     : function_(function),
       tree_(function.tree()),
+      post_(ObserverPost::of_this_thread()),
       root_(tree_.root(mode_fingerprint() ^ static_cast<uint64_t>(thread_state.grad_enabled))),
       cursor_(root_),
       segment_begin_(root_) {
@@ -42,10 +43,12 @@ Frame::Frame(CompiledFunction& function)
   outer_ = std::exchange(thread_state.observer, this);
   thread_state.own = this;
   ++function_.stats().calls;
+  post_.open(*this);
 }
 
 /// Without finish(): the function threw. What it computed so far may be held by somebody, so it is computed.
 Frame::~Frame() {
+  const OwnerLock::Inside inside(post_.lock());
   thread_state.observer = outer_;
   try {
     if (live_.next != &live_ && mode_ == Mode::match) replay();
@@ -53,10 +56,12 @@ Frame::~Frame() {
     // An op between failed, for which the call throws already: what could not be made stays without a value.
   }
   forget_all();
+  post_.close();
   thread_state.own = nullptr;
 }
 
 void Frame::finish() {
+  const OwnerLock::Inside inside(post_.lock());
   end_segment();
   if (mode_ != Mode::eager) tree_[root_].is_complete = true;
   thread_state.observer = outer_;
@@ -95,7 +100,10 @@ void Frame::forget_all() noexcept {
   while (left) std::exchange(left, left->next)->destroy();
 }
 
-void Frame::released(TensorImpl& impl) noexcept { unlink(impl); }
+void Frame::released(TensorImpl& impl) noexcept {
+  const OwnerLock::Inside inside(post_.lock());
+  unlink(impl);
+}
 
 std::vector<TensorImpl*> Frame::live_values() const {
   std::vector<TensorImpl*> values;
@@ -113,7 +121,7 @@ bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor,
   if (operand.index < slots_.size()) return slots_[operand.index].impl() == &tensor;
   // First sight of this slot; one op may bind the same new slot twice.
   if (operand.index - node.first_slot < next_new_slot) return true;  // compared with its first sight by the caller
-  if (tensor.is_pending()) materialize(tensor);  // of another thread's call: throws
+  if (tensor.is_pending()) materialize(tensor);  // throws: it could not be computed
   const SlotRecord& record = node.new_slots[next_new_slot++];
   return record.fits(tensor, origin_of(tensor));
 }
@@ -130,7 +138,7 @@ bool Frame::matches(const TraceNode& node, const OpCall& call) {
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const TraceOperand operand = node.inputs[i];
     if (!operand.is_slot || operand.index < node.first_slot) continue;
-    if (operand.index == slots_.size()) slots_.push_back(Tensor::share(call.inputs[i]));
+    if (operand.index == slots_.size()) bind(*call.inputs[i]);
     else if (slots_[operand.index].impl() != call.inputs[i]) {
       slots_.resize(node.first_slot);
       return false;
@@ -169,7 +177,14 @@ void Frame::note_number(const OpCall& call, const Tensor& result) {
 }
 
 bool Frame::before(const OpCall& call, std::span<Tensor> results) {
-  if (mode_ != Mode::match) return false;
+  // Another thread's values come first: who waits for another frame must not be inside its own.
+  for (TensorImpl* input : call.inputs)
+    if (Observer* owner = input->observer.load(std::memory_order_acquire); owner && owner != this) materialize(*input);
+  const OwnerLock::Inside inside(post_.lock());
+  return mode_ == Mode::match && match(call, results);
+}
+
+bool Frame::match(const OpCall& call, std::span<Tensor> results) {
   if (checks_values(call.op)) check_or_note(call);
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling) {
     const TraceNode& node = tree_[id];
@@ -192,7 +207,7 @@ void Frame::check_or_note(const OpCall& call) {
   try {
     check(call);
   } catch (...) {
-    effect("an op fails");
+    note("an op fails");
     throw;
   }
 }
@@ -221,7 +236,7 @@ void Frame::start_recording(const OpCall* asked) {
     ++function_.stats().recorded_calls;
     return;
   }
-  effect("it goes more ways than are kept");
+  note("it goes more ways than are kept");
 }
 
 TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
@@ -230,8 +245,13 @@ TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
     if (slots_[i].impl() == &tensor) return {static_cast<uint32_t>(i), true};
   node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, origin_of(tensor), tensor.shape,
                             tensor.strides});
-  slots_.push_back(Tensor::share(&tensor));
+  bind(tensor);
   return {static_cast<uint32_t>(slots_.size() - 1), true};
+}
+
+void Frame::bind(TensorImpl& tensor) {
+  tensor.storage->note_reader(post_.id());
+  slots_.push_back(Tensor::share(&tensor));
 }
 
 /// Whether the op is a `full` that differs from a recorded sibling in nothing but its value.
@@ -243,6 +263,7 @@ bool Frame::is_number_that_changed(const OpCall& call) const {
 }
 
 void Frame::after(const OpCall& call, std::span<Tensor> results) {
+  const OwnerLock::Inside inside(post_.lock());
   if (mode_ != Mode::record) return;
   TraceNode node;
   node.kind = is_number_that_changed(call) ? TraceNode::Kind::number : TraceNode::Kind::op;
@@ -312,20 +333,40 @@ void Frame::run_end(TraceId end) {
 }
 
 void Frame::effect(const char* what) {
+  const OwnerLock::Inside inside(post_.lock());
+  note(what);
+}
+
+void Frame::note(const char* what) {
   if (notes_.obstacle) return;
   notes_.obstacle = what;
   notes_.after = cursor_;
 }
 
 void Frame::border(const char* reason) {
-  effect(reason);
+  const OwnerLock::Inside inside(post_.lock());
+  end_segment_for(reason);
+}
+
+void Frame::end_segment_for(const char* reason) {
+  note(reason);
   if (cursor_ == segment_begin_) return;
   log(LogTopic::recompile, "{}: a segment ends: {}", function_.options().name, reason);
   end_segment();
 }
 
 void Frame::needed(TensorImpl& impl) {
-  if (in_segment(impl)) border("a value was needed");
+  const OwnerLock::Inside inside(post_.lock());
+  if (in_segment(impl)) end_segment_for("a value was needed");
+}
+
+void Frame::needed_elsewhere(TensorImpl& impl) {
+  if (in_segment(impl)) end_segment_for("a value was needed by another thread");
+}
+
+void Frame::written_elsewhere(const Storage& storage) {
+  for (const Tensor& slot : slots_)
+    if (slot.impl()->storage.get() == &storage) return end_segment_for("another thread writes to what is read");
 }
 
 void Frame::replay() {

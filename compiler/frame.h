@@ -9,6 +9,7 @@
 
 #include "compiler/trace.h"
 #include "runtime/observer.h"
+#include "runtime/observer_post.h"
 
 namespace calque {
 
@@ -57,6 +58,9 @@ class Frame final : public Observer {
   void needed(TensorImpl& impl) override;
   void border(const char* reason) override;
   void effect(const char* what) override;
+  void needed_elsewhere(TensorImpl& impl) override;
+  void written_elsewhere(const Storage& storage) override;
+  void released_elsewhere(TensorImpl& impl) noexcept override { unlink(impl); }
 
  private:
   enum class Mode {
@@ -66,6 +70,8 @@ class Frame final : public Observer {
   };
 
   // Matching.
+  bool match(const OpCall& call, std::span<Tensor> results);
+  void bind(TensorImpl& tensor);
   bool matches(const TraceNode& node, const OpCall& call);
   /// Throws what the op would throw for its types, or for values that are known: the function may catch that and go on, and
   /// an op that fails is no op of the trace.
@@ -85,6 +91,8 @@ class Frame final : public Observer {
 
   // Segments.
   void end_segment();
+  void end_segment_for(const char* reason);
+  void note(const char* what);
   void run_end(TraceId end);
   void begin_segment(TraceId after);
   /// Runs eagerly what was deferred since the segment began, and gives the placeholders that are held their values.
@@ -101,6 +109,7 @@ class Frame final : public Observer {
 
   CompiledFunction& function_;
   TraceTree& tree_;
+  ObserverPost& post_;           // its lock is held in all that this frame does
   Mode mode_ = Mode::match;
   TraceId root_;
   TraceId cursor_;               // last node matched or recorded

@@ -43,10 +43,10 @@ std::vector<Tensor> replay_graph(const Graph& graph, std::span<const Tensor> inp
 void fill_placeholder(TensorImpl& placeholder, const TensorImpl& made) {
   placeholder.strides = made.strides;
   placeholder.offset = made.offset;
-  placeholder.storage = made.storage;
   placeholder.requires_grad = made.requires_grad;
   placeholder.producer = made.producer;
   placeholder.result_index = made.result_index;
+  placeholder.storage.publish(made.storage);
 }
 
 }  // namespace calque

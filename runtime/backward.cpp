@@ -159,6 +159,7 @@ class BackwardPass {
 Tensor seed_gradient(const Tensor& output, const Tensor& given, const char* op) {
   if (!output.requires_grad())
     throw UserError(std::string(op) + ": the tensor depends on nothing that requires grad");
+  materialize(*output.impl());
   if (!given) {
     if (output.element_count() != 1)
       throw UserError(fmt::format("{}: {} has more than one element; give the gradient to start from", op,
@@ -198,6 +199,7 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
   BackwardPass pass(create_graph);
   for (const Tensor& input : inputs) {
     if (!input.requires_grad()) throw UserError("grad: an input does not require grad");
+    materialize(*input.impl());
     pass.want(*input.impl());
   }
   for (size_t i = 0; i < outputs.size(); ++i)

@@ -34,12 +34,22 @@ class Observer {
   /// Something happened that is no op and needs nothing to be run first, but that a repetition of the ops alone would leave
   /// out: the host read elements, a gradient was set.
   virtual void effect(const char* what) = 0;
+
+  // Called by another thread, which holds the lock of this observer's post meanwhile: see observer_post.h.
+  /// The elements of a value that carries this observer are read.
+  virtual void needed_elsewhere(TensorImpl& impl) = 0;
+  /// The storage is about to be written in place: what is pending and reads it must have happened first.
+  virtual void written_elsewhere(const Storage& storage) = 0;
+  /// `released`, in the course of one of these.
+  virtual void released_elsewhere(TensorImpl& impl) noexcept = 0;
 };
 
 /// State of the running thread.
 struct ThreadState {
   Observer* observer = nullptr;  // null inside composites and backward passes: only outermost ops are seen
-  Observer* own = nullptr;       // the observer of this thread also then; values of another are not to be touched
+  Observer* own = nullptr;       // the observer of this thread also then
+  Observer* visited = nullptr;   // another thread's observer whose post this thread holds
+  uint32_t post = 0;             // of this thread: see observer_post.h
   bool grad_enabled = true;
 };
 extern thread_local constinit ThreadState thread_state;

@@ -8,6 +8,7 @@
 #include "calque/autograd.h"
 #include "calque/ops.h"
 #include "runtime/dispatch.h"
+#include "runtime/observer_post.h"
 #include "runtime/tape.h"
 #include "runtime/views.h"
 
@@ -47,6 +48,7 @@ bool release_of_another_thread(TensorImpl& impl) noexcept {
 void TensorImpl::destroy() noexcept {
   if (Observer* owner = observer.load(std::memory_order_relaxed)) {
     if (owner == thread_state.own) owner->released(*this);
+    else if (owner == thread_state.visited) owner->released_elsewhere(*this);
     else if (!release_of_another_thread(*this)) return;
   }
   this->~TensorImpl();
@@ -79,12 +81,20 @@ kernels::View TensorImpl::view() const {
 
 void materialize(TensorImpl& impl) {
   if (!impl.is_pending()) return;
-  Observer* owner = impl.observer.load(std::memory_order_relaxed);
-  if (!owner) throw UserError("a tensor has no value: the compiled function that was computing it failed");
-  if (owner != thread_state.own)
-    throw UserError("a value that a compiled function is still computing was used by another thread; use it after the "
-                    "function has returned, or ask for its elements in the function first");
-  owner->needed(impl);
+  if (Observer* owner = impl.observer.load(std::memory_order_acquire)) {
+    if (owner == thread_state.own) owner->needed(impl);
+    else materialize_elsewhere(impl, *owner);
+  }
+  if (impl.is_pending())
+    throw UserError("a tensor has no value: the compiled function that was computing it failed");
+}
+
+kernels::View writable_view_of(TensorImpl& impl, const char* reason) {
+  border(reason);
+  materialize(impl);
+  announce_write(*impl.storage);
+  impl.storage->version.fetch_add(1, std::memory_order_relaxed);
+  return impl.view();
 }
 
 kernels::View view_of(const Tensor& tensor) {
@@ -157,9 +167,7 @@ const void* Tensor::raw_data(DType dtype) const {
 
 void* Tensor::mutable_raw_data(DType dtype) {
   check_dtype(checked(impl_), dtype);
-  border("a writable pointer was taken");
-  const kernels::View view = view_of(*this);
-  impl_->storage->version.fetch_add(1, std::memory_order_relaxed);
+  const kernels::View view = writable_view_of(*impl_, "a writable pointer was taken");
   impl_->storage->written_unseen.store(true, std::memory_order_relaxed);
   return view.data;
 }
@@ -193,6 +201,7 @@ Tensor& Tensor::assign_(const Tensor& source) {
   if (from.dtype != target.dtype || broadcast_shapes(from.shape, target.shape, "assign_") != target.shape)
     throw UserError(fmt::format("assign_: {} does not fit into {}", to_string(from.type()), to_string(target.type())));
   border("a write in place");
+  materialize(target);
   const ObserverPause pause;
   Tensor fitting = from.shape == target.shape ? source : expand(source, target.shape);
   kernels::View values = view_of(fitting);
@@ -202,8 +211,7 @@ Tensor& Tensor::assign_(const Tensor& source) {
     kernels::copy(values, copy.impl()->view());
     values = copy.impl()->view();
   }
-  kernels::copy(values, view_of(*this));
-  target.storage->version.fetch_add(1, std::memory_order_relaxed);
+  kernels::copy(values, writable_view_of(target, "a write in place"));
   return *this;
 }
 
@@ -214,6 +222,7 @@ bool Tensor::requires_grad() const { return checked(impl_).requires_grad; }
 Tensor& Tensor::set_requires_grad(bool value) {
   TensorImpl& impl = checked(impl_);
   border("requires_grad was changed");
+  materialize(impl);
   if (impl.producer) throw UserError("set_requires_grad: the tensor was made by a recorded op; detach() it first");
   if (value && !is_floating(impl.dtype))
     throw UserError(fmt::format("set_requires_grad: {} has no gradients; f32 and f64 do", name(impl.dtype)));

@@ -18,15 +18,24 @@ class TapeNode;
 
 /// Reference-counted bytes of elements. Header and elements are one block.
 struct Storage {
+  static constexpr uint32_t kNobody = 0, kSeveral = ~0u;
   std::atomic<int32_t> references{1};
   std::atomic<uint32_t> version{0};       // writes in place so far
   std::atomic<bool> written_unseen{false};  // a writable pointer is about: the version does not tell of every write
+  std::atomic<uint32_t> read_by{kNobody};   // the post of the one thread whose observer ever deferred a read of it
   size_t bytes = 0;
 
   static Storage* create(size_t bytes);
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
   std::byte* data() { return reinterpret_cast<std::byte*>(this) + 64; }
+  /// An observer at this post will read the elements later: writers have to announce themselves.
+  void note_reader(uint32_t post) {
+    uint32_t known = read_by.load(std::memory_order_relaxed);
+    if (known == post || known == kSeveral) return;
+    if (known != kNobody || !read_by.compare_exchange_strong(known, post, std::memory_order_relaxed))
+      read_by.store(kSeveral, std::memory_order_relaxed);
+  }
 };
 
 /// Reference counting of any type with `references` and `destroy()`, as a handle.
@@ -55,6 +64,10 @@ class Ref {
     if (object_) object_->release();
   }
   T* get() const { return object_; }
+  /// For an object that another thread may publish meanwhile.
+  T* get_published() const { return std::atomic_ref(const_cast<T*&>(object_)).load(std::memory_order_acquire); }
+  /// Takes the object over when it was empty; what was written before is visible to who gets it by get_published().
+  void publish(Ref other) { std::atomic_ref(object_).store(std::exchange(other.object_, nullptr), std::memory_order_release); }
   T* operator->() const { return object_; }
   T& operator*() const { return *object_; }
   explicit operator bool() const { return object_ != nullptr; }
@@ -87,16 +100,19 @@ struct TensorImpl {
   TensorImpl& operator=(const TensorImpl&) = delete;
   static TensorImpl* create() { return new (memory::allocate(sizeof(TensorImpl))) TensorImpl; }
   void destroy() noexcept;
-  bool is_pending() const { return !storage; }
+  bool is_pending() const { return !storage.get_published(); }
   /// Row-major strides for the shape.
   void set_contiguous_strides();
   kernels::View view() const;
   Type type() const { return {dtype, shape}; }
 };
 
-/// Gives the placeholder its elements by asking its observer; does nothing for other tensors. Throws UserError when it is
-/// another thread's, or could not be computed.
+/// Gives the placeholder its elements by asking its observer, of whatever thread; does nothing for other tensors. Throws
+/// UserError when they could not be computed.
 void materialize(TensorImpl& impl);
+/// The elements of a tensor for writing in place, once everything that is pending and reads them has run. Counts as a write;
+/// `reason` is what this thread's observer is told.
+kernels::View writable_view_of(TensorImpl& impl, const char* reason);
 /// The elements of a tensor as kernels see them, made first when pending.
 kernels::View view_of(const Tensor& tensor);
 /// The same for a read by the host, of which the observer is told while it records, too.

@@ -1,0 +1,47 @@
+// The rare ways of the owner's lock.
+#include "runtime/owner_lock.h"
+
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+namespace calque {
+
+namespace {
+
+/// Waits politely: the other side may be running a plan.
+template <class Condition>
+void wait_while(Condition condition) {
+  for (int round = 0; condition(); ++round) {
+    if (round < 100) sched_yield();
+    else std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
+}  // namespace
+
+void OwnerLock::register_process() {
+  static const bool works = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+  others_fence_for_us_.store(works, std::memory_order_relaxed);
+}
+
+void OwnerLock::lock() {
+  wait_while([&] { return wanted_.exchange(true, std::memory_order_seq_cst); });
+  if (others_fence_for_us_.load(std::memory_order_relaxed))
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  wait_while([&] { return inside_.load(std::memory_order_acquire); });
+}
+
+void OwnerLock::wait_outside() {
+  do {
+    inside_.store(false, std::memory_order_release);
+    wait_while([&] { return wanted_.load(std::memory_order_acquire); });
+    inside_.exchange(true, std::memory_order_seq_cst);
+  } while (wanted_.load(std::memory_order_acquire));
+}
+
+}  // namespace calque
