@@ -328,8 +328,15 @@ void Frame::run_end(TraceId end) {
   if (live.empty()) return;  // nobody holds anything that was asked for
   if (!function_.ready(end, live)) return replay();
   if (settings().verify) verify_against_replay(end);
-  const ObserverPause pause;
-  tree_[end].segment->run(slots_, live, function_.stats());
+  try {
+    const ObserverPause pause;
+    return tree_[end].segment->run(slots_, live, function_.stats());
+  } catch (const InternalError&) {
+    throw;
+  } catch (const std::exception&) {
+    // An op of it fails for its values, or memory is short: op by op, what comes before the failure is made.
+  }
+  replay();
 }
 
 void Frame::effect(const char* what) {
@@ -385,7 +392,11 @@ void Frame::replay() {
     const uint32_t index = impl->value_id - first_value_;
     if (impl->is_pending() && index < values.size() && values[index]) fill_placeholder(*impl, *values[index].impl());
   }
-  if (failure) std::rethrow_exception(failure);
+  if (!failure) return;
+  // Nothing is pending any more: the function may catch this and go on.
+  mode_ = Mode::eager;
+  begin_segment(cursor_);
+  std::rethrow_exception(failure);
 }
 
 void Frame::verify_against_replay(TraceId end) {

@@ -1,6 +1,9 @@
 // Runs an op: asks the observer, infers types, runs the kernel, records the gradient, tells the observer.
 #include "runtime/dispatch.h"
 
+#include <algorithm>
+
+#include "calque/ops.h"
 #include "ir/op/error.h"
 #include "runtime/eager_emitter.h"
 #include "runtime/tape.h"
@@ -94,6 +97,33 @@ void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Att
   if (thread_state.grad_enabled) record_on_tape(op, inputs, attributes, results);
 }
 
+bool changes_unseen(const TensorImpl* impl) { return !impl->is_pending() && impl->storage->changes_unseen(); }
+
+/// The elements of this moment, as a recorded op where gradients have to flow back.
+Tensor copy_of(TensorImpl& impl) {
+  const ObserverPause pause;
+  const Tensor tensor = Tensor::share(&impl);
+  if (impl.requires_grad && thread_state.grad_enabled) return mul(tensor, scalar(1.0, tensor));  // keeps every bit
+  Tensor copy = empty(impl.type());
+  kernels::copy(impl.view(), copy.impl()->view());
+  return copy;
+}
+
+/// An op, under observation, on memory that others may write at any time: what may be computed later gets a copy. A view is
+/// of the memory itself, and made at once.
+void dispatch_on_copies(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes,
+                        std::span<Tensor> results, const void* location) {
+  if (row.kind == OpKind::view) {
+    const ObserverPause pause;
+    return run(row, op, inputs, attributes, results);
+  }
+  std::vector<Tensor> copies;
+  std::vector<TensorImpl*> own(inputs.begin(), inputs.end());
+  for (TensorImpl*& input : own)
+    if (changes_unseen(input)) input = copies.emplace_back(copy_of(*input)).impl();
+  dispatch(op, own, attributes, results, location);
+}
+
 }  // namespace
 
 uint64_t dispatched_ops() { return dispatched; }
@@ -109,6 +139,8 @@ void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attr
     if (!input) throw UserError(std::string(entry.name) + ": an input is an empty handle, not a tensor");
   Observer* observer = thread_state.observer;
   if (!observer) return run(entry, op, inputs, attributes, results);
+  if (std::any_of(inputs.begin(), inputs.end(), changes_unseen))
+    return dispatch_on_copies(entry, op, inputs, attributes, results, location);
   const OpCall call{op, inputs, attributes, location};
   if (observer->before(call, results)) return;
   run(entry, op, inputs, attributes, results);

@@ -28,6 +28,7 @@ struct Storage {
   static Storage* create(size_t bytes);
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
+  bool changes_unseen() const { return written_unseen.load(std::memory_order_relaxed); }
   std::byte* data() { return reinterpret_cast<std::byte*>(this) + 64; }
   /// An observer at this post will read the elements later: writers have to announce themselves.
   void note_reader(uint32_t post) {

@@ -120,6 +120,19 @@ Program index_of_the_function_out_of_range() {
           }};
 }
 
+Program computed_index_caught_where_it_is_needed() {
+  return {[](const Tensors& in) -> Tensors {
+            const Tensor y = in[0] * 2.0;
+            double total = -1;
+            try {
+              total = sum(take(y, cast(in[1], DType::i64))).item();
+            } catch (const UserError&) {
+            }
+            return {y * total, tanh(y)};
+          },
+          [](const Function& f, int call) { return f({numbers({4, 9}, call), full({2}, call % 3 == 2 ? 17 : 3)}); }};
+}
+
 Program unused_index_out_of_range() {
   return {[](const Tensors& in) -> Tensors {
             take(in[0], cast(in[1], DType::i64));
@@ -203,6 +216,8 @@ Footguns footguns_of_errors() {
       {"an index written to be out of range", "checks the index of the trace", index_written_to_be_out_of_range, 8},
       {"a row number out of range, caught", "skips the handler", row_number_caught, 18, 6},
       {"an index that was computed, out of range", "reads out of bounds", index_of_the_function_out_of_range, 9, 3},
+      {"an index that was computed, caught where the value is needed", "throws again when the function returns",
+       computed_index_caught_where_it_is_needed, 9, 3},
       {"an index out of range in an op that nobody uses", "drops the op and its exception", unused_index_out_of_range, 9, 3},
       {"ops while an exception passes", "has stopped watching by then", ops_while_an_exception_passes, 8, 2},
       {"a compiled function in a compiled function", "fails at the second call", compiled_inside_compiled},

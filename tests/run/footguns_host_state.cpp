@@ -254,7 +254,7 @@ Footguns footguns_of_host_state() {
       {"a std::mt19937 mask", "uses the first mask for ever", random_mask},
       {"something made at the first call only", "makes it again in every call, or keeps a tensor of the trace",
        made_at_the_first_call},
-      {"a cache by size", "takes the entry of the first size", cache_by_size, 9, 4},
+      {"a cache by size", "takes the entry of the first size", cache_by_size, 9, 3},
       {"a training flag", "stays in the mode of the first call", training_flag, 12, 6},
       {"the order of a map's keys", "keeps the order of the first call", order_of_a_map, 9, 4},
       {"an object exchanged for one of another class", "goes on calling the first one", exchanged_object, 9, 4},

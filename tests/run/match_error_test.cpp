@@ -214,31 +214,6 @@ TEST_CASE("called from another thread, and from two at once") {
   CHECK_COMPILED(compiled.stats().plan_runs > 10);
 }
 
-TEST_CASE("a placeholder in the hands of another thread is refused, and nothing breaks") {
-  std::atomic<int> refused = 0, fine = 0;
-  auto other_function = compile([](const Tensor& x) { return x * 3.0; });
-  for (int i = 0; i < 3; ++i) other_function(numbers({4, 9}));
-  auto compiled = compile([&](const Tensor& x) {
-    Tensor y = x * 2.0;
-    std::thread([&, copy = y]() mutable {
-      for (int use = 0; use < 3; ++use) try {
-          if (use == 0) copy.to_vector<float>();
-          if (use == 1) tanh(copy);
-          if (use == 2) other_function(copy);
-          ++fine;
-        } catch (const UserError&) {
-          ++refused;
-        }
-      copy = Tensor();
-    }).join();
-    return y + 1.0;
-  });
-  for (int call = 0; call < 5; ++call) CHECK(same_bits(compiled(numbers({4, 9}, call)), numbers({4, 9}, call) * 2.0 + 1.0));
-  CHECK(fine == 3);  // of the first call, which ran eagerly
-  CHECK(refused == 4 * 3);
-  CHECK_COMPILED(compiled.stats().plan_runs == 4);
-}
-
 TEST_CASE("another thread lets go of values while the function runs") {
   auto compiled = compile([&](const Tensor& x) {
     Tensor y = x;
