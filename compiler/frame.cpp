@@ -120,7 +120,8 @@ bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor,
   if (in_segment(tensor)) return false;
   if (operand.index < slots_.size()) return slots_[operand.index].impl() == &tensor;
   // First sight of this slot; one op may bind the same new slot twice.
-  if (operand.index - node.first_slot < next_new_slot) return true;  // compared with its first sight by the caller
+  if (operand.index - node.first_slot < next_new_slot)
+    return true;                                 // compared with its first sight by the caller
   if (tensor.is_pending()) materialize(tensor);  // throws: it could not be computed
   const SlotRecord& record = node.new_slots[next_new_slot++];
   return record.fits(tensor, origin_of(tensor));
@@ -138,7 +139,8 @@ bool Frame::matches(const TraceNode& node, const OpCall& call) {
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const TraceOperand operand = node.inputs[i];
     if (!operand.is_slot || operand.index < node.first_slot) continue;
-    if (operand.index == slots_.size()) bind(*call.inputs[i]);
+    if (operand.index == slots_.size())
+      bind(*call.inputs[i]);
     else if (slots_[operand.index].impl() != call.inputs[i]) {
       slots_.resize(node.first_slot);
       return false;
@@ -179,7 +181,8 @@ void Frame::note_number(const OpCall& call, const Tensor& result) {
 bool Frame::before(const OpCall& call, std::span<Tensor> results) {
   // Another thread's values come first: who waits for another frame must not be inside its own.
   for (TensorImpl* input : call.inputs)
-    if (Observer* owner = input->observer.load(std::memory_order_acquire); owner && owner != this) materialize(*input);
+    if (Observer* owner = input->observer.load(std::memory_order_acquire); owner && owner != this)
+      materialize(*input);
   const OwnerLock::Inside inside(post_.lock());
   return mode_ == Mode::match && match(call, results);
 }
@@ -219,7 +222,8 @@ void Frame::check(const OpCall& call) {
   infer(call.op, types, attributes);
   if (!checks_values(call.op)) return;
   const int64_t rows = call.op == Op::take ? types[0].shape[0] : attributes[0];
-  if (!call.inputs[1]->is_pending()) kernels::check_row_numbers(call.inputs[1]->view(), rows, row(call.op).name);
+  if (!call.inputs[1]->is_pending())
+    kernels::check_row_numbers(call.inputs[1]->view(), rows, row(call.op).name);
 }
 
 // --- recording
@@ -243,8 +247,8 @@ TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
   if (in_segment(tensor)) return {tensor.value_id, false};
   for (size_t i = 0; i < slots_.size(); ++i)
     if (slots_[i].impl() == &tensor) return {static_cast<uint32_t>(i), true};
-  node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, origin_of(tensor), tensor.shape,
-                            tensor.strides});
+  node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, origin_of(tensor),
+                            tensor.shape, tensor.strides});
   bind(tensor);
   return {static_cast<uint32_t>(slots_.size() - 1), true};
 }
@@ -321,11 +325,11 @@ void Frame::end_segment() {
   begin_segment(end);
 }
 
-/// A complete match: the plan makes what is held. A failure to compile, or to run before anything was written, is no
-/// failure of the call.
+/// A complete match: the plan makes what is held. A failure to compile, or to run before anything was
+/// written, is no failure of the call.
 void Frame::run_end(TraceId end) {
   const std::vector<TensorImpl*> live = live_values();
-  if (live.empty()) return;  // nobody holds anything that was asked for
+  if (live.empty()) return replay_for_errors();
   if (!function_.ready(end, live)) return replay();
   if (settings().verify) verify_against_replay(end);
   try {
@@ -373,7 +377,16 @@ void Frame::needed_elsewhere(TensorImpl& impl) {
 
 void Frame::written_elsewhere(const Storage& storage) {
   for (const Tensor& slot : slots_)
-    if (slot.impl()->storage.get() == &storage) return end_segment_for("another thread writes to what is read");
+    if (slot.impl()->storage.get() == &storage)
+      return end_segment_for("another thread writes to what is read");
+}
+
+/// Nobody holds anything that was asked for. What is left to do is to throw what eager execution would have
+/// thrown for indices that were computed.
+void Frame::replay_for_errors() {
+  for (TraceId id : tree_.path(segment_begin_, cursor_))
+    if (tree_[id].kind == TraceNode::Kind::op && checks_values(tree_[id].op) && !tree_[id].inputs[1].is_slot)
+      return replay();
 }
 
 void Frame::replay() {
@@ -390,7 +403,8 @@ void Frame::replay() {
   function_.stats().replayed_ops += path.size();
   for (TensorImpl* impl : live_values()) {
     const uint32_t index = impl->value_id - first_value_;
-    if (impl->is_pending() && index < values.size() && values[index]) fill_placeholder(*impl, *values[index].impl());
+    if (impl->is_pending() && index < values.size() && values[index])
+      fill_placeholder(*impl, *values[index].impl());
   }
   if (!failure) return;
   // Nothing is pending any more: the function may catch this and go on.

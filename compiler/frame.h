@@ -1,5 +1,5 @@
-// One call of a compiled function: compares the ops that the function asks for with the recorded tree, defers them, and
-// runs the plan of each segment when it ends.
+// One call of a compiled function: compares the ops that the function asks for with the recorded tree, defers
+// them, and runs the plan of each segment when it ends.
 #pragma once
 
 #include <mutex>
@@ -24,10 +24,10 @@ struct Number {
 
 /// What a call did beside its ops: whether a plan alone could do the same.
 struct FrameNotes {
-  const char* obstacle = nullptr;   // the first thing that no plan does
-  TraceId after = 0;                // the op before it
-  TraceId end = 0;                  // of the last one
-  std::vector<Number> numbers;      // of a pure function
+  const char* obstacle = nullptr;  // the first thing that no plan does
+  TraceId after = 0;               // the op before it
+  TraceId end = 0;                 // of the last one
+  std::vector<Number> numbers;     // of a pure function
 };
 
 class Frame final : public Observer {
@@ -73,8 +73,8 @@ class Frame final : public Observer {
   bool match(const OpCall& call, std::span<Tensor> results);
   void bind(TensorImpl& tensor);
   bool matches(const TraceNode& node, const OpCall& call);
-  /// Throws what the op would throw for its types, or for values that are known: the function may catch that and go on, and
-  /// an op that fails is no op of the trace.
+  /// Throws what the op would throw for its types, or for values that are known: the function may catch that
+  /// and go on, and an op that fails is no op of the trace.
   static void check(const OpCall& call);
   void check_or_note(const OpCall& call);
   bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
@@ -84,7 +84,8 @@ class Frame final : public Observer {
   TraceId find_end() const;
 
   // Recording.
-  /// `asked` is the op that is new; null when the function ended, or a segment had to, where it did not before.
+  /// `asked` is the op that is new; null when the function ended, or a segment had to, where it did not
+  /// before.
   void start_recording(const OpCall* asked);
   TraceOperand record_operand(TensorImpl& tensor, TraceNode& node);
   bool is_number_that_changed(const OpCall& call) const;
@@ -95,8 +96,10 @@ class Frame final : public Observer {
   void note(const char* what);
   void run_end(TraceId end);
   void begin_segment(TraceId after);
-  /// Runs eagerly what was deferred since the segment began, and gives the placeholders that are held their values.
+  /// Runs eagerly what was deferred since the segment began, and gives the placeholders that are held their
+  /// values.
   void replay();
+  void replay_for_errors();
   void verify_against_replay(TraceId end);
 
   // The list of values of this call that are alive.
@@ -105,19 +108,21 @@ class Frame final : public Observer {
   void forget_all() noexcept;
   bool is_own(const TensorImpl& impl) const { return impl.observer.load(std::memory_order_relaxed) == this; }
   bool in_segment(const TensorImpl& impl) const { return is_own(impl) && impl.value_id >= first_value_; }
-  uint32_t origin_of(const TensorImpl& impl) const { return is_own(impl) ? impl.value_id : SlotRecord::kOutside; }
+  uint32_t origin_of(const TensorImpl& impl) const {
+    return is_own(impl) ? impl.value_id : SlotRecord::kOutside;
+  }
 
   CompiledFunction& function_;
   TraceTree& tree_;
-  ObserverPost& post_;           // its lock is held in all that this frame does
+  ObserverPost& post_;  // its lock is held in all that this frame does
   Mode mode_ = Mode::match;
   TraceId root_;
-  TraceId cursor_;               // last node matched or recorded
-  TraceId segment_begin_;        // root or end node before the current segment
-  uint32_t first_value_ = 0;     // of the current segment
+  TraceId cursor_;            // last node matched or recorded
+  TraceId segment_begin_;     // root or end node before the current segment
+  uint32_t first_value_ = 0;  // of the current segment
   uint32_t next_value_ = 0;
   std::vector<Tensor> slots_;
-  TensorImpl live_;              // head of the list
+  TensorImpl live_;  // head of the list
   FrameNotes notes_;
   Observer* outer_ = nullptr;
 };

@@ -7,12 +7,22 @@
 
 namespace calque::passes {
 
+namespace {
+
+/// Indices that come from outside were checked before; others are checked when the op runs, so it has to run.
+bool may_throw(const Graph& graph, const Node& node) {
+  return node.op == Op::take && !graph.is_input(node.inputs[1]);
+}
+
+}  // namespace
+
 Graph dce(const Graph& graph) {
   std::vector<bool> live(graph.nodes().size());
   const auto mark = [&](ValueId value) {
     if (!graph.is_input(value)) live[graph.producer(value)] = true;
   };
   for (ValueId output : graph.outputs()) mark(output);
+  for (size_t id = 0; id < live.size(); ++id) live[id] = live[id] || may_throw(graph, graph.node(id));
   for (size_t id = live.size(); id-- > 0;)
     if (live[id])
       for (ValueId input : graph.node(id).inputs) mark(input);

@@ -1,4 +1,5 @@
-// Drops the nodes that no output depends on; inputs stay, they are the graph's signature.
+// Drops the nodes that no output depends on and that cannot throw; inputs stay, they are the graph's
+// signature.
 #pragma once
 
 #include "ir/graph/graph.h"

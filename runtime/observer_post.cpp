@@ -32,7 +32,8 @@ class ObserverPosts {
       Observer* observer = post->observer_.load(std::memory_order_acquire);
       if (!observer || observer == thread_state.own || !condition(observer)) continue;
       post->lock_.lock();
-      const std::unique_ptr<OwnerLock, void (*)(OwnerLock*)> unlocking(&post->lock_, [](OwnerLock* lock) { lock->unlock(); });
+      const std::unique_ptr<OwnerLock, void (*)(OwnerLock*)> unlocking(
+          &post->lock_, [](OwnerLock* lock) { lock->unlock(); });
       const ObserverPause pause;
       Observer* const before = std::exchange(thread_state.visited, observer);
       const std::unique_ptr<Observer, Restore> restoring(observer, Restore{before});
@@ -81,14 +82,16 @@ ObserverPost& ObserverPost::of_this_thread() {
 void materialize_elsewhere(TensorImpl& impl, Observer& owner) {
   ObserverPosts::visit([&](Observer* observer) { return observer == &owner; },
                        [&](Observer& observer) {
-                         if (impl.observer.load(std::memory_order_relaxed) == &observer) observer.needed_elsewhere(impl);
+                         if (impl.observer.load(std::memory_order_relaxed) == &observer)
+                           observer.needed_elsewhere(impl);
                        });
 }
 
 void announce_write(Storage& storage) {
   const uint32_t reader = storage.read_by.load(std::memory_order_relaxed);
   if (reader == Storage::kNobody || (reader != Storage::kSeveral && reader == thread_state.post)) return;
-  ObserverPosts::visit([](Observer*) { return true; }, [&](Observer& observer) { observer.written_elsewhere(storage); });
+  ObserverPosts::visit([](Observer*) { return true; },
+                       [&](Observer& observer) { observer.written_elsewhere(storage); });
 }
 
 }  // namespace calque

@@ -1,5 +1,5 @@
-// Where a thread says which observer is at work on it, so that other threads can reach that observer: to have a value made,
-// or to have what is pending run before they write to memory that it reads.
+// Where a thread says which observer is at work on it, so that other threads can reach that observer: to have
+// a value made, or to have what is pending run before they write to memory that it reads.
 #pragma once
 
 #include <atomic>
@@ -10,13 +10,14 @@
 
 namespace calque {
 
-/// One for each thread that ever had an observer. Posts are never freed; that of a thread that ended serves another.
+/// One for each thread that ever had an observer. Posts are never freed; that of a thread that ended serves
+/// another.
 class ObserverPost {
  public:
   static ObserverPost& of_this_thread();
 
-  /// The observer begins and ends its work. It takes lock() for all that it does, and must not wait for another thread's
-  /// post meanwhile.
+  /// The observer begins and ends its work. It takes lock() for all that it does, and must not wait for
+  /// another thread's post meanwhile.
   void open(Observer& observer) { observer_.store(&observer, std::memory_order_release); }
   void close() { observer_.store(nullptr, std::memory_order_release); }
   OwnerLock& lock() { return lock_; }
@@ -34,8 +35,8 @@ class ObserverPost {
 /// A value of another thread's observer gets its elements; does nothing when that observer has ended.
 void materialize_elsewhere(TensorImpl& impl, Observer& owner);
 
-/// To be called before elements are written in place: other threads' observers that have the storage still to read run what is
-/// pending. (This thread's observer is told by border().)
+/// To be called before elements are written in place: other threads' observers that have the storage still to
+/// read run what is pending. (This thread's observer is told by border().)
 void announce_write(Storage& storage);
 
 }  // namespace calque

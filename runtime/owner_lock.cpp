@@ -17,8 +17,10 @@ namespace {
 template <class Condition>
 void wait_while(Condition condition) {
   for (int round = 0; condition(); ++round) {
-    if (round < 100) sched_yield();
-    else std::this_thread::sleep_for(std::chrono::microseconds(50));
+    if (round < 100)
+      sched_yield();
+    else
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
 }
 

@@ -1,9 +1,10 @@
 // A lock that one thread, its owner, takes all the time and other threads hardly ever.
 //
-// The owner says that it is inside, then looks whether another thread wants in; another thread says that it wants in, then
-// looks whether the owner is inside. Between the two steps each side needs a full memory fence, else both could miss the
-// other. Where the system can make all threads of the process pass a fence (Linux, membarrier(2)), the rare side does that
-// for both, and entering costs the owner two plain stores and a load.
+// The owner says that it is inside, then looks whether another thread wants in; another thread says that it
+// wants in, then looks whether the owner is inside. Between the two steps each side needs a full memory
+// fence, else both could miss the other. Where the system can make all threads of the process pass a fence
+// (Linux, membarrier(2)), the rare side does that for both, and entering costs the owner two plain stores and
+// a load.
 #pragma once
 
 #include <atomic>
@@ -21,7 +22,8 @@ class alignas(64) OwnerLock {
     } else {
       inside_.exchange(true, std::memory_order_seq_cst);
     }
-    if (wanted_.load(std::memory_order_acquire)) [[unlikely]] wait_outside();
+    if (wanted_.load(std::memory_order_acquire)) [[unlikely]]
+      wait_outside();
   }
   void leave() {
     if (--depth_ == 0) inside_.store(false, std::memory_order_release);
@@ -46,7 +48,8 @@ class alignas(64) OwnerLock {
     OwnerLock& lock_;
   };
 
-  /// Asks the system for fences in all threads; to be called before a lock is used. Without, locks are only slower.
+  /// Asks the system for fences in all threads; to be called before a lock is used. Without, locks are only
+  /// slower.
   static void register_process();
 
  private:

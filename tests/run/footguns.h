@@ -1,7 +1,9 @@
-// Small programs that would fool a tracer which believes its first trace: one table, run in every mode of compile().
+// Small programs that would fool a tracer which believes its first trace: one table, run in every mode of
+// compile().
 //
-// Each program does something that a recorded list of ops does not show: it counts, remembers, rebinds, aliases, writes,
-// throws, or lets another thread do so. footguns_test.cpp runs each plainly and compiled and compares every bit.
+// Each program does something that a recorded list of ops does not show: it counts, remembers, rebinds,
+// aliases, writes, throws, or lets another thread do so. footguns_test.cpp runs each plainly and compiled and
+// compares every bit.
 #pragma once
 
 #include <functional>
@@ -13,7 +15,8 @@ namespace calque {
 
 using Function = std::function<Tensors(const Tensors&)>;
 
-/// Calls the function once on two matrices that differ from call to call; gives the results, and the arguments afterwards.
+/// Calls the function once on two matrices that differ from call to call; gives the results, and the
+/// arguments afterwards.
 inline Tensors drive_on_two_matrices(const Function& function, int call) {
   Tensors in = two_matrices(call), all = function(in);
   all.insert(all.end(), in.begin(), in.end());
@@ -23,17 +26,18 @@ inline Tensors drive_on_two_matrices(const Function& function, int call) {
 /// A program with fresh state of its own: what is compiled, and what calls it and looks at what came of it.
 struct Program {
   using Drive = std::function<Tensors(const Function&, int call)>;
-  Program(Function body, Drive drive = drive_on_two_matrices) : body(std::move(body)), drive(std::move(drive)) {}
+  Program(Function body, Drive drive = drive_on_two_matrices)
+      : body(std::move(body)), drive(std::move(drive)) {}
   Function body;
   Drive drive;
 };
 
 struct Footgun {
   const char* name;
-  const char* trap;                // what a tracer would get wrong
+  const char* trap;  // what a tracer would get wrong
   std::function<Program()> make;
   int calls = 6;
-  int plans = 1;                   // at least so many segments run as compiled code
+  int plans = 1;  // at least so many segments run as compiled code
 };
 using Footguns = std::vector<Footgun>;
 

@@ -130,7 +130,9 @@ Program computed_index_caught_where_it_is_needed() {
             }
             return {y * total, tanh(y)};
           },
-          [](const Function& f, int call) { return f({numbers({4, 9}, call), full({2}, call % 3 == 2 ? 17 : 3)}); }};
+          [](const Function& f, int call) {
+            return f({numbers({4, 9}, call), full({2}, call % 3 == 2 ? 17 : 3)});
+          }};
 }
 
 Program unused_index_out_of_range() {
@@ -165,7 +167,9 @@ Program ops_while_an_exception_passes() {
 Program compiled_inside_compiled() {
   auto inner = std::make_shared<Compiled<std::function<Tensor(const Tensor&)>>>(
       compile(std::function<Tensor(const Tensor&)>([](const Tensor& x) { return tanh(x) * 2.0; })));
-  return {[inner](const Tensors& in) -> Tensors { return {(*inner)(in[0]) + (*inner)(in[1]), exp((*inner)(in[0]))}; },
+  return {[inner](const Tensors& in) -> Tensors {
+            return {(*inner)(in[0]) + (*inner)(in[1]), exp((*inner)(in[0]))};
+          },
           [inner](const Function& f, int call) {
             Tensors all = drive_on_two_matrices(f, call);
             all.push_back((*inner)(all[0]));  // and by itself
@@ -209,16 +213,21 @@ Program copies_with_state_of_their_own() {
 
 Footguns footguns_of_errors() {
   return {
-      {"exceptions at several points", "leaves placeholders in what was kept", thrown_at_several_points, 25, 5},
+      {"exceptions at several points", "leaves placeholders in what was kept", thrown_at_several_points, 25,
+       5},
       {"an exception in the first calls", "keeps half a trace", thrown_in_the_first_calls},
       {"a bad shape that is caught", "skips the handler", bad_shape_caught, 12, 4},
-      {"an index of an argument out of range, caught", "reads out of bounds, or throws too late", index_of_an_argument_caught, 9, 3},
-      {"an index written to be out of range", "checks the index of the trace", index_written_to_be_out_of_range, 8},
+      {"an index of an argument out of range, caught", "reads out of bounds, or throws too late",
+       index_of_an_argument_caught, 9, 3},
+      {"an index written to be out of range", "checks the index of the trace",
+       index_written_to_be_out_of_range, 8},
       {"a row number out of range, caught", "skips the handler", row_number_caught, 18, 6},
-      {"an index that was computed, out of range", "reads out of bounds", index_of_the_function_out_of_range, 9, 3},
-      {"an index that was computed, caught where the value is needed", "throws again when the function returns",
-       computed_index_caught_where_it_is_needed, 9, 3},
-      {"an index out of range in an op that nobody uses", "drops the op and its exception", unused_index_out_of_range, 9, 3},
+      {"an index that was computed, out of range", "reads out of bounds", index_of_the_function_out_of_range,
+       9, 3},
+      {"an index that was computed, caught where the value is needed",
+       "throws again when the function returns", computed_index_caught_where_it_is_needed, 9, 3},
+      {"an index out of range in an op that nobody uses", "drops the op and its exception",
+       unused_index_out_of_range, 9, 3},
       {"ops while an exception passes", "has stopped watching by then", ops_while_an_exception_passes, 8, 2},
       {"a compiled function in a compiled function", "fails at the second call", compiled_inside_compiled},
       {"a function compiled anew in each call", "compiles for ever", compiled_anew_in_each_call},

@@ -1,4 +1,5 @@
-// Programs whose gradients change their ways: modes, flags, graphs that reach across calls, updates inside and outside.
+// Programs whose gradients change their ways: modes, flags, graphs that reach across calls, updates inside
+// and outside.
 #include <memory>
 #include <optional>
 
@@ -71,7 +72,9 @@ Program training_step_inside() {
             w->clear_grad();
             return {loss};
           },
-          [w](const Function& f, int call) -> Tensors { return {f({numbers({4, 9}, 0.1 * call)})[0], w->detach()}; }};
+          [w](const Function& f, int call) -> Tensors {
+            return {f({numbers({4, 9}, 0.1 * call)})[0], w->detach()};
+          }};
 }
 
 Program rebinding_update_inside() {
@@ -129,19 +132,22 @@ Program gradient_set_inside() {
 }
 
 Program recorded_gradients() {
-  return {[](const Tensors& in) -> Tensors { return {tanh(matmul(in[0], in[1])) * 2.0 + sum(in[0], {1}, true)}; },
-          [](const Function& f, int call) -> Tensors {
-            const Tensor x = leaf({4, 9}, 0.1 * call), w = leaf({9, 5}, 0.1, 0.03);
-            const Tensor outputs[] = {sum(f({x, w})[0] * numbers({4, 5}))}, inputs[] = {x, w};
-            const Tensors first = grad(outputs, inputs, {}, true);
-            const Tensor again[] = {sum(first[0] * first[0]) + sum(first[1])};
-            const Tensors second = grad(again, inputs);
-            return {first[0].detach(), first[1].detach(), second[0], second[1]};
-          }};
+  return {
+      [](const Tensors& in) -> Tensors { return {tanh(matmul(in[0], in[1])) * 2.0 + sum(in[0], {1}, true)}; },
+      [](const Function& f, int call) -> Tensors {
+        const Tensor x = leaf({4, 9}, 0.1 * call), w = leaf({9, 5}, 0.1, 0.03);
+        const Tensor outputs[] = {sum(f({x, w})[0] * numbers({4, 5}))}, inputs[] = {x, w};
+        const Tensors first = grad(outputs, inputs, {}, true);
+        const Tensor again[] = {sum(first[0] * first[0]) + sum(first[1])};
+        const Tensors second = grad(again, inputs);
+        return {first[0].detach(), first[1].detach(), second[0], second[1]};
+      }};
 }
 
 Program only_one_output_differentiated() {
-  return {[](const Tensors& in) -> Tensors { return {in[0] * 2.0, log(in[0]), sqrt(in[0]) / in[0], in[0] * in[0]}; },
+  return {[](const Tensors& in) -> Tensors {
+            return {in[0] * 2.0, log(in[0]), sqrt(in[0]) / in[0], in[0] * in[0]};
+          },
           [](const Function& f, int call) -> Tensors {
             const Tensor x = from_vector<float>({0, 1, -0.0f, 2}).set_requires_grad();
             const Tensors y = f({x});
@@ -240,12 +246,16 @@ Footguns footguns_of_gradients() {
       {"gradients that add up over calls", "replaces them", gradients_add_up, 9},
       {"whether there is a gradient", "bakes the answer in", whether_there_is_a_gradient, 9, 3},
       {"a gradient set inside", "leaves a placeholder in it", gradient_set_inside},
-      {"gradients that are recorded themselves", "cannot differentiate its backward pass", recorded_gradients},
-      {"only one of several outputs differentiated", "turns absent gradients into NaN", only_one_output_differentiated, 8},
-      {"a saved tensor written before backward()", "differentiates with the new elements", written_before_backward, 9},
+      {"gradients that are recorded themselves", "cannot differentiate its backward pass",
+       recorded_gradients},
+      {"only one of several outputs differentiated", "turns absent gradients into NaN",
+       only_one_output_differentiated, 8},
+      {"a saved tensor written before backward()", "differentiates with the new elements",
+       written_before_backward, 9},
       {"history that reaches through calls", "cuts it at the call", history_through_calls, 8},
       {"backward through a part first", "frees what the second pass needs", backward_through_a_part_first},
-      {"backward() in the middle", "records the backward pass as part of the function", backward_in_the_middle},
+      {"backward() in the middle", "records the backward pass as part of the function",
+       backward_in_the_middle},
       {"one leaf as two arguments", "adds its gradient once", same_leaf_twice, 8},
       {"a leaf made inside", "takes it for an intermediate", leaf_made_inside},
   };

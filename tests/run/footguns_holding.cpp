@@ -1,4 +1,5 @@
-// Programs about who holds what: kept intermediates, rebound captures, results that are arguments, results fed back.
+// Programs about who holds what: kept intermediates, rebound captures, results that are arguments, results
+// fed back.
 #include <deque>
 #include <map>
 #include <memory>
@@ -26,12 +27,24 @@ Program rebound_parameter() {
   return {[w = numbers({9}), calls = 0](const Tensors& in) mutable -> Tensors {
     const Tensor y = cast(in[0] * cast(w, DType::f32) + in[1], DType::f64);
     switch (++calls % 6) {
-      case 1: w = numbers({9}, 0.5); break;
-      case 2: w = numbers({4, 9}, 0.1); break;
-      case 3: w = cast(numbers({9}, 2), DType::f64); break;
-      case 4: w = transpose(numbers({9, 4}, 0.3)); break;
-      case 5: w = from_value(3.0f); break;
-      default: w = slice(numbers({18}, 0.2), 0, 4, 13); break;
+      case 1:
+        w = numbers({9}, 0.5);
+        break;
+      case 2:
+        w = numbers({4, 9}, 0.1);
+        break;
+      case 3:
+        w = cast(numbers({9}, 2), DType::f64);
+        break;
+      case 4:
+        w = transpose(numbers({9, 4}, 0.3));
+        break;
+      case 5:
+        w = from_value(3.0f);
+        break;
+      default:
+        w = slice(numbers({18}, 0.2), 0, 4, 13);
+        break;
     }
     return {y};
   }};
@@ -79,14 +92,17 @@ Program outputs_that_are_inputs() {
             const Tensors in = two_matrices(call);
             Tensors all = f(in);
             for (size_t i = 0, n = all.size(); i < n; ++i)
-              for (const Tensor& other : in) all.push_back(from_value(static_cast<int64_t>(all[i].is_same(other))));
+              for (const Tensor& other : in)
+                all.push_back(from_value(static_cast<int64_t>(all[i].is_same(other))));
             all.push_back(from_value(static_cast<int64_t>(all[2].is_same(all[3]))));
             return all;
           }};
 }
 
 Program view_of_an_input() {
-  return {[](const Tensors& in) -> Tensors { return {transpose(in[0]), slice(in[0], 0, 1, 3), in[0] * in[1]}; },
+  return {[](const Tensors& in) -> Tensors {
+            return {transpose(in[0]), slice(in[0], 0, 1, 3), in[0] * in[1]};
+          },
           [](const Function& f, int call) {
             Tensors in = two_matrices(call), out = f(in);
             in[0].assign_(in[0] + 5.0);  // seen through the views
@@ -98,7 +114,9 @@ Program view_of_an_input() {
 
 Program results_are_kept() {
   auto kept = std::make_shared<Tensors>();
-  return {[](const Tensors& in) -> Tensors { return {sum(in[0], {1}), in[0] * in[1]}; },
+  return {[](const Tensors& in) -> Tensors {
+            return {sum(in[0], {1}), in[0] * in[1]};
+          },
           [kept](const Function& f, int call) {
             for (const Tensor& t : f(two_matrices(call))) kept->push_back(t);
             return *kept;
@@ -106,7 +124,9 @@ Program results_are_kept() {
 }
 
 Program results_are_written() {
-  return {[](const Tensors& in) -> Tensors { return {in[0] * in[1], exp(in[0])}; },
+  return {[](const Tensors& in) -> Tensors {
+            return {in[0] * in[1], exp(in[0])};
+          },
           [](const Function& f, int call) {
             const Tensors in = two_matrices(call);
             Tensors first = f(in);
@@ -177,7 +197,8 @@ struct Model {
 };
 
 Program one_function_for_two_models() {
-  auto models = std::make_shared<std::vector<Model>>(std::vector<Model>{{numbers({9}, 2)}, {numbers({9}, 3)}});
+  auto models =
+      std::make_shared<std::vector<Model>>(std::vector<Model>{{numbers({9}, 2)}, {numbers({9}, 3)}});
   auto which = std::make_shared<int>(0);
   return {[models, which](const Tensors& in) -> Tensors { return {(*models)[*which].forward(in[0])}; },
           [which](const Function& f, int call) {
@@ -210,7 +231,9 @@ Program result_out_of_an_argument() {
 }
 
 Program the_same_argument_twice() {
-  return {[](const Tensors& in) -> Tensors { return {in[0] * 2.0 + in[1] * in[0], concat({in[0], in[1], in[0]}, 0)}; },
+  return {[](const Tensors& in) -> Tensors {
+            return {in[0] * 2.0 + in[1] * in[0], concat({in[0], in[1], in[0]}, 0)};
+          },
           [](const Function& f, int call) {
             const Tensor a = numbers({4, 9}, call), b = numbers({4, 9}, 0.4);
             return call % 3 == 1 ? f({a, b}) : f({a, a});
@@ -246,17 +269,19 @@ Program kept_beyond_the_function() {
 
 Footguns footguns_of_holding() {
   return {
-      {"intermediates pushed into a captured vector", "leaves placeholders in it, or keeps those of the trace",
-       pushed_into_a_vector, 12, 8},
+      {"intermediates pushed into a captured vector",
+       "leaves placeholders in it, or keeps those of the trace", pushed_into_a_vector, 12, 8},
       {"a rebound parameter", "keeps reading the first tensor", rebound_parameter, 20, 5},
-      {"an average that holds the old parameter", "reads the new parameter through it", average_that_holds_the_old_parameter},
+      {"an average that holds the old parameter", "reads the new parameter through it",
+       average_that_holds_the_old_parameter},
       {"an average written in place", "reorders the writes", average_written_in_place},
       {"two buffers that are exchanged", "keeps the roles of the first call", exchanged_buffers, 8},
       {"outputs that are inputs", "copies them, or hands out the first call's", outputs_that_are_inputs, 8},
       {"a view of an input returned, and then written", "returns a copy", view_of_an_input},
       {"all results kept", "reuses the buffer of an earlier result", results_are_kept},
       {"results written by the caller", "hands the written buffer out again", results_are_written},
-      {"results fed back, then a new sequence", "takes the address of the output for that of the input", fed_back, 10, 6},
+      {"results fed back, then a new sequence", "takes the address of the output for that of the input",
+       fed_back, 10, 6},
       {"a shift register", "reads elements that it has overwritten", shift_register, 8},
       {"a window of past results", "freezes the window", window_of_past_results, 10, 3},
       {"a piece that outlives the whole", "frees or omits the piece", only_a_piece_is_kept},

@@ -1,4 +1,5 @@
-// Programs whose course depends on host state: flags, counters, caches, containers, objects that are exchanged.
+// Programs whose course depends on host state: flags, counters, caches, containers, objects that are
+// exchanged.
 #include <map>
 #include <memory>
 #include <optional>
@@ -61,7 +62,9 @@ Program side_effects() {
             ++*calls;
             return {in[0] * 2.0};
           },
-          [calls](const Function& f, int call) -> Tensors { return {f(two_matrices(call))[0], from_value(*calls)}; }};
+          [calls](const Function& f, int call) -> Tensors {
+            return {f(two_matrices(call))[0], from_value(*calls)};
+          }};
 }
 
 Program two_bounds() {
@@ -83,7 +86,9 @@ Program trip_count_from_data() {
             }
             return {y, from_value(steps)};
           },
-          [](const Function& f, int call) { return f({numbers({4, 9}, 1 << call % 4)}); }};
+          [](const Function& f, int call) {
+            return f({numbers({4, 9}, 1 << call % 4)});
+          }};
 }
 
 Program branch_on_data() {
@@ -92,7 +97,9 @@ Program branch_on_data() {
             if (sum(y).item() > 3.0) return {exp(y * 0.1)};
             return {y - 1.0};
           },
-          [](const Function& f, int call) { return f({numbers({4, 9}, call % 2 ? -2 : 2), numbers({4, 9}, 0.5, 0.01)}); }};
+          [](const Function& f, int call) {
+            return f({numbers({4, 9}, call % 2 ? -2 : 2), numbers({4, 9}, 0.5, 0.01)});
+          }};
 }
 
 Program random_mask() {
@@ -173,7 +180,8 @@ Program loop_run_backwards() {
   return {[calls = 0](const Tensors& in) mutable -> Tensors {
     Tensor y = in[0];
     const bool backwards = calls++ % 2;
-    for (int i = 0; i < 4; ++i) y = y * 0.5 + slice(in[1], 0, backwards ? 3 - i : i, (backwards ? 3 - i : i) + 1);
+    for (int i = 0; i < 4; ++i)
+      y = y * 0.5 + slice(in[1], 0, backwards ? 3 - i : i, (backwards ? 3 - i : i) + 1);
     return {y};
   }};
 }
@@ -200,7 +208,9 @@ Program feedback_through_the_host() {
 
 Program callback() {
   auto calls = std::make_shared<int>(0);
-  const auto apply = [](const Tensor& x, const std::function<Tensor(const Tensor&)>& step) { return step(step(x) + 1.0); };
+  const auto apply = [](const Tensor& x, const std::function<Tensor(const Tensor&)>& step) {
+    return step(step(x) + 1.0);
+  };
   return {[calls, apply](const Tensors& in) -> Tensors {
     const int call = (*calls)++;
     return {apply(in[0], [&](const Tensor& x) { return call % 2 ? x * in[1] : tanh(x); })};
@@ -209,9 +219,13 @@ Program callback() {
 
 Program recursion_to_a_depth() {
   struct Recursive {
-    Tensor operator()(const Tensor& x, int depth) const { return depth == 0 ? x : tanh((*this)(x * 0.5, depth - 1)); }
+    Tensor operator()(const Tensor& x, int depth) const {
+      return depth == 0 ? x : tanh((*this)(x * 0.5, depth - 1));
+    }
   };
-  return {[calls = 0](const Tensors& in) mutable -> Tensors { return {Recursive()(in[0], calls++ % 4) + in[1]}; }};
+  return {[calls = 0](const Tensors& in) mutable -> Tensors {
+    return {Recursive()(in[0], calls++ % 4) + in[1]};
+  }};
 }
 
 Program unused_results() {
@@ -252,12 +266,13 @@ Footguns footguns_of_host_state() {
       {"a loop whose trip count depends on data", "bakes the trip count in", trip_count_from_data, 12, 12},
       {"a branch on data through item()", "bakes the value in", branch_on_data, 9, 8},
       {"a std::mt19937 mask", "uses the first mask for ever", random_mask},
-      {"something made at the first call only", "makes it again in every call, or keeps a tensor of the trace",
-       made_at_the_first_call},
+      {"something made at the first call only",
+       "makes it again in every call, or keeps a tensor of the trace", made_at_the_first_call},
       {"a cache by size", "takes the entry of the first size", cache_by_size, 9, 3},
       {"a training flag", "stays in the mode of the first call", training_flag, 12, 6},
       {"the order of a map's keys", "keeps the order of the first call", order_of_a_map, 9, 4},
-      {"an object exchanged for one of another class", "goes on calling the first one", exchanged_object, 9, 4},
+      {"an object exchanged for one of another class", "goes on calling the first one", exchanged_object, 9,
+       4},
       {"a std::function exchanged for another", "goes on calling the first one", exchanged_function, 8, 4},
       {"a loop run backwards in every second call", "keeps the first order", loop_run_backwards, 8, 4},
       {"printing inside the function", "prints placeholders, or only once", printing},
@@ -266,7 +281,8 @@ Footguns footguns_of_host_state() {
       {"recursion to a changing depth", "keeps the first depth", recursion_to_a_depth, 12, 5},
       {"results that nobody uses, and no result at all", "fails for want of outputs", unused_results, 8, 2},
       {"a deep chain of ops", "recurses once for each op", deep_chain, 4, 1},
-      {"more ways than a tree may have", "grows for ever, or drops the wrong way", more_ways_than_are_kept, 100, 0},
+      {"more ways than a tree may have", "grows for ever, or drops the wrong way", more_ways_than_are_kept,
+       100, 0},
   };
 }
 

@@ -107,8 +107,12 @@ Program number_read_from_a_tensor() {
 }
 
 Program size_in_a_formula() {
-  return {[](const Tensors& in) -> Tensors { return {in[0] * (1.0 / std::sqrt(static_cast<double>(in[0].size(0))))}; },
-          [](const Function& f, int call) { return f({numbers({2 + call % 4, 3}, call)}); }};
+  return {[](const Tensors& in) -> Tensors {
+            return {in[0] * (1.0 / std::sqrt(static_cast<double>(in[0].size(0))))};
+          },
+          [](const Function& f, int call) {
+            return f({numbers({2 + call % 4, 3}, call)});
+          }};
 }
 
 Program number_beside_a_tensor() {
@@ -116,7 +120,9 @@ Program number_beside_a_tensor() {
             const double multiplier = in[1].item();
             return {in[0] * 2.0, from_value(multiplier * 10)};
           },
-          [](const Function& f, int call) { return f({numbers({5}, call), from_value(static_cast<int64_t>(call))}); }};
+          [](const Function& f, int call) {
+            return f({numbers({5}, call), from_value(static_cast<int64_t>(call))});
+          }};
 }
 
 Program dtype_by_flag() {
@@ -133,10 +139,13 @@ Footguns footguns_of_numbers() {
       {"a learning rate that changes in a closure", "bakes the first rate in", learning_rate, 10, 6},
       {"a number that is global", "bakes it in", global_number},
       {"a tensor filled with a changing number", "bakes it in", filled_tensor, 10, 6},
-      {"two numbers that change independently", "confuses them, or records each pair", independent_numbers, 16, 10},
-      {"a number that chooses a branch and is used in it", "guards one of the two uses", number_and_branch, 9, 3},
+      {"two numbers that change independently", "confuses them, or records each pair", independent_numbers,
+       16, 10},
+      {"a number that chooses a branch and is used in it", "guards one of the two uses", number_and_branch, 9,
+       3},
       {"0 and -0", "compares them and finds them equal", signed_zero, 8, 3},
-      {"infinities, NaN and denormals as constants", "never matches NaN, or prints them wrongly", no_ordinary_numbers, 18, 6},
+      {"infinities, NaN and denormals as constants", "never matches NaN, or prints them wrongly",
+       no_ordinary_numbers, 18, 6},
       {"numbers that differ in the last bit", "compares them as float", nearly_the_same_number, 8, 3},
       {"numbers of a random generator", "bakes the first ones in", numbers_of_a_generator, 8, 4},
       {"a rolling window", "keeps the bounds of the first slice", rolling_window, 12, 5},

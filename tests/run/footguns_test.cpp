@@ -12,8 +12,9 @@ namespace {
 
 Footguns all_footguns() {
   Footguns all;
-  for (const auto& part : {footguns_of_host_state, footguns_of_numbers, footguns_of_holding, footguns_of_writes,
-                           footguns_of_shapes, footguns_of_gradients, footguns_of_errors, footguns_of_threads})
+  for (const auto& part :
+       {footguns_of_host_state, footguns_of_numbers, footguns_of_holding, footguns_of_writes,
+        footguns_of_shapes, footguns_of_gradients, footguns_of_errors, footguns_of_threads})
     for (Footgun& footgun : part()) all.push_back(std::move(footgun));
   return all;
 }

@@ -1,5 +1,5 @@
-// Programs in which another thread uses, writes or releases what the compiled function works on. Each hands over in an order
-// (join, or an atomic) in which the plain program has no race.
+// Programs in which another thread uses, writes or releases what the compiled function works on. Each hands
+// over in an order (join, or an atomic) in which the plain program has no race.
 #include <atomic>
 #include <future>
 #include <memory>
@@ -153,11 +153,15 @@ Program backward_in_another_thread() {
 }
 
 Program called_by_turns_from_two_threads() {
-  return {[calls = 0](const Tensors& in) mutable -> Tensors { return {in[0] * in[1] + static_cast<double>(calls++ % 2)}; },
+  return {[calls = 0](const Tensors& in) mutable -> Tensors {
+            return {in[0] * in[1] + static_cast<double>(calls++ % 2)};
+          },
           [](const Function& f, int call) {
             Tensors all;
-            if (call % 2) in_another_thread([&] { all = drive_on_two_matrices(f, call); });
-            else all = drive_on_two_matrices(f, call);
+            if (call % 2)
+              in_another_thread([&] { all = drive_on_two_matrices(f, call); });
+            else
+              all = drive_on_two_matrices(f, call);
             return all;
           }};
 }
@@ -169,7 +173,8 @@ Program gradient_of_a_placeholder_elsewhere() {
             return {y + 1.0};
           },
           [](const Function& f, int call) -> Tensors {
-            const Tensor x = numbers({4, 9}, 0.1 * call).set_requires_grad(), w = numbers({9}, 0.2).set_requires_grad();
+            const Tensor x = numbers({4, 9}, 0.1 * call).set_requires_grad(),
+                         w = numbers({9}, 0.2).set_requires_grad();
             const Tensor y = f({x, w})[0];
             return {y, x.grad(), w.grad()};
           }};
@@ -179,22 +184,31 @@ Program gradient_of_a_placeholder_elsewhere() {
 
 Footguns footguns_of_threads() {
   return {
-      {"a joined thread that writes an input", "reads the new elements before they were written", joined_thread_writes_an_input, 6, 0},
+      {"a joined thread that writes an input", "reads the new elements before they were written",
+       joined_thread_writes_an_input, 6, 0},
       {"a joined thread that writes a view of an input", "does not see that it is the same memory",
        joined_thread_writes_a_view_of_an_input, 6, 0},
-      {"a joined thread that takes a writable pointer", "does not see the write", joined_thread_takes_a_pointer, 6, 0},
+      {"a joined thread that takes a writable pointer", "does not see the write",
+       joined_thread_takes_a_pointer, 6, 0},
       {"a joined thread that writes a capture in some calls", "always expects the write, or never",
        joined_thread_writes_a_capture_in_some_calls, 9, 0},
-      {"a placeholder used by another thread", "computes with a tensor without elements", placeholder_used_by_another_thread, 6, 0},
-      {"a placeholder read by another thread", "reads a tensor without elements", placeholder_read_by_another_thread, 6, 0},
-      {"a placeholder written by another thread", "writes before it is computed", placeholder_written_by_another_thread, 6, 0},
+      {"a placeholder used by another thread", "computes with a tensor without elements",
+       placeholder_used_by_another_thread, 6, 0},
+      {"a placeholder read by another thread", "reads a tensor without elements",
+       placeholder_read_by_another_thread, 6, 0},
+      {"a placeholder written by another thread", "writes before it is computed",
+       placeholder_written_by_another_thread, 6, 0},
       {"half of the work in another thread", "leaves that half out", half_of_the_work_elsewhere, 20, 0},
-      {"a compiled function called in another thread", "mixes two traces", compiled_function_in_another_thread, 8, 0},
-      {"values released by another thread", "frees them under the tracer's feet", released_by_another_thread, 50, 20},
-      {"a writer that waits for a flag", "reads while the other thread writes", writer_that_waits_for_a_flag, 30, 0},
+      {"a compiled function called in another thread", "mixes two traces",
+       compiled_function_in_another_thread, 8, 0},
+      {"values released by another thread", "frees them under the tracer's feet", released_by_another_thread,
+       50, 20},
+      {"a writer that waits for a flag", "reads while the other thread writes", writer_that_waits_for_a_flag,
+       30, 0},
       {"a tensor made by another thread", "takes it for a constant", made_by_another_thread},
       {"backward() in another thread", "looks for the tape in the wrong thread", backward_in_another_thread},
-      {"one function called by turns from two threads", "keeps a trace for each thread", called_by_turns_from_two_threads, 8},
+      {"one function called by turns from two threads", "keeps a trace for each thread",
+       called_by_turns_from_two_threads, 8},
       {"backward() of a placeholder in another thread", "differentiates a tensor without history",
        gradient_of_a_placeholder_elsewhere, 6, 0},
   };

@@ -28,7 +28,9 @@ Program argument_written_and_returned() {
             target.assign_(target + 1.0);
             return {target};
           },
-          [x](const Function& f, int) -> Tensors { return {f({*x})[0], *x}; }};
+          [x](const Function& f, int) -> Tensors {
+            return {f({*x})[0], *x};
+          }};
 }
 
 Program overlapping_views_as_arguments() {
@@ -222,7 +224,8 @@ Program versions() {
     x.assign_(x + 1.0);
     x.assign_(x + 1.0);
     const Tensor view = reshape(x, {36}), made = x * 2.0;
-    return {from_value(static_cast<int64_t>(view.version())), from_value(static_cast<int64_t>(made.version())), view};
+    return {from_value(static_cast<int64_t>(view.version())),
+            from_value(static_cast<int64_t>(made.version())), view};
   }};
 }
 
@@ -230,24 +233,32 @@ Program versions() {
 
 Footguns footguns_of_writes() {
   return {
-      {"aliased arguments of which one is written", "reads the old elements through the other", aliased_arguments_written, 12},
+      {"aliased arguments of which one is written", "reads the old elements through the other",
+       aliased_arguments_written, 12},
       {"an argument written and returned", "writes to a copy", argument_written_and_returned},
-      {"overlapping views as arguments", "does not know that they overlap", overlapping_views_as_arguments, 9},
-      {"state written in the middle", "reads the new state before it is written", state_written_in_the_middle, 8, 12},
+      {"overlapping views as arguments", "does not know that they overlap", overlapping_views_as_arguments,
+       9},
+      {"state written in the middle", "reads the new state before it is written", state_written_in_the_middle,
+       8, 12},
       {"rows written from the next rows", "copies in the wrong order", row_written_from_the_next},
       {"a cache of which one row is written", "writes the row of the first call", cache_of_keys, 10, 5},
-      {"an accumulator made in the function", "writes to the accumulator of the trace", accumulator_of_the_function},
+      {"an accumulator made in the function", "writes to the accumulator of the trace",
+       accumulator_of_the_function},
       {"running statistics", "freezes them, or updates them in evaluation", running_statistics, 12},
-      {"elements written through a pointer in the middle", "does not see the write", pointer_in_the_middle, 6, 8},
+      {"elements written through a pointer in the middle", "does not see the write", pointer_in_the_middle, 6,
+       8},
       {"a buffer refilled between ops", "reads the last filling for all", buffer_refilled_between_ops},
       {"a buffer refilled through a pointer taken before", "reads the last filling for all",
        buffer_refilled_through_an_old_pointer},
       {"a row refilled through a pointer to the whole", "reads the last filling for all",
        row_refilled_through_a_pointer_to_the_whole},
       {"a pointer kept from an earlier call", "reads what is written later", pointer_of_an_earlier_call},
-      {"a result written through a pointer between ops", "reads what is written later", result_written_through_a_pointer},
-      {"a weight written between two products", "uses packed elements that are stale", weight_written_between_products, 8},
-      {"a weight written through another view", "uses packed elements that are stale", weight_written_through_another_view, 9},
+      {"a result written through a pointer between ops", "reads what is written later",
+       result_written_through_a_pointer},
+      {"a weight written between two products", "uses packed elements that are stale",
+       weight_written_between_products, 8},
+      {"a weight written through another view", "uses packed elements that are stale",
+       weight_written_through_another_view, 9},
       {"state written in some calls only", "always writes it, or never", written_in_some_calls, 9},
       {"a parameter written through detach()", "takes the alias for a copy", written_through_detach},
       {"versions of views", "does not count writes", versions},
