@@ -4,10 +4,9 @@
 // chain is matched, but the plan is one kernel of one add over 64 elements whatever N is. The slope between
 // two N is thus the cost of matching alone, and what is left at N = 0 the cost of a call with one small
 // kernel.
-#include <cerrno>
-#include <cstddef>
 #include <cstdint>
 
+#include "bench/allocations.h"
 #include "bench/measure.h"
 #include "bench/report.h"
 #include "calque/calque.h"
@@ -15,35 +14,6 @@
 
 using namespace calque;
 using namespace calque::bench;
-
-// --- allocations of this thread: glibc's own functions behind counting ones (sanitizers have theirs)
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define COUNTS_ALLOCATIONS 1
-
-static thread_local uint64_t allocations [[gnu::tls_model("initial-exec")]] = 0;
-
-extern "C" {
-void* __libc_malloc(size_t);
-void* __libc_calloc(size_t, size_t);
-void* __libc_realloc(void*, size_t);
-void* __libc_memalign(size_t, size_t);
-
-void* malloc(size_t bytes) { return ++allocations, __libc_malloc(bytes); }
-void* calloc(size_t count, size_t bytes) { return ++allocations, __libc_calloc(count, bytes); }
-void* realloc(void* old, size_t bytes) { return ++allocations, __libc_realloc(old, bytes); }
-void* memalign(size_t alignment, size_t bytes) { return ++allocations, __libc_memalign(alignment, bytes); }
-void* aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
-int posix_memalign(void** result, size_t alignment, size_t bytes) {
-  void* const memory = memalign(alignment, bytes);
-  if (memory == nullptr) return ENOMEM;
-  *result = memory;
-  return 0;
-}
-}
-#else
-static uint64_t allocations = 0;
-#endif
 
 namespace {
 
@@ -56,19 +26,6 @@ auto chain(int ops) {
     for (int i = 1; i < ops; ++i) value = i % 2 != 0 ? mul(value, y) : add(value, x);
     return add(x, y);
   };
-}
-
-/// Allocations of one call, after enough calls for every cache of ours to be warm.
-void add_allocations(Row& row, [[maybe_unused]] const std::function<void()>& call) {
-#ifdef COUNTS_ALLOCATIONS
-  constexpr int kCalls = 100;
-  for (int i = 0; i < kCalls; ++i) call();
-  const uint64_t before = allocations;
-  for (int i = 0; i < kCalls; ++i) call();
-  row.more.emplace_back("mallocs", static_cast<double>(allocations - before) / kCalls);
-#else
-  (void)row;
-#endif
 }
 
 /// Matching per op and entry of the plan, from chains of two lengths.

@@ -14,6 +14,12 @@
 
 namespace calque {
 
+/// What a call needs room for, kept from call to call.
+struct FrameScratch {
+  std::vector<Tensor> slots;
+  std::vector<TensorImpl*> live;
+};
+
 class CompiledFunction {
  public:
   CompiledFunction(const CompileOptions& options, bool is_pure) : options_(options) {
@@ -27,6 +33,9 @@ class CompiledFunction {
   /// Null when the function was not declared pure.
   PureTable* pure() { return pure_.get(); }
   void count_eager_call() { eager_calls_.fetch_add(1, std::memory_order_relaxed); }
+
+  /// Of the one call that holds the mutex.
+  FrameScratch& scratch() { return scratch_; }
 
   /// Held by the one call that may look at the tree; another thread's call runs eagerly meanwhile. Recursive, since the
   /// function itself may ask for its statistics.
@@ -48,6 +57,7 @@ class CompiledFunction {
   CompileOptions options_;
   TraceTree tree_;
   CompileStats stats_;
+  FrameScratch scratch_;
   std::unique_ptr<PureTable> pure_;
   std::atomic<uint64_t> eager_calls_{0};
   mutable std::recursive_mutex mutex_;

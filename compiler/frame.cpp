@@ -37,7 +37,8 @@ Frame::Frame(CompiledFunction& function)
       post_(ObserverPost::of_this_thread()),
       root_(tree_.root(mode_fingerprint() ^ static_cast<uint64_t>(thread_state.grad_enabled))),
       cursor_(root_),
-      segment_begin_(root_) {
+      segment_begin_(root_),
+      slots_(function.scratch().slots) {
   notes_.end = root_;
   live_.previous = live_.next = &live_;
   outer_ = std::exchange(thread_state.observer, this);
@@ -58,6 +59,7 @@ Frame::~Frame() {
   forget_all();
   post_.close();
   thread_state.own = nullptr;
+  slots_.clear();
 }
 
 void Frame::finish() {
@@ -105,8 +107,9 @@ void Frame::released(TensorImpl& impl) noexcept {
   unlink(impl);
 }
 
-std::vector<TensorImpl*> Frame::live_values() const {
-  std::vector<TensorImpl*> values;
+std::span<TensorImpl* const> Frame::live_values() const {
+  std::vector<TensorImpl*>& values = function_.scratch().live;
+  values.clear();
   for (TensorImpl* impl = live_.next; impl != &live_; impl = impl->next)
     if (impl->value_id >= first_value_) values.push_back(impl);
   return values;
@@ -328,7 +331,7 @@ void Frame::end_segment() {
 /// A complete match: the plan makes what is held. A failure to compile, or to run before anything was
 /// written, is no failure of the call.
 void Frame::run_end(TraceId end) {
-  const std::vector<TensorImpl*> live = live_values();
+  const std::span<TensorImpl* const> live = live_values();
   if (live.empty()) return replay_for_errors();
   if (!function_.ready(end, live)) return replay();
   if (settings().verify) verify_against_replay(end);

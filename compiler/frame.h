@@ -36,6 +36,10 @@ class Frame final : public Observer {
   explicit Frame(CompiledFunction& function);
   ~Frame() override;
 
+  // Frames come from the thread's free lists.
+  static void* operator new(size_t bytes) { return memory::allocate(bytes); }
+  static void operator delete(void* frame, size_t bytes) { memory::free(frame, bytes); }
+
   // What is known before finish() of the segment that is open then.
   const FrameNotes& notes() const { return notes_; }
   bool is_matching() const { return mode_ == Mode::match; }
@@ -47,7 +51,8 @@ class Frame final : public Observer {
     if (!in_segment(impl)) return std::nullopt;
     return impl.value_id - first_value_;
   }
-  std::vector<TensorImpl*> live_values() const;
+  /// Values of the open segment that somebody holds. Valid until it is asked for again.
+  std::span<TensorImpl* const> live_values() const;
 
   /// The function returned: everything that is still held gets its value.
   void finish();
@@ -121,8 +126,8 @@ class Frame final : public Observer {
   TraceId segment_begin_;     // root or end node before the current segment
   uint32_t first_value_ = 0;  // of the current segment
   uint32_t next_value_ = 0;
-  std::vector<Tensor> slots_;
-  TensorImpl live_;  // head of the list
+  std::vector<Tensor>& slots_;  // kept by the function, for their room
+  TensorImpl live_;             // head of the list
   FrameNotes notes_;
   Observer* outer_ = nullptr;
 };

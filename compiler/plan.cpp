@@ -25,14 +25,14 @@ Plan::Plan(Graph lowered, ExecutableImage image, std::span<const InputLayout> la
 /// One run: where each buffer is this time, and what each member of the team does.
 class PlanRun {
  public:
-  PlanRun(Plan& plan, std::span<const Tensor> inputs) : plan_(plan), lock_(plan.packed_mutex_, std::try_to_lock) {
-    for (size_t i = 0; i < inputs.size(); ++i) inputs_.push_back(laid_out(inputs[i], plan.inputs_[i]));
-    owned_.resize(plan.owned_count_);
+  PlanRun(Plan& plan, std::span<const Tensor> inputs) : plan_(plan), inputs_(inputs.size()), owned_(plan.owned_count_) {
+    if (!plan.packed_.empty()) lock_ = std::unique_lock(plan.packed_mutex_, std::try_to_lock);
+    for (size_t i = 0; i < inputs.size(); ++i) inputs_[i] = laid_out(inputs[i], plan.inputs_[i]);
     for (const PlanBuffer& buffer : plan.buffers_)
       if (buffer.kind == PlanBuffer::Kind::owned) owned_[buffer.index] = Ref<Storage>::adopt(Storage::create(buffer.bytes));
   }
 
-  std::vector<Tensor> run() {
+  PlanOutputs run() {
     const int threads = plan_.estimated_nanoseconds_ < kWorthATeam ? 1 : ThreadPool::instance().num_threads();
     const size_t bytes = plan_.arena_bytes_ + plan_.scratch_bytes_ * threads;
     arena_ = Ref<Storage>::adopt(Storage::create(bytes));
@@ -235,9 +235,10 @@ class PlanRun {
     }
   }
 
-  std::vector<Tensor> outputs() const {
-    std::vector<Tensor> tensors;
-    for (const Place& place : plan_.outputs_) {
+  PlanOutputs outputs() const {
+    PlanOutputs tensors(plan_.outputs_.size());
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const Place& place = plan_.outputs_[i];
       const PlanBuffer& buffer = plan_.buffers_[place.buffer];
       TensorImpl* impl = TensorImpl::create();
       impl->dtype = place.type.dtype;
@@ -246,20 +247,20 @@ class PlanRun {
       const bool is_input = buffer.kind == PlanBuffer::Kind::input;
       impl->offset = place.offset + (is_input ? inputs_[buffer.index].impl()->offset : 0);
       impl->storage = is_input ? inputs_[buffer.index].impl()->storage : owned_[buffer.index];
-      tensors.push_back(Tensor::adopt(impl));
+      tensors[i] = Tensor::adopt(impl);
     }
     return tensors;
   }
 
   Plan& plan_;
-  std::unique_lock<std::mutex> lock_;
-  std::vector<Tensor> inputs_;
-  std::vector<Ref<Storage>> owned_;
+  std::unique_lock<std::mutex> lock_;  // held where packed operands may be used
+  InlineArray<Tensor, 16> inputs_;
+  InlineArray<Ref<Storage>, 8> owned_;
   Ref<Storage> arena_;
   std::vector<int> stale_;
   std::exception_ptr failure_;
 };
 
-std::vector<Tensor> Plan::run(std::span<const Tensor> inputs) { return PlanRun(*this, inputs).run(); }
+PlanOutputs Plan::run(std::span<const Tensor> inputs) { return PlanRun(*this, inputs).run(); }
 
 }  // namespace calque

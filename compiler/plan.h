@@ -10,6 +10,7 @@
 
 #include "compiler/image.h"
 #include "ir/graph/graph.h"
+#include "runtime/inline_array.h"
 #include "runtime/tensor_impl.h"
 #include "runtime/thread_pool.h"
 
@@ -70,6 +71,8 @@ struct PackedOperand {
   Tensor memory;
 };
 
+using PlanOutputs = InlineArray<Tensor, 8>;
+
 class Plan {
  public:
   static constexpr size_t kMostOperands = 256, kMostTerms = 64;  // of one step
@@ -78,7 +81,7 @@ class Plan {
   Plan(Graph lowered, ExecutableImage image, std::span<const InputLayout> layouts, const std::vector<bool>& fresh);
 
   /// Runs on inputs of the graph's types; gives the outputs. Throws what an op throws for bad values.
-  std::vector<Tensor> run(std::span<const Tensor> inputs);
+  PlanOutputs run(std::span<const Tensor> inputs);
 
   const Graph& graph() const { return graph_; }
   std::span<const PlanStep> steps() const { return steps_; }

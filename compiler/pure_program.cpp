@@ -6,6 +6,7 @@
 #include "compiler/key_hash.h"
 #include "compiler/region_run.h"
 #include "ir/op/error.h"
+#include "runtime/inline_array.h"
 
 namespace calque {
 
@@ -95,18 +96,11 @@ bool PureProgram::fits(std::span<TensorImpl* const> arguments) const {
 
 bool PureProgram::run(std::span<TensorImpl* const> arguments, detail::EnteredResult& result) {
   if (!fits(arguments)) return false;
-  constexpr size_t kInline = 24;
-  Tensor inline_slots[kInline];
-  std::vector<Tensor> more_slots;
-  std::span<Tensor> slots(inline_slots, std::min(slots_.size(), kInline));
-  if (slots_.size() > kInline) {
-    more_slots.resize(slots_.size());
-    slots = more_slots;
-  }
+  InlineArray<Tensor, 24> slots(slots_.size());
   for (size_t i = 0; i < slots.size(); ++i) slots[i] = Tensor::share(find(slots_[i], arguments));
 
   std::optional<RegionRun> region;
-  if (compiled_) region.emplace(compiled_, slots);
+  if (compiled_) region.emplace(compiled_, std::span<const Tensor>(slots.data(), slots.size()));
   if (results_.size() > detail::EnteredResult::kInline) {
     result.more.resize(results_.size());
     result.tensors = result.more.data();

@@ -131,7 +131,10 @@ class Reader {
 
   /// Looked up by address among the values of this call: the tensor may be another thread's and gone.
   std::optional<uint32_t> value_held_by_me(const TensorImpl* tensor) {
-    if (live_.empty()) live_ = frame_.live_values();
+    if (live_.empty()) {
+      const auto live = frame_.live_values();
+      live_.assign(live.begin(), live.end());
+    }
     if (std::find(live_.begin(), live_.end(), tensor) == live_.end()) return std::nullopt;
     return frame_.value_of(*tensor);
   }

@@ -68,7 +68,7 @@ class RegionNode final : public TapeNode {
   }
 
   void run(BackwardProgram& program, std::span<const Tensor> result_gradients, GradientReceiver& receiver) const {
-    const std::vector<Tensor> outputs = program.plan->run(gather(program.map.sources, result_gradients));
+    const PlanOutputs outputs = program.plan->run(gather(program.map.sources, result_gradients));
     segment_->backward->runs.fetch_add(1, std::memory_order_relaxed);
     for (const GradientOutput& gradient : program.map.gradients) {
       if (gradient.is_product)

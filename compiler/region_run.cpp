@@ -31,7 +31,7 @@ RegionRun::RegionRun(const std::shared_ptr<const CompiledSegment>& segment, std:
   const std::vector<HeldValue>& held = segment->traced.held;
   // Also where no gradient flows on (a floor): what has a history is no leaf.
   if (std::any_of(held.begin(), held.end(), [](const HeldValue& value) { return value.requires_grad; }))
-    node_ = make_region_node(segment, slots, std::span(outputs_).subspan(segment->traced.roots.size()));
+    node_ = make_region_node(segment, slots, std::span<const Tensor>(outputs_.data(), outputs_.size()).subspan(segment->traced.roots.size()));
 }
 
 Tensor RegionRun::held(size_t index) {

@@ -22,7 +22,7 @@ class RegionRun {
  private:
   const CompiledSegment& segment_;
   std::span<const Tensor> slots_;
-  std::vector<Tensor> outputs_;
+  PlanOutputs outputs_;
   std::vector<std::pair<size_t, Tensor>> views_;  // made so far, by index
   Ref<TapeNode> node_;
 };
