@@ -213,7 +213,7 @@ void Frame::check_or_note(const OpCall& call) {
   try {
     check(call);
   } catch (...) {
-    note("an op fails");
+    note(kAnOpFails);
     throw;
   }
 }
@@ -243,7 +243,7 @@ void Frame::start_recording(const OpCall* asked) {
     ++function_.stats().recorded_calls;
     return;
   }
-  note("it goes more ways than are kept");
+  note(kTooManyWays);
 }
 
 TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {

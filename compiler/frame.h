@@ -30,6 +30,10 @@ struct FrameNotes {
   std::vector<Number> numbers;     // of a pure function
 };
 
+// Obstacles that say nothing of other calls.
+inline constexpr const char* kAnOpFails = "an op fails";
+inline constexpr const char* kTooManyWays = "it goes more ways than are kept";
+
 class Frame final : public Observer {
  public:
   /// Starts observing this thread. `function` is locked by the caller for as long as the frame lives.

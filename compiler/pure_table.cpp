@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "compiler/compiled_function.h"
+#include "compiler/frame.h"
 #include "compiler/key_hash.h"
 #include "compiler/log.h"
 #include "compiler/segment.h"
@@ -152,12 +153,24 @@ void PureTable::make_program(CompiledFunction& function, Key& key, uint64_t hash
       new PureProgram(id_, hash, key.words, trace, std::move(compiled), std::move(prototype), key.calls));
 }
 
+namespace {
+
+/// An op that fails for its values, and a full tree, may come to any function.
+bool says_nothing_of_others(const std::string& reason) {
+  return reason.starts_with(kAnOpFails) || reason.starts_with(kTooManyWays);
+}
+
+}  // namespace
+
 void PureTable::refuse(CompiledFunction& function, std::span<const uint64_t> words,
                        const std::string& reason) {
   const uint64_t hash = hash_words(words, id_);
   const std::lock_guard lock(mutex_);
   Key& key = key_of(words, hash);
   ++key.calls;
+  // What calls of this key did twice without, and now does: the same difference as another op.
+  if (key.program && !says_nothing_of_others(reason))
+    return disbelieve(function, reason + ", and earlier calls did not do that");
   drop(key);
   key.trace.reset();
   if (key.refusal.empty())

@@ -13,9 +13,35 @@ namespace calque {
 
 class alignas(64) OwnerLock {
  public:
-  /// By the owner; may be nested.
+  /// Waits until the owner is outside, and keeps it there. By any other thread; not nested.
+  void lock();
+  void unlock() { wanted_.store(false, std::memory_order_release); }
+
+  /// The owner is inside while one lives; may be nested.
+  class Inside {
+   public:
+    explicit Inside(OwnerLock& lock) : lock_(lock), is_nested_(lock.inside_.load(std::memory_order_relaxed)) {
+      if (!is_nested_) lock_.enter();
+    }
+    ~Inside() {
+      if (!is_nested_) lock_.inside_.store(false, std::memory_order_release);
+    }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    OwnerLock& lock_;
+    const bool is_nested_;
+  };
+
+  /// In the child after fork(): nobody else is there who could hold it.
+  void forget_others() { wanted_.store(false, std::memory_order_relaxed); }
+
+  /// Asks the system for fences in all threads; to be called before a lock is used. Without, locks are only slower.
+  static void register_process();
+
+ private:
   void enter() {
-    if (depth_++ != 0) return;
     if (others_fence_for_us_.load(std::memory_order_relaxed)) {
       inside_.store(true, std::memory_order_relaxed);
       std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -25,39 +51,11 @@ class alignas(64) OwnerLock {
     if (wanted_.load(std::memory_order_acquire)) [[unlikely]]
       wait_outside();
   }
-  void leave() {
-    if (--depth_ == 0) inside_.store(false, std::memory_order_release);
-  }
-
-  /// By any other thread: waits until the owner is outside, and keeps it there. Not nested.
-  void lock();
-  void unlock() { wanted_.store(false, std::memory_order_release); }
-
-  /// In the child after fork(): nobody else is there who could hold it.
-  void forget_others() { wanted_.store(false, std::memory_order_relaxed); }
-
-  /// The owner is inside while one lives.
-  class Inside {
-   public:
-    explicit Inside(OwnerLock& lock) : lock_(lock) { lock_.enter(); }
-    ~Inside() { lock_.leave(); }
-    Inside(const Inside&) = delete;
-    Inside& operator=(const Inside&) = delete;
-
-   private:
-    OwnerLock& lock_;
-  };
-
-  /// Asks the system for fences in all threads; to be called before a lock is used. Without, locks are only
-  /// slower.
-  static void register_process();
-
- private:
   void wait_outside();
 
   static inline std::atomic<bool> others_fence_for_us_{false};
-  std::atomic<bool> inside_{false}, wanted_{false};
-  int depth_ = 0;  // the owner's
+  std::atomic<bool> inside_{false};  // only the owner writes it
+  std::atomic<bool> wanted_{false};
 };
 
 }  // namespace calque

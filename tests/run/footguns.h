@@ -32,9 +32,18 @@ struct Program {
   Drive drive;
 };
 
+/// What compile(pure, ...) makes of a program that states too much by calling itself pure.
+enum class PureFate {
+  matched,   // refused: it does something that no plan can do, so its code runs at every call
+  entered,   // guarded: the key, registered state or the checks of the plan tell its calls apart
+  reported,  // at an audit, once, with the line; its code runs at every call from then on
+  skipped,   // by contract: what it does on the host beside its ops is not done in calls that are entered
+};
+
 struct Footgun {
   const char* name;
   const char* trap;  // what a tracer would get wrong
+  PureFate pure;
   std::function<Program()> make;
   int calls = 6;
   int plans = 1;  // at least so many segments run as compiled code

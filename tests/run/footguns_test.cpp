@@ -2,9 +2,11 @@
 #include <set>
 #include <string>
 
+#include "calque/pure.h"
 #include "runtime/kernels/eager.h"
 #include "runtime/tensor_impl.h"
 #include "tests/run/footguns.h"
+#include "tests/support/document.h"
 
 using namespace calque;
 
@@ -76,4 +78,65 @@ TEST_CASE("footguns: a compiled function is never wrong") {
       CHECK_COMPILED(compiled.stats().plan_runs >= static_cast<uint64_t>(footgun.plans));
     }
   }
+}
+
+TEST_CASE("footguns: what compile(pure, ...) makes of each is what the table says") {
+  constexpr int kCalls = 40;
+  for (const Footgun& footgun : all_footguns()) {
+    DYNAMIC_SECTION(footgun.name) {
+      const Program plain = footgun.make();
+      const std::vector<Tensors> expected = run(plain, plain.body, kCalls);
+      const Program program = footgun.make();
+      auto compiled = compile(pure, program.body, {.name = "footgun"});
+      const std::vector<Tensors> ours = run(
+          program, [&](const Tensors& in) { return compiled(in); }, kCalls);
+      INFO(compiled.explain());
+      const bool is_reported = compiled.explain().find("found not to be") != std::string::npos;
+      const bool is_entered = compiled.stats().entered_calls > 0;
+      CHECK_COMPILED(is_reported == (footgun.pure == PureFate::reported));
+      if (footgun.pure == PureFate::matched) CHECK(!is_entered);
+      if (footgun.pure == PureFate::entered || footgun.pure == PureFate::skipped) CHECK_COMPILED(is_entered);
+      const bool may_be_wrong =
+          is_entered && (footgun.pure == PureFate::reported || footgun.pure == PureFate::skipped);
+      if (!may_be_wrong) check_calls(ours, expected);
+    }
+  }
+}
+
+namespace {
+
+std::string documentation() {
+  const char* const fates[] = {"matched", "entered", "reported", "skipped"};
+  std::string text =
+      R"(# Footguns
+
+Programs that fool a tracer which believes its first trace. This page is made from the table in `tests/run/footguns_*.cpp`;
+the tests run each program plainly, with `compile(f)` and with `compile(pure, f)`, and compare every bit of what it shows.
+
+With `compile(f)` none is ever wrong: the function's own code runs in every call. Whoever writes `compile(pure, f)` states
+that `f` depends on its arguments and registered state alone and does nothing but return its result. The programs below break
+that statement, or seem to, and this becomes of them:
+
+- **matched**: refused. The function does something that no plan can do (it reads elements, writes in place, uses a tensor
+  that is neither argument nor registered state, keeps a value, ...). Its code runs at every call, as with `compile(f)`.
+- **entered**: guarded. The key (sizes, dtypes, layouts, numbers, aliases), registered state or the checks of the plan tell
+  its calls apart: nothing is wrong, and known calls skip its code.
+- **reported**: at an audit (about the 4th, 8th, 16th, ... call of a key) the difference is found and said once, with its
+  line; its code runs at every call from then on. Calls entered before the audit may have missed the change.
+- **skipped**: what it does on the host beside its ops is not done in calls that are entered. This is what pure means, and no
+  audit can see it.
+
+| program | what a tracer may do | `compile(pure, f)` |
+| --- | --- | --- |
+)";
+  for (const Footgun& footgun : all_footguns())
+    text += std::string("| ") + footgun.name + " | " + footgun.trap + " | " +
+            fates[static_cast<int>(footgun.pure)] + " |\n";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("footguns: docs/footguns.md is made from the table") {
+  check_document("docs/footguns.md", documentation());
 }
