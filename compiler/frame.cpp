@@ -351,6 +351,14 @@ void Frame::effect(const char* what) {
   note(what);
 }
 
+void Frame::copied(const TensorImpl& original, const Tensor& copy) {
+  if (function_.pure()) notes_.copies.push_back({&original, copy});
+}
+
+void Frame::drawn(int64_t count, const Tensor& state) {
+  if (function_.pure()) notes_.draws.push_back({count, state});
+}
+
 void Frame::note(const char* what) {
   if (notes_.obstacle) return;
   notes_.obstacle = what;

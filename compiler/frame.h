@@ -22,12 +22,27 @@ struct Number {
   Tensor tensor;
 };
 
+/// What an op took instead of a tensor to whose memory a writable pointer is about.
+struct CopyMade {
+  const TensorImpl* original;
+  Tensor copy;
+};
+
+/// The state for random numbers that the call asked the process's generator for.
+struct Draw {
+  int64_t count;
+  Tensor state;
+};
+
 /// What a call did beside its ops: whether a plan alone could do the same.
 struct FrameNotes {
   const char* obstacle = nullptr;  // the first thing that no plan does
   TraceId after = 0;               // the op before it
   TraceId end = 0;                 // of the last one
-  std::vector<Number> numbers;     // of a pure function
+  // Of a pure function:
+  std::vector<Number> numbers;
+  std::vector<CopyMade> copies;
+  std::vector<Draw> draws;  // in their order
 };
 
 // Obstacles that say nothing of other calls.
@@ -67,6 +82,8 @@ class Frame final : public Observer {
   void needed(TensorImpl& impl) override;
   void border(const char* reason) override;
   void effect(const char* what) override;
+  void copied(const TensorImpl& original, const Tensor& copy) override;
+  void drawn(int64_t count, const Tensor& state) override;
   void needed_elsewhere(TensorImpl& impl) override;
   void written_elsewhere(const Storage& storage) override;
   void released_elsewhere(TensorImpl& impl) noexcept override { unlink(impl); }

@@ -40,7 +40,8 @@ void KeyWriter::tensor(const Tensor& tensor) {
   }
   has_pending_ |= impl->is_pending();
   word(static_cast<uint64_t>(impl->dtype) | static_cast<uint64_t>(rank) << 4 | flag(impl->requires_grad, 9) |
-       flag(!impl->producer, 10) | flag(impl->is_pending(), 11) | flag(dense, 12) | seen_as << 32);
+       flag(!impl->producer, 10) | flag(impl->is_pending(), 11) | flag(dense, 12) |
+       flag(!impl->is_pending() && impl->storage->changes_unseen(), 13) | seen_as << 32);
   for (int axis = 0; axis < rank; ++axis) word(static_cast<uint64_t>(impl->shape[axis]));
   if (dense) return;
   for (int axis = 0; axis < rank; ++axis) word(static_cast<uint64_t>(impl->strides[axis]));

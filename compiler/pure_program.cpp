@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "calque/random.h"
 #include "compiler/key_hash.h"
 #include "compiler/region_run.h"
 #include "ir/op/error.h"
@@ -29,6 +30,7 @@ PureProgram::PureProgram(uint64_t function, uint64_t hash, std::span<const uint6
       words_(words.begin(), words.end()),
       compiled_(std::move(compiled)),
       prototype_(std::move(prototype)),
+      draws_(trace.draws),
       slots_(trace.slots),
       ties_(trace.ties),
       variables_(trace.variables),
@@ -87,6 +89,7 @@ bool PureProgram::fits(std::span<TensorImpl* const> arguments) const {
     const TensorImpl* const tensor = variable->impl();
     if (use.was_empty != !tensor) return false;
     if (tensor && tensor->is_pending()) return false;
+    if (use.read && tensor && tensor->storage->changes_unseen() != use.changes_unseen) return false;
     if (use.read && !use.read->fits(*tensor, SlotRecord::kOutside)) return false;
   }
   for (const Tie& tie : ties_)
@@ -97,10 +100,20 @@ bool PureProgram::fits(std::span<TensorImpl* const> arguments) const {
 bool PureProgram::run(std::span<TensorImpl* const> arguments, detail::EnteredResult& result) {
   if (!fits(arguments)) return false;
   InlineArray<Tensor, 24> slots(slots_.size());
-  for (size_t i = 0; i < slots.size(); ++i) slots[i] = Tensor::share(find(slots_[i], arguments));
+  const Tensor generator_state = draws_.empty() ? Tensor() : default_generator().state();
+  InlineArray<Tensor, 4> draws(draws_.size());
+  for (size_t i = 0; i < draws.size(); ++i) draws[i] = default_generator().draw(draws_[i]);
+  for (size_t i = 0; i < slots.size(); ++i)
+    slots[i] = slots_[i].kind == Source::Kind::draw ? draws[slots_[i].index]
+                                                    : Tensor::share(find(slots_[i], arguments));
 
   std::optional<RegionRun> region;
-  if (compiled_) region.emplace(compiled_, std::span<const Tensor>(slots.data(), slots.size()));
+  if (compiled_) try {
+      region.emplace(compiled_, std::span<const Tensor>(slots.data(), slots.size()));
+    } catch (...) {
+      if (generator_state) default_generator().set_state(generator_state);  // nothing was drawn
+      throw;
+    }
   if (results_.size() > detail::EnteredResult::kInline) {
     result.more.resize(results_.size());
     result.tensors = result.more.data();

@@ -65,6 +65,7 @@ class PureProgram {
   std::vector<uint64_t> words_;
   std::shared_ptr<const CompiledSegment> compiled_;  // null when no op is needed
   std::shared_ptr<const void> prototype_;
+  std::vector<int64_t> draws_;
   std::vector<Source> slots_;
   std::vector<Tensor> numbers_;
   std::vector<Made> results_;

@@ -21,6 +21,7 @@ class Reader {
     check_notes();
     trace_.root = frame_.root();
     trace_.numbers = frame_.notes().numbers;
+    for (const Draw& draw : frame_.notes().draws) trace_.draws.push_back(draw.count);
     for (size_t i = 0; i < frame_.slots().size(); ++i) add_slot(i);
     if (!result.is_whole) throw Refusal{"its result has a part that cannot be taken apart and made again"};
     trace_.result_words = result.words;
@@ -51,12 +52,14 @@ class Reader {
     return places;
   }
 
-  std::optional<Source> outside_source(const TensorImpl& tensor, const SlotRecord* record) {
+  /// `changes_unseen`: an op took a copy of it instead.
+  std::optional<Source> outside_source(const TensorImpl& tensor, const SlotRecord* record,
+                                       bool changes_unseen = false) {
     const std::vector<Source> places = places_of(tensor);
     if (places.empty()) return std::nullopt;
     for (size_t i = 1; i < places.size(); ++i) note_tie({places[0], places[i]});
     for (const Source& place : places)
-      if (place.kind == Source::Kind::variable) note_use(place.variable, false, record);
+      if (place.kind == Source::Kind::variable) note_use(place.variable, false, record, changes_unseen);
     return places[0];
   }
 
@@ -65,13 +68,14 @@ class Reader {
       trace_.ties.push_back(tie);
   }
 
-  void note_use(const VariableRef& variable, bool was_empty, const SlotRecord* record) {
+  void note_use(const VariableRef& variable, bool was_empty, const SlotRecord* record, bool changes_unseen) {
     for (VariableUse& use : trace_.variables)
       if (use.variable.get() == variable.get()) {
         if (record) use.read = *record;
         return;
       }
-    trace_.variables.push_back({variable, was_empty, record ? std::optional(*record) : std::nullopt});
+    trace_.variables.push_back(
+        {variable, was_empty, changes_unseen, record ? std::optional(*record) : std::nullopt});
   }
 
   void add_slot(size_t slot) {
@@ -81,13 +85,28 @@ class Reader {
         trace_.slots.push_back({Source::Kind::number, static_cast<uint32_t>(i), {}});
         return;
       }
+    const std::vector<Draw>& draws = frame_.notes().draws;
+    for (size_t i = 0; i < draws.size(); ++i)
+      if (draws[i].state.impl() == &tensor) {
+        trace_.slots.push_back({Source::Kind::draw, static_cast<uint32_t>(i), {}});
+        return;
+      }
     const auto [node, record] = binding_of(slot);
-    if (const std::optional<Source> source = outside_source(tensor, record)) {
+    const TensorImpl* original = &tensor;
+    for (const CopyMade& made : frame_.notes().copies)
+      if (made.copy.impl() == &tensor) original = made.original;
+    const bool is_copy = original != &tensor;
+    if (is_copy && tensor.requires_grad)
+      throw Refusal{at_line(row(node->op).name, node->location) +
+                    " uses a tensor that gradients flow to, and a writable pointer to its elements is about"};
+    if (const std::optional<Source> source = outside_source(*original, record, is_copy)) {
       trace_.slots.push_back(*source);
       return;
     }
-    throw Refusal{fmt::format("{} uses a tensor that is neither an argument nor registered state",
-                              at_line(row(node->op).name, node->location))};
+    throw Refusal{
+        fmt::format("{} uses a tensor that is neither an argument nor registered state, or a view of "
+                    "memory to which a writable pointer is about",
+                    at_line(row(node->op).name, node->location))};
   }
 
   /// The op that used a slot first, and what it found there.
@@ -126,7 +145,7 @@ class Reader {
       if (!source) return;
       trace_.writes.push_back({before.variable, *source});
     }
-    note_use(before.variable, before.tensor == nullptr, nullptr);
+    note_use(before.variable, before.tensor == nullptr, nullptr, false);
   }
 
   /// Looked up by address among the values of this call: the tensor may be another thread's and gone.
@@ -178,6 +197,8 @@ std::string describe(const Source& source) {
       return fmt::format("tensor {} of the arguments", source.index);
     case Source::Kind::variable:
       return "registered state";
+    case Source::Kind::draw:
+      return "a state for random numbers";
     case Source::Kind::number:
       return "a number";
   }
@@ -202,7 +223,7 @@ bool same_situation(const PureTrace& a, const PureTrace& b) {
   for (const VariableUse& use : a.variables)
     for (const VariableUse& other : b.variables) {
       if (use.variable.get() != other.variable.get()) continue;
-      if (use.was_empty != other.was_empty) return false;
+      if (use.was_empty != other.was_empty || use.changes_unseen != other.changes_unseen) return false;
       if (use.read && other.read && !same_record(*use.read, *other.read)) return false;
     }
   return true;
@@ -215,6 +236,7 @@ std::string difference(const TraceTree& tree, const PureTrace& before, const Pur
     if (before.slots[i] != now.slots[i])
       return fmt::format("tensor {} that it uses is {} and was {} before", i, describe(now.slots[i]),
                          describe(before.slots[i]));
+  if (before.draws != now.draws) return "it draws another number of random numbers than before";
   if (before.result_words != now.result_words)
     return "a part of its result that is no tensor differs from before";
   if (before.results != now.results) return "its result is made of other tensors than before";

@@ -18,9 +18,10 @@ using VariableRef = Ref<detail::StateVariable>;
 
 /// Where a tensor came from.
 struct Source {
-  enum class Kind : uint8_t { empty, value, argument, variable, number };
+  enum class Kind : uint8_t { empty, value, argument, variable, number, draw };
   Kind kind = Kind::empty;
-  uint32_t index = 0;  // of the value from the segment's first, of the argument's tensor, of the number
+  uint32_t index =
+      0;  // of the value from the segment's first, of the argument's tensor, the number, the draw
   VariableRef variable;
 
   bool operator==(const Source& other) const {
@@ -38,6 +39,7 @@ struct Tie {
 struct VariableUse {
   VariableRef variable;
   bool was_empty = false;
+  bool changes_unseen = false;     // a writable pointer to its elements is about
   std::optional<SlotRecord> read;  // its tensor, when an op used it
 };
 
@@ -52,6 +54,7 @@ struct VariableWrite {
 struct PureTrace {
   TraceId root = 0, end = 0;
   std::vector<Number> numbers;
+  std::vector<int64_t> draws;          // counts of random numbers, in order
   std::vector<Source> slots;           // of the only segment
   std::vector<Source> results;         // tensors of the result, in order
   std::vector<uint64_t> result_words;  // the rest of it

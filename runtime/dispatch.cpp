@@ -120,7 +120,11 @@ void dispatch_on_copies(const OpRow& row, Op op, std::span<TensorImpl* const> in
   std::vector<Tensor> copies;
   std::vector<TensorImpl*> own(inputs.begin(), inputs.end());
   for (TensorImpl*& input : own)
-    if (changes_unseen(input)) input = copies.emplace_back(copy_of(*input)).impl();
+    if (changes_unseen(input)) {
+      const TensorImpl& original = *input;
+      input = copies.emplace_back(copy_of(*input)).impl();
+      thread_state.observer->copied(original, copies.back());
+    }
   dispatch(op, own, attributes, results, location);
 }
 

@@ -34,6 +34,10 @@ class Observer {
   /// Something happened that is no op and needs nothing to be run first, but that a repetition of the ops alone would leave
   /// out: the host read elements, a gradient was set.
   virtual void effect(const char* what) = 0;
+  /// An op that follows takes `copy`, made of the elements that `original` has now.
+  virtual void copied(const TensorImpl& original, const Tensor& copy) = 0;
+  /// The process's generator gave the state for its next `count` numbers.
+  virtual void drawn(int64_t count, const Tensor& state) = 0;
 
   // Called by another thread, which holds the lock of this observer's post meanwhile: see observer_post.h.
   /// The elements of a value that carries this observer are read.

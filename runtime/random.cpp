@@ -53,9 +53,14 @@ void Generator::set_state(const Tensor& state) {
 }
 
 Tensor Generator::draw(int64_t count) {
-  const std::lock_guard lock(mutex_);
-  const Tensor state = state_tensor(seed_, counter_);
-  counter_ += static_cast<uint64_t>(count);
+  Tensor state;
+  {
+    const std::lock_guard lock(mutex_);
+    state = state_tensor(seed_, counter_);
+    counter_ += static_cast<uint64_t>(count);
+  }
+  if (Observer* observer = thread_state.observer; observer && this == &default_generator())
+    observer->drawn(count, state);
   return state;
 }
 

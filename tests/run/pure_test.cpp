@@ -369,3 +369,66 @@ TEST_CASE("an index out of range meets the function's own code") {
   CHECK(compiled.explain().find("found not to be") ==
         std::string::npos);  // that one call says nothing of the others
 }
+
+TEST_CASE("an argument that was filled through a pointer") {
+  auto compiled = compile(pure, [](const Tensor& x, const Tensor& y) { return tanh(x) * y + x; });
+  Tensor x = zeros({8});
+  float* elements = x.mutable_data<float>();
+  for (int call = 0; call < 20; ++call) {
+    for (int i = 0; i < 8; ++i) elements[i] = static_cast<float>(call + i);  // unseen: no version tells of it
+    const Tensor y = numbers({8}, call);
+    CHECK(same_bits(compiled(x, y), tanh(x) * y + x));
+    CHECK(same_bits(compiled(y, x), tanh(y) * x + y));
+  }
+  CHECK_COMPILED(compiled.stats().entered_calls >= 26);
+  // A parameter filled so, before it is used and while it is.
+  struct Scaled : nn::Module {
+    Tensor scale = register_buffer("scale", zeros({8}));
+  };
+  Scaled module;
+  auto scaled = compile(pure, [&](const Tensor& in) { return in * module.scale; });
+  for (int call = 0; call < 30; ++call) {
+    if (call % 10 == 3) Tensor(module.scale).mutable_data<float>()[call % 8] = 3;
+    CHECK(same_bits(scaled(x), x * module.scale));
+  }
+  CHECK_COMPILED(scaled.stats().entered_calls >= 18);
+  // Gradients need what the elements were.
+  auto trained = compile(pure, [](const Tensor& w, const Tensor& in) { return tanh(w) * in * in; });
+  Tensor w = zeros({8});
+  float* weights = w.mutable_data<float>();
+  w.set_requires_grad();
+  for (int call = 0; call < 12; ++call) {
+    weights[0] = static_cast<float>(call) / 8;
+    const auto gradient = [&](auto&& f) {
+      const Tensor loss = sum(f(w, numbers({8}, call)));
+      const Tensor inputs[] = {w}, outputs[] = {loss};
+      return grad(outputs, inputs)[0];
+    };
+    CHECK(same_bits(gradient(trained),
+                    gradient([](const Tensor& a, const Tensor& in) { return tanh(a) * in * in; })));
+  }
+}
+
+TEST_CASE("random numbers of the process's generator are drawn as eager execution draws them") {
+  nn::Dropout drop(0.5);
+  const auto function = [&](const Tensor& x) { return drop(x * 2.0) + rand({4, 9}) * dropout(x, 0.3); };
+  auto compiled = compile(pure, function);
+  const auto run = [&](auto&& f) {
+    manual_seed(7);
+    Tensors results;
+    for (int call = 0; call < 24; ++call) {
+      drop.train(call % 6 < 4);
+      results.push_back(f(numbers({4, 9}, call)));
+    }
+    results.push_back(default_generator().state());
+    return results;
+  };
+  check_same(run(compiled), run(function), "results");
+  CHECK_COMPILED(compiled.stats().entered_calls >= 12);
+  // Another generator is state that nobody registered.
+  Generator own(3), plain(3);
+  auto other = compile(pure, [&](const Tensor& x) { return x * rand({4, 9}, DType::f32, own); });
+  for (int call = 0; call < 8; ++call)
+    CHECK(same_bits(other(numbers({4, 9})), numbers({4, 9}) * rand({4, 9}, DType::f32, plain)));
+  CHECK(other.stats().entered_calls == 0);
+}
