@@ -99,7 +99,12 @@ bool enter(CompiledFunction& function, KeyWriter& key, EnteredResult& result) {
   PureTable& table = *function.pure();
   if (!table.is_believed() || settings().verify || settings().disable_compile) return false;
   PureProgram* const program = table.find(key.words());
-  if (!program || !program->count_call(function.options().audits)) return false;
+  if (!program) return false;
+  if (!program->count_call(function.options().audits)) {
+    // Registered state of another kind than before is no fault of the function: the key is learned anew.
+    if (!program->fits(key.tensors())) table.forget(*program);
+    return false;
+  }
   try {
     if (program->run(key.tensors(), result)) return true;
     table.forget(*program);

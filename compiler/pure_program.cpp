@@ -81,7 +81,6 @@ TensorImpl* PureProgram::find(const Source& source, std::span<TensorImpl* const>
   }
 }
 
-/// Whether registered state is as it was: arguments are what the key says.
 bool PureProgram::fits(std::span<TensorImpl* const> arguments) const {
   for (const VariableUse& use : variables_) {
     const Tensor* const variable = use.variable->variable.load(std::memory_order_acquire);

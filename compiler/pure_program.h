@@ -35,6 +35,9 @@ class PureProgram {
   /// happened then either.
   bool run(std::span<TensorImpl* const> arguments, detail::EnteredResult& result);
 
+  /// Whether registered state is as it was when the program was made; the key says what arguments are.
+  bool fits(std::span<TensorImpl* const> arguments) const;
+
   /// Nobody is to enter it any more.
   void revoke() { is_revoked_.store(true, std::memory_order_relaxed); }
   bool is_revoked() const { return is_revoked_.load(std::memory_order_relaxed); }
@@ -57,7 +60,6 @@ class PureProgram {
   Made made_from(const Source& source) const;
   /// The tensor at a place outside; null where there is none.
   TensorImpl* find(const Source& source, std::span<TensorImpl* const> arguments) const;
-  bool fits(std::span<TensorImpl* const> arguments) const;
   uint64_t audit_after(uint64_t call) const;
 
   std::atomic<int32_t> references_{1};
