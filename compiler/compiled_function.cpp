@@ -8,6 +8,7 @@
 #include "compiler/log.h"
 #include "compiler/segment.h"
 #include "compiler/settings.h"
+#include "compiler/trace_difference.h"
 #include "ir/op/error.h"
 
 namespace calque {
@@ -41,10 +42,11 @@ void CompiledFunction::compile_segment(TraceId end, std::span<TensorImpl* const>
 }
 
 void CompiledFunction::note_bound_reached() {
+  if (std::exchange(is_bound_noted_, true)) return;
   warn_once("branches " + options_.name,
-            fmt::format("{} went more than {} different ways and stays eager where it takes a new one; fn.explain() says "
-                        "where the ways part",
-                        options_.name, options_.most_branches));
+            fmt::format("{} went more than {} different ways and stays eager where it takes a new one. {}; fn.explain() "
+                        "says where the ways part",
+                        options_.name, options_.most_branches, describe_most_varied(tree_)));
 }
 
 CompileStats CompiledFunction::snapshot() const {

@@ -58,6 +58,7 @@ class CompiledFunction {
   TraceTree tree_;
   CompileStats stats_;
   FrameScratch scratch_;
+  bool is_bound_noted_ = false;
   std::unique_ptr<PureTable> pure_;
   std::atomic<uint64_t> eager_calls_{0};
   mutable std::recursive_mutex mutex_;

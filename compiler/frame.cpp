@@ -117,7 +117,7 @@ std::span<TensorImpl* const> Frame::live_values() const {
 
 // --- matching
 
-bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot) {
+[[gnu::always_inline]] inline bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot) {
   const TraceOperand operand = node.inputs[i];
   if (!operand.is_slot) return in_segment(tensor) && tensor.value_id == operand.index;
   if (in_segment(tensor)) return false;
@@ -130,7 +130,7 @@ bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor,
   return record.fits(tensor, origin_of(tensor));
 }
 
-bool Frame::matches(const TraceNode& node, const OpCall& call) {
+[[gnu::always_inline]] inline bool Frame::matches(const TraceNode& node, const OpCall& call) {
   if (node.op != call.op || node.grad_enabled != thread_state.grad_enabled ||
       node.inputs.size() != call.inputs.size() || !(node.attributes == call.attributes))
     return false;
@@ -152,7 +152,7 @@ bool Frame::matches(const TraceNode& node, const OpCall& call) {
   return true;
 }
 
-void Frame::hand_out(TraceId id, std::span<Tensor> results) {
+[[gnu::always_inline]] inline void Frame::hand_out(TraceId id, std::span<Tensor> results) {
   const TraceNode& node = tree_[id];
   for (size_t i = 0; i < results.size(); ++i) {
     const ResultRecord& record = node.results[i];

@@ -26,7 +26,8 @@ class Reader {
     if (!result.is_whole) throw Refusal{"its result has a part that cannot be taken apart and made again"};
     trace_.result_words = result.words;
     for (const Tensor* tensor : result.tensors) trace_.results.push_back(result_source(*tensor));
-    for (const StateSnapshot& before : state_) add_write(before);
+    const std::vector<const TensorImpl*> now = look_again(state_);
+    for (size_t i = 0; i < state_.size(); ++i) add_write(state_[i], now[i]);
     if (frame_.is_matching()) check_nothing_else_is_held(result);
     return std::move(trace_);
   }
@@ -126,10 +127,7 @@ class Reader {
     throw Refusal{"it returns a tensor that it neither made by an op nor was given"};
   }
 
-  void add_write(const StateSnapshot& before) {
-    Tensor* const variable = before.variable->variable.load(std::memory_order_acquire);
-    if (!variable) return;
-    const TensorImpl* const now = variable->impl_while_assigned();
+  void add_write(const StateSnapshot& before, const TensorImpl* now) {
     if (now == before.tensor || !now) return;
     if (const std::optional<uint32_t> value = value_held_by_me(now)) {
       trace_.writes.push_back({before.variable, {Source::Kind::value, *value, {}}});

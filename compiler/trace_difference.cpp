@@ -71,6 +71,36 @@ std::string describe_new_way(const TraceTree& tree, TraceId cursor, const OpCall
   return known.empty() ? now + " is new" : fmt::format("{} is new where {} was recorded", now, known);
 }
 
+std::string describe_most_varied(const TraceTree& tree) {
+  TraceId parent = 0;
+  size_t most = 0;
+  const auto children = [&](TraceId id) {
+    std::vector<TraceId> ids;
+    for (TraceId child = tree[id].first_child; child != kNoTrace; child = tree[child].next_sibling)
+      ids.push_back(child);
+    return ids;
+  };
+  for (TraceId id = 0; id < tree.size(); ++id)
+    if (const size_t count = children(id).size(); count > most) {
+      most = count;
+      parent = id;
+    }
+  const std::vector<TraceId> ways = children(parent);
+  if (ways.empty()) return "";
+  const TraceNode& first = tree[ways[0]];
+  bool same_op = true, same_attributes = true;
+  for (const TraceId id : ways) {
+    same_op &= tree[id].kind == first.kind && tree[id].op == first.op && tree[id].location == first.location;
+    same_attributes &= tree[id].attributes == first.attributes;
+  }
+  if (!same_op)
+    return fmt::format("What kept changing: which of {} ops comes; {} was the first", ways.size(),
+                       describe(first));
+  return fmt::format("What kept changing: {} of {}",
+                     same_attributes ? "sizes, layouts or origins of the operands" : "attributes",
+                     describe(first));
+}
+
 std::string describe_difference(const TraceTree& tree, TraceId root, TraceId before, TraceId now,
                                 std::span<const Number> numbers_before, std::span<const Number> numbers_now) {
   const std::vector<TraceId> a = tree.path(root, before), b = tree.path(root, now);

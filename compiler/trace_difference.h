@@ -19,6 +19,9 @@ std::string describe_new_way(const TraceTree& tree, TraceId cursor, const OpCall
 std::string describe_difference(const TraceTree& tree, TraceId root, TraceId before, TraceId now,
                                 std::span<const Number> numbers_before, std::span<const Number> numbers_now);
 
+/// Where the ways part most often, and in what: "What kept changing: sizes of what tanh at a.cpp:3 takes".
+std::string describe_most_varied(const TraceTree& tree);
+
 /// `mul at a.cpp:3`, or `mul` where the line is not known.
 std::string at_line(const char* what, const void* location);
 

@@ -97,7 +97,7 @@ void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Att
   if (thread_state.grad_enabled) record_on_tape(op, inputs, attributes, results);
 }
 
-bool changes_unseen(const TensorImpl* impl) { return !impl->is_pending() && impl->storage->changes_unseen(); }
+inline bool changes_unseen(const TensorImpl* impl) { return !impl->is_pending() && impl->storage->changes_unseen(); }
 
 /// The elements of this moment, as a recorded op where gradients have to flow back.
 Tensor copy_of(TensorImpl& impl) {
@@ -143,8 +143,8 @@ void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attr
     if (!input) throw UserError(std::string(entry.name) + ": an input is an empty handle, not a tensor");
   Observer* observer = thread_state.observer;
   if (!observer) return run(entry, op, inputs, attributes, results);
-  if (std::any_of(inputs.begin(), inputs.end(), changes_unseen))
-    return dispatch_on_copies(entry, op, inputs, attributes, results, location);
+  for (const TensorImpl* input : inputs)
+    if (changes_unseen(input)) return dispatch_on_copies(entry, op, inputs, attributes, results, location);
   const OpCall call{op, inputs, attributes, location};
   if (observer->before(call, results)) return;
   run(entry, op, inputs, attributes, results);

@@ -68,4 +68,15 @@ std::vector<StateSnapshot> snapshot_state() {
   return snapshot;
 }
 
+std::vector<const TensorImpl*> look_again(std::span<const StateSnapshot> snapshot) {
+  const std::lock_guard lock(registry().mutex);  // no slot goes away meanwhile
+  std::vector<const TensorImpl*> now;
+  now.reserve(snapshot.size());
+  for (const StateSnapshot& entry : snapshot) {
+    const Tensor* variable = entry.variable->variable.load(std::memory_order_relaxed);
+    now.push_back(variable ? variable->impl_while_assigned() : nullptr);
+  }
+  return now;
+}
+
 }  // namespace calque

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "calque/state.h"
@@ -30,6 +31,10 @@ struct StateSnapshot {
 
 /// All variables and what they hold now. Other threads may be assigning to theirs meanwhile.
 std::vector<StateSnapshot> snapshot_state();
+
+/// What the variables of a snapshot hold now; null also for one that is registered no more. To compare, not
+/// to follow.
+std::vector<const TensorImpl*> look_again(std::span<const StateSnapshot> snapshot);
 
 /// Differs when a mode switch of the process has another setting than before; the same again when it is set
 /// back.

@@ -31,7 +31,7 @@ struct CompileStats {
   uint64_t cache_hits = 0;       // plans that came from disk
   uint64_t kernel_launches = 0;  // calls into generated kernels
   uint64_t recompilations = 0;   // further ways of a mode, and plans made again to hold more values
-  uint64_t trace_nodes = 0;      // recorded ops of all ways together
+  uint64_t trace_nodes = 0;      // recorded ops and ends of segments, of all ways
   uint64_t branches = 0;         // ways beside the first
 
   // Of compile(pure, ...).

@@ -172,3 +172,48 @@ TEST_CASE("statistics account for every call") {
   CHECK_COMPILED(stats.plan_runs == 49);
   CHECK_COMPILED(stats.matched_ops == 2 * stats.audits);
 }
+
+TEST_CASE("copies of a compiled function share what was compiled; recursion through a pure function") {
+  auto compiled = compile(pure, [](const Tensor& x) { return x * 3.0 + x; });
+  auto copy = compiled;
+  for (int call = 0; call < 4; ++call) copy(numbers({4}, call));
+  CHECK(compiled.stats().calls == 4);
+  CHECK_COMPILED(compiled.stats().entered_calls >= 1);
+  CompiledPure<std::function<Tensor(const Tensor&, int)>>* self = nullptr;
+  std::function<Tensor(const Tensor&, int)> function = [&](const Tensor& x, int depth) -> Tensor {
+    return depth == 0 ? x * 0.5 : tanh((*self)(x + 1.0, depth - 1));
+  };
+  auto recursive = compile(pure, function);
+  self = &recursive;
+  for (int call = 0; call < 16; ++call) {
+    const Tensor x = numbers({7}, call);
+    const int depth = call % 3;
+    Tensor expected = x;
+    for (int i = 0; i < depth; ++i) expected = expected + 1.0;
+    expected = expected * 0.5;
+    for (int i = 0; i < depth; ++i) expected = tanh(expected);
+    CHECK(same_bits(recursive(x, depth), expected));
+  }
+  CHECK(recursive.stats().keys == 3);
+  CHECK_COMPILED(recursive.stats().entered_calls >= 3);
+}
+
+TEST_CASE("modules come and go in other threads while pure functions are observed") {
+  std::atomic<bool> is_over = false;
+  std::thread other([&] {
+    while (!is_over) {
+      nn::Linear layer(3, 3);
+      layer.eval();
+    }
+  });
+  auto compiled = compile(pure, [](const nn::Linear& layer, const Tensor& x) { return layer(x); });
+  for (int round = 0; round < 20; ++round) {
+    const nn::Linear layer(4, 3);
+    for (int call = 0; call < 4; ++call) {
+      const Tensor x = numbers({2, 4}, call);
+      CHECK(same_bits(compiled(layer, x), layer(x)));
+    }
+  }
+  is_over = true;
+  other.join();
+}
