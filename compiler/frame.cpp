@@ -13,6 +13,7 @@
 #include "runtime/dispatch.h"
 #include "runtime/kernels/eager.h"
 #include "runtime/state.h"
+#include "runtime/view_origin.h"
 
 namespace calque {
 
@@ -126,6 +127,7 @@ std::span<TensorImpl* const> Frame::live_values() const {
   if (operand.index - node.first_slot < next_new_slot)
     return true;                                 // compared with its first sight by the caller
   if (tensor.is_pending()) materialize(tensor);  // throws: it could not be computed
+  refresh_history(tensor);
   const SlotRecord& record = node.new_slots[next_new_slot++];
   return record.fits(tensor, origin_of(tensor));
 }
@@ -250,6 +252,7 @@ TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
   if (in_segment(tensor)) return {tensor.value_id, false};
   for (size_t i = 0; i < slots_.size(); ++i)
     if (slots_[i].impl() == &tensor) return {static_cast<uint32_t>(i), true};
+  refresh_history(tensor);
   node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, origin_of(tensor),
                             tensor.shape, tensor.strides});
   bind(tensor);
@@ -404,19 +407,23 @@ void Frame::replay() {
   if (cursor_ == segment_begin_) return;
   const ObserverPause pause;
   const std::vector<TraceId> path = tree_.path(segment_begin_, cursor_);
-  std::vector<Tensor> values;
+  std::vector<TensorImpl*> placeholders(next_value_ - first_value_);
+  for (TensorImpl* impl : live_values())
+    if (impl->is_pending()) placeholders[impl->value_id - first_value_] = impl;
   std::exception_ptr failure;
   try {
-    replay_path(tree_, path, slots_, first_value_, values);
+    // A placeholder takes the place of what was made, so that later views are views of what the user holds.
+    replay_path(tree_, path, slots_, first_value_, [&](std::span<Tensor> results, size_t first) {
+      for (size_t i = 0; i < results.size(); ++i)
+        if (TensorImpl* placeholder = placeholders[first + i]) {
+          fill_placeholder(*placeholder, *results[i].impl());
+          results[i] = Tensor::share(placeholder);
+        }
+    });
   } catch (...) {
     failure = std::current_exception();
   }
   function_.stats().replayed_ops += path.size();
-  for (TensorImpl* impl : live_values()) {
-    const uint32_t index = impl->value_id - first_value_;
-    if (impl->is_pending() && index < values.size() && values[index])
-      fill_placeholder(*impl, *values[index].impl());
-  }
   if (!failure) return;
   // Nothing is pending any more: the function may catch this and go on.
   mode_ = Mode::eager;
@@ -427,7 +434,9 @@ void Frame::replay() {
 void Frame::verify_against_replay(TraceId end) {
   const ObserverPause pause;
   std::vector<Tensor> expected;
-  replay_path(tree_, tree_.path(segment_begin_, cursor_), slots_, first_value_, expected);
+  replay_path(tree_, tree_.path(segment_begin_, cursor_), slots_, first_value_, [&](std::span<Tensor> results, size_t) {
+    expected.insert(expected.end(), results.begin(), results.end());
+  });
   tree_[end].segment->expect(expected);
 }
 

@@ -4,6 +4,7 @@
 #include "calque/ops.h"
 #include "compiler/absent_gradients.h"
 #include "compiler/replay.h"
+#include "passes/dce.h"
 
 namespace calque {
 
@@ -90,20 +91,35 @@ class RegionNode final : public TapeNode {
   }
 
   /// Gradients that are recorded: forward and backward run op by op on the region's inputs, so that each op is on the
-  /// tape.
+  /// tape. Of the forward only what the backward reads is made again, and inputs that this has no need of may have been
+  /// written meanwhile.
   void backward_with_graph(std::span<const Tensor> result_gradients, const std::vector<bool>& absent,
                            GradientReceiver& receiver) {
-    const std::vector<Tensor> slots = unchanged_slots();
     const EagerGradient eager = eager_gradient(segment_->traced);
-    const std::vector<Tensor> forward = replay_graph(eager.differentiation.forward, slots);
-    const std::span<const Tensor> saved = std::span(forward).last(eager.saved);
     const Differentiation present = without_gradients(eager.differentiation, absent);
+    Graph forward = eager.differentiation.forward;
+    forward.set_outputs({forward.outputs().end() - static_cast<std::ptrdiff_t>(eager.saved), forward.outputs().end()});
+    forward = passes::dce(forward);
+    const std::vector<Tensor> slots = slots_read_by(forward, present), saved = replay_graph(forward, slots);
     std::vector<Tensor> inputs;
     for (const Source& source : present.sources)
       inputs.push_back(source.kind == SourceKind::output_gradient ? result_gradients[source.index]
                        : source.kind == SourceKind::saved         ? saved[source.index]
                                                                   : slots[source.index]);
     give(present, replay_graph(present.backward, inputs), receiver);
+  }
+
+  /// The other slots are left empty.
+  std::vector<Tensor> slots_read_by(const Graph& forward, const Differentiation& differentiation) const {
+    std::vector<bool> is_read(slots_.size(), false);
+    const std::vector<uint32_t> uses = forward.use_counts();
+    for (size_t i = 0; i < slots_.size(); ++i) is_read[i] = uses[forward.inputs()[i]] > 0;
+    for (const Source& source : differentiation.sources)
+      if (source.kind == SourceKind::input) is_read[source.index] = true;
+    std::vector<Tensor> slots(slots_.size());
+    for (size_t i = 0; i < slots_.size(); ++i)
+      if (is_read[i]) slots[i] = slots_[i].get(kName);
+    return slots;
   }
 
   std::shared_ptr<const CompiledSegment> segment_;

@@ -1,4 +1,4 @@
-// One run of a compiled segment: the values it holds, with their views and history.
+// One run of a compiled segment: the values it holds, with their views and history, aliased as eager execution aliases them.
 #pragma once
 
 #include <memory>
@@ -18,13 +18,20 @@ class RegionRun {
 
   /// Held value `index` as a tensor. The same one however often it is asked for.
   Tensor held(size_t index);
+  /// Another object with the elements and history of held value `index` is what the user holds: views made later are views
+  /// of that.
+  void adopt(size_t index, TensorImpl& placeholder);
 
  private:
-  const CompiledSegment& segment_;
+  const Tensor& root_of(const HeldValue& value) const { return value.root_is_slot ? slots_[value.root] : outputs_[value.root]; }
+  Tensor* known_view(ValueId value);
+  const Tensor& with_history(const Tensor& tensor, size_t index) const;
+
+  const SegmentGraph& traced_;
   std::span<const Tensor> slots_;
   PlanOutputs outputs_;
-  std::vector<std::pair<size_t, Tensor>> views_;  // made so far, by index
   Ref<TapeNode> node_;
+  std::vector<std::pair<ValueId, Tensor>> views_;  // made so far
 };
 
 }  // namespace calque

@@ -3,12 +3,14 @@
 
 #include "runtime/dispatch.h"
 #include "runtime/tape.h"
+#include "runtime/view_origin.h"
 
 namespace calque {
 
 void replay_path(const TraceTree& tree, std::span<const TraceId> path, std::span<const Tensor> slots,
-                 uint32_t first_value, std::vector<Tensor>& values) {
+                 uint32_t first_value, FunctionRef<void(std::span<Tensor>, size_t)> made) {
   std::vector<TensorImpl*> inputs;
+  std::vector<Tensor> values;
   const bool grad_before = thread_state.grad_enabled;
   struct Restore {
     bool value;
@@ -22,7 +24,9 @@ void replay_path(const TraceTree& tree, std::span<const TraceId> path, std::span
       inputs.push_back(operand.is_slot ? slots[operand.index].impl() : values[operand.index - first_value].impl());
     values.resize(node.first_value - first_value + node.results.size());
     thread_state.grad_enabled = node.grad_enabled;
-    dispatch(node.op, inputs, node.attributes, std::span(values).last(node.results.size()), node.location);
+    const std::span<Tensor> results = std::span(values).last(node.results.size());
+    dispatch(node.op, inputs, node.attributes, results, node.location);
+    made(results, values.size() - results.size());
   }
 }
 
@@ -46,6 +50,9 @@ void fill_placeholder(TensorImpl& placeholder, const TensorImpl& made) {
   placeholder.requires_grad = made.requires_grad;
   placeholder.producer = made.producer;
   placeholder.result_index = made.result_index;
+  placeholder.origin = made.origin;
+  placeholder.history_version = made.history_version;
+  placeholder.is_cut_off = made.is_cut_off;
   placeholder.storage.publish(made.storage);
 }
 

@@ -31,7 +31,8 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
   held.erase(std::unique(held.begin(), held.end()), held.end());
   try {
     compiled_ = compile_segment(make_segment_graph(tree, begin, end, held, name), name);
-    held_ = std::move(held);
+    held_.clear();
+    for (const HeldValue& value : compiled_->traced.held) held_.push_back(value.value);
   } catch (const std::exception& error) {
     failure_ = error.what();
     warn_once("compile " + name + failure_,
@@ -46,11 +47,15 @@ void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> li
   RegionRun region(compiled_, slots);
   ++stats.plan_runs;
   stats.kernel_launches += compiled_->forward->kernel_count();
+  // In the order in which they were asked for, so that views are views of what the user holds.
   for (TensorImpl* impl : live) {
     const uint32_t value = impl->value_id - first_value_;
     const size_t index = std::lower_bound(held_.begin(), held_.end(), value) - held_.begin();
     const Tensor made = region.held(index);
-    if (impl->is_pending()) fill_placeholder(*impl, *made.impl());
+    if (impl->is_pending()) {
+      fill_placeholder(*impl, *made.impl());
+      region.adopt(index, *impl);
+    }
     if (!expected_.empty()) check_expected(*made.impl(), value);
   }
   expected_.clear();

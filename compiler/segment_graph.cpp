@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <map>
+#include <set>
 
 namespace calque {
 
@@ -25,15 +26,19 @@ class Writer {
       if (tree_[id].kind == TraceNode::Kind::op) write_node(tree_[id]);
   }
 
-  void hold(std::span<const uint32_t> held) {
+  void hold(std::span<const uint32_t> asked) {
+    const std::vector<uint32_t> held = with_shared_roots(asked);
     std::map<ValueId, int> root_outputs;
     std::vector<ValueId> outputs;
     for (uint32_t value : held) outputs.push_back(values_[value].id);
     for (size_t i = 0; i < held.size(); ++i) {
-      HeldValue entry{held[i], values_[held[i]].requires_grad, false, 0, {}};
-      const ValueId root = follow_views(outputs[i], entry.views);
-      entry.root_is_slot = graph_.is_input(root);
-      entry.root = entry.root_is_slot ? static_cast<int>(root) : root_index(root, root_outputs, outputs, held.size());
+      HeldValue entry{held[i], values_[held[i]].requires_grad, false, 0, outputs[i], outputs[i], true, {}};
+      entry.root_id = follow_views(outputs[i], entry.views);
+      entry.root_is_slot = graph_.is_input(entry.root_id);
+      entry.root = entry.root_is_slot ? static_cast<int>(entry.root_id)
+                                      : root_index(entry.root_id, root_outputs, outputs, held.size());
+      const uint32_t* root = root_with_gradient(entry.root_id, entry.views);
+      entry.connects = !root || std::binary_search(held.begin(), held.end(), *root);
       segment_.held.push_back(std::move(entry));
     }
     graph_.set_outputs(outputs);
@@ -45,6 +50,28 @@ class Writer {
     bool requires_grad;
   };
 
+  /// The number of the value that views lead back to, if it was made here and has a gradient that they share.
+  const uint32_t* root_with_gradient(ValueId root, const std::vector<ViewStep>& views) const {
+    if (std::any_of(views.begin(), views.end(), [](const ViewStep& view) { return view.op == Op::detach; })) return nullptr;
+    const auto found = numbers_.find(root);
+    return found == numbers_.end() || !values_[found->second].requires_grad ? nullptr : &found->second;
+  }
+
+  std::vector<uint32_t> with_shared_roots(std::span<const uint32_t> asked) const {
+    std::map<uint32_t, int> views_of;
+    for (uint32_t value : asked) {
+      std::vector<ViewStep> views;
+      const ValueId id = follow_views(values_[value].id, views);
+      if (const uint32_t* root = root_with_gradient(id, views); root && !views.empty()) ++views_of[*root];
+    }
+    std::vector<uint32_t> held(asked.begin(), asked.end());
+    for (const auto& [root, count] : views_of)
+      if (count > 1) held.push_back(root);
+    std::sort(held.begin(), held.end());
+    held.erase(std::unique(held.begin(), held.end()), held.end());
+    return held;
+  }
+
   void write_node(const TraceNode& node) {
     std::vector<ValueId> inputs;
     bool may_need_gradient = false;
@@ -55,6 +82,7 @@ class Writer {
     }
     const Node& added = graph_.add(node.op, inputs, node.attributes, node.location);
     const ValueId first = added.first_result;
+    const bool recorded = node.grad_enabled || row(node.op).kind != OpKind::view || node.op == Op::detach;
     for (uint32_t i = 0; i < node.results.size(); ++i) {
       ValueId id = first + i;
       // What ran without recording carries no gradient on.
@@ -62,6 +90,9 @@ class Writer {
         const ValueId operand[] = {id};
         id = graph_.add(Op::detach, operand, {}, node.location).result();
       }
+      for (ValueId made : {first + i, id})
+        if (!recorded) unrecorded_.insert(made);
+      numbers_.emplace(id, static_cast<uint32_t>(values_.size()));
       values_.push_back({id, node.results[i].requires_grad});
     }
   }
@@ -77,7 +108,8 @@ class Writer {
     while (!graph_.is_input(value)) {
       const Node& node = graph_.node(graph_.producer(value));
       if (row(node.op).kind != OpKind::view) break;
-      views.push_back({node.op, node.attributes, static_cast<int>(value - node.first_result), graph_.type(value)});
+      views.push_back({node.op, node.attributes, static_cast<int>(value - node.first_result), graph_.type(value), value,
+                       !unrecorded_.contains(value)});
       value = node.inputs[0];
     }
     std::reverse(views.begin(), views.end());
@@ -103,6 +135,8 @@ class Writer {
   const TraceTree& tree_;
   std::vector<TraceId> path_;
   std::vector<Written> values_;
+  std::map<ValueId, uint32_t> numbers_;  // of values_, by id
+  std::set<ValueId> unrecorded_;         // views made while gradients were off
 };
 
 std::string identifier(std::string name) {

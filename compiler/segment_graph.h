@@ -15,6 +15,8 @@ struct ViewStep {
   Attributes attributes;
   int index;       // which result of the op
   Type type;
+  ValueId value;   // what it gives, in the graph
+  bool recorded;   // not made while gradients were off
 };
 
 /// A value that somebody holds when the segment ends, and how to make it: the root it is a view of (itself, if it is none),
@@ -24,6 +26,8 @@ struct HeldValue {
   bool requires_grad;
   bool root_is_slot;
   int root;                    // slot, or index into `roots`
+  ValueId id, root_id;         // of both in the graph
+  bool connects;               // writes in place through the view reach the history of its root, and the other way
   std::vector<ViewStep> views;
 };
 
@@ -39,7 +43,9 @@ struct SegmentGraph {
   std::vector<bool> output_has_gradient() const;
 };
 
-/// `held`: numbers of the values held, ascending, from the segment's first. `name` becomes the graph's, made an identifier.
+/// `held`: numbers of the values held, ascending, from the segment's first. A root with a gradient that several of them are
+/// views of becomes held too, so that a write in place has its history to go on from. `name` becomes the graph's, made an
+/// identifier.
 SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
                                 const std::string& name);
 

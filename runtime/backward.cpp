@@ -28,6 +28,19 @@ class GradMode {
   bool before_;
 };
 
+/// Gradients are handed on without copies; what a user gets may be written in place, so nobody else holds its elements.
+Tensor of_its_own(const Tensor& gradient) {
+  const TensorImpl& impl = *gradient.impl();
+  const bool is_shared = impl.references.load(std::memory_order_relaxed) > 1 ||
+                         impl.storage->references.load(std::memory_order_relaxed) > 1;
+  bool is_expanded = false;
+  for (int axis = 0; axis < impl.shape.rank(); ++axis) is_expanded |= impl.strides[axis] == 0 && impl.shape[axis] > 1;
+  if (!is_shared && !is_expanded) return gradient;
+  const Tensor copy = empty(impl.type());
+  kernels::copy(impl.view(), copy.impl()->view());
+  return copy;
+}
+
 class BackwardPass {
  public:
   explicit BackwardPass(bool create_graph) : create_graph_(create_graph), mode_(create_graph) {}
@@ -71,7 +84,7 @@ class BackwardPass {
   void deposit() {
     for (TensorImpl* leaf : leaf_order_) {
       const Tensor total = leaves_.at(leaf).sum.take(create_graph_);
-      leaf->gradient = leaf->gradient ? leaf->gradient + total : total;
+      leaf->gradient = leaf->gradient ? leaf->gradient + total : of_its_own(total);
     }
   }
 

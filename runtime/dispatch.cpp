@@ -7,6 +7,7 @@
 #include "ir/op/error.h"
 #include "runtime/eager_emitter.h"
 #include "runtime/tape.h"
+#include "runtime/view_origin.h"
 #include "runtime/views.h"
 
 namespace calque {
@@ -90,8 +91,11 @@ void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Att
   Attributes attributes = given;
   infer_results(row, op, inputs, attributes, results);
   if (row.kind == OpKind::view)
-    for (size_t i = 0; i < results.size(); ++i)
+    for (size_t i = 0; i < results.size(); ++i) {
       make_view(op, attributes, *inputs[0], static_cast<int>(i), *results[i].impl());
+      set_origin(*results[i].impl(), *inputs[0], op, attributes, static_cast<int>(i),
+                 thread_state.grad_enabled || op == Op::detach);
+    }
   else
     run_kernel(op, inputs, attributes, results);
   if (thread_state.grad_enabled) record_on_tape(op, inputs, attributes, results);

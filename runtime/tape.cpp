@@ -8,6 +8,7 @@
 #include "ir/op/type_emitter.h"
 #include "runtime/eager_emitter.h"
 #include "runtime/observer.h"
+#include "runtime/view_origin.h"
 
 namespace calque {
 
@@ -57,9 +58,8 @@ class OpNode final : public TapeNode {
     if (reads.results) results_.resize(results.size());
     for (size_t i = 0; i < std::min<size_t>(inputs_.size(), 64); ++i)
       if (reads.inputs >> i & 1) inputs_[i] = SavedTensor(Tensor::share(inputs[i]));
-    // A result points at this node: keeping an alias without history avoids a cycle.
     for (size_t i = 0; i < results_.size(); ++i)
-      if (reads.results >> i & 1) results_[i] = SavedTensor(alias(*results[i].impl()));
+      if (reads.results >> i & 1) results_[i] = SavedTensor(results[i]);
   }
 
   void backward(std::span<const Tensor> result_gradients, GradientReceiver& receiver, bool create_graph) override {
@@ -103,6 +103,7 @@ TapeNode::TapeNode(int result_count)
     : result_count_(result_count), sequence_(next_sequence.fetch_add(1, std::memory_order_relaxed)) {}
 
 void TapeNode::add_edge(TensorImpl& input) {
+  refresh_history(input);
   Edge& edge = edges_.emplace_back();
   if (!input.requires_grad) return;
   if (input.producer) {
@@ -136,7 +137,15 @@ namespace {
 uint32_t version_of(const Tensor& tensor) { return tensor.impl()->storage->version.load(std::memory_order_relaxed); }
 }  // namespace
 
-SavedTensor::SavedTensor(Tensor tensor) : tensor_(std::move(tensor)), version_(version_of(tensor_)) {}
+/// A write in place may give a tensor a history that leads here. So what is kept is not the tensor itself, but an alias with
+/// the history of now; except of a leaf that requires grad, which is not written to, and whose gradient has to find it.
+SavedTensor::SavedTensor(Tensor tensor) : tensor_(std::move(tensor)), version_(version_of(tensor_)) {
+  const TensorImpl& impl = *tensor_.impl();
+  if (impl.requires_grad && !impl.producer) return;
+  Tensor kept = alias(*tensor_.impl());
+  if (impl.producer) set_producer(*kept.impl(), impl.producer, impl.result_index);
+  tensor_ = std::move(kept);
+}
 
 const Tensor& SavedTensor::get(const char* op) const {
   if (version_of(tensor_) != version_)
@@ -154,7 +163,10 @@ void set_producer(TensorImpl& tensor, const Ref<TapeNode>& node, int index) {
 void record_on_tape(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes,
                     std::span<Tensor> results) {
   bool wanted = false;
-  for (const TensorImpl* input : inputs) wanted |= input->requires_grad;
+  for (TensorImpl* input : inputs) {
+    refresh_history(*input);
+    wanted |= input->requires_grad;
+  }
   if (!wanted || !is_floating(results[0].impl()->dtype) || op == Op::detach) return;
   const Ref<TapeNode> node = Ref<TapeNode>::adopt(new OpNode(op, inputs, attributes, results));
   for (size_t i = 0; i < results.size(); ++i) set_producer(*results[i].impl(), node, static_cast<int>(i));

@@ -10,6 +10,7 @@
 #include "runtime/dispatch.h"
 #include "runtime/observer_post.h"
 #include "runtime/tape.h"
+#include "runtime/view_origin.h"
 #include "runtime/views.h"
 
 namespace calque {
@@ -147,7 +148,7 @@ bool Tensor::is_contiguous() const {
 Tensor Tensor::contiguous() const {
   if (is_contiguous()) return *this;
   // As an op, so that gradients flow through the copy; multiplying by one keeps every bit.
-  if (impl_->requires_grad && is_grad_enabled()) return mul(*this, scalar(1.0, *this));
+  if (requires_grad() && is_grad_enabled()) return mul(*this, scalar(1.0, *this));
   border("a copy in row-major order");
   Tensor copy = empty(impl_->type());
   kernels::copy(view_of(*this), copy.impl()->view());
@@ -193,40 +194,24 @@ void Tensor::copy_to(void* destination, DType dtype) const {
   kernels::copy(host_view_of(*this), {destination, dtype, dense.shape, dense.strides});
 }
 
-Tensor& Tensor::assign_(const Tensor& source) {
-  TensorImpl& target = checked(impl_);
-  const TensorImpl& from = checked(source.impl());
-  if (target.requires_grad && is_grad_enabled())
-    throw UserError("assign_: a tensor that requires grad is written in place; do it inside a NoGradGuard");
-  if (from.dtype != target.dtype || broadcast_shapes(from.shape, target.shape, "assign_") != target.shape)
-    throw UserError(fmt::format("assign_: {} does not fit into {}", to_string(from.type()), to_string(target.type())));
-  border("a write in place");
-  materialize(target);
-  const ObserverPause pause;
-  Tensor fitting = from.shape == target.shape ? source : expand(source, target.shape);
-  kernels::View values = view_of(fitting);
-  Tensor copy;  // the source may overlap what is written
-  if (fitting.impl() != &target && fitting.impl()->storage.get() == target.storage.get()) {
-    copy = empty(fitting.impl()->type());
-    kernels::copy(values, copy.impl()->view());
-    values = copy.impl()->view();
-  }
-  kernels::copy(values, writable_view_of(target, "a write in place"));
-  return *this;
-}
-
 // --- gradients
 
-bool Tensor::requires_grad() const { return checked(impl_).requires_grad; }
+bool Tensor::requires_grad() const {
+  TensorImpl& impl = checked(impl_);
+  refresh_history(impl);
+  return impl.requires_grad;
+}
 
 Tensor& Tensor::set_requires_grad(bool value) {
   TensorImpl& impl = checked(impl_);
   border("requires_grad was changed");
   materialize(impl);
+  refresh_history(impl);
   if (impl.producer) throw UserError("set_requires_grad: the tensor was made by a recorded op; detach() it first");
   if (value && !is_floating(impl.dtype))
     throw UserError(fmt::format("set_requires_grad: {} has no gradients; f32 and f64 do", name(impl.dtype)));
   impl.requires_grad = value;
+  impl.origin = {};  // a leaf, of whatever elements
   return *this;
 }
 

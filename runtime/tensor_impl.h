@@ -15,6 +15,7 @@ namespace calque {
 
 class Observer;
 class TapeNode;
+struct ViewOrigin;
 
 /// Reference-counted bytes of elements. Header and elements are one block.
 struct Storage {
@@ -88,6 +89,9 @@ struct TensorImpl {
   Ref<Storage> storage;                   // null: a placeholder whose observer makes it when needed
   Ref<TapeNode> producer;                 // null: a leaf
   Tensor gradient;
+  Ref<ViewOrigin> origin;                 // of a view: runtime/view_origin.h
+  uint32_t history_version = 0;           // of a base: how often a write replaced its history; of a view: which one it has
+  bool is_cut_off = false;                // a view made while gradients were not recorded
 
   // Of the observer, while a compiled function runs; an intrusive list of the values that are alive.
   std::atomic<Observer*> observer{nullptr};

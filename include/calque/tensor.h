@@ -3,11 +3,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <initializer_list>
 #include <iosfwd>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "calque/indexing.h"
 #include "ir/op/attributes.h"
 #include "ir/op/dtype.h"
 #include "ir/op/error.h"
@@ -98,9 +100,27 @@ class Tensor {
   /// The same elements without history.
   Tensor detach() const;
 
-  /// Copies the elements of `source` (broadcast to this shape, same dtype) into this tensor. UserError when it requires
-  /// grad and gradients are being recorded: write inside a NoGradGuard.
+  // x[...]: views of the elements, as in NumPy. Throws UserError for an integer out of range, or more entries than axes.
+  /// x[2] drops the first axis; x[Slice{1, 3}] keeps it.
+  Tensor operator[](const Index& index) const;
+  /// x[{0, Slice{1, -1}, ellipsis, newaxis}]; x[{...}].assign_(y) writes there.
+  Tensor operator[](std::initializer_list<Index> indices) const;
+
+  // Writes in place, seen through every view of the elements; the operand is broadcast. While gradients are recorded, the
+  // history follows as if new values had been computed. Throws UserError when the result is of another type, for a leaf that
+  // requires grad (write inside a NoGradGuard), and for an expanded tensor. See docs/in-place.md.
   Tensor& assign_(const Tensor& source);
+  Tensor& fill_(double value);
+  Tensor& zero_() { return fill_(0); }
+  Tensor& add_(const Tensor& operand);
+  Tensor& add_(double operand);
+  Tensor& sub_(const Tensor& operand);
+  Tensor& sub_(double operand);
+  Tensor& mul_(const Tensor& operand);
+  Tensor& mul_(double operand);
+  Tensor& div_(const Tensor& operand);
+  Tensor& div_(double operand);
+  Tensor& clamp_(double low, double high);
 
   TensorImpl* impl() const { return impl_; }
   /// The same while another thread may be assigning to this handle: to compare, not to follow.
