@@ -6,8 +6,10 @@
 #include "compiler/explain.h"
 #include "compiler/frame.h"
 #include "compiler/log.h"
+#include "compiler/reasons.h"
 #include "compiler/segment.h"
 #include "compiler/settings.h"
+#include "compiler/summary.h"
 #include "compiler/trace_difference.h"
 #include "ir/op/error.h"
 
@@ -64,7 +66,13 @@ CompileStats CompiledFunction::snapshot() const {
 
 std::string CompiledFunction::explain() const {
   const std::lock_guard lock(mutex_);
-  return (pure_ ? pure_->explain() : "") + explain_tree(tree_, options_.name);
+  std::string text = pure_ ? pure_->explain() : "";
+  if (const uint64_t calls = eager_calls_.load(std::memory_order_relaxed); calls > 0)
+    text += fmt::format("{} calls {}\n", calls, with_code(row(Reason::ran_eagerly).phrase));
+  if (tree_.branches() >= options_.most_branches)
+    text += fmt::format("it {}: {}; {}\n", with_code(row(Reason::too_many_ways).phrase), options_.most_branches,
+                        row(Reason::too_many_ways).remedy);
+  return text + explain_tree(tree_, options_.name);
 }
 
 std::string CompiledFunction::dump(const std::string& stage) const {
@@ -97,7 +105,9 @@ void CallScope::finish() {
 }
 
 std::shared_ptr<CompiledFunction> make_compiled_function(const CompileOptions& options, bool is_pure) {
-  return std::make_shared<CompiledFunction>(options, is_pure);
+  auto function = std::make_shared<CompiledFunction>(options, is_pure);
+  note_for_summary(function);
+  return function;
 }
 CompileStats stats_of(const CompiledFunction& function) { return function.snapshot(); }
 std::string explain(const CompiledFunction& function) { return function.explain(); }

@@ -35,9 +35,12 @@ PassOptions pass_options(const std::string& dump_name) {
   PassOptions options;
   options.disabled.insert(settings().disabled_passes.begin(), settings().disabled_passes.end());
   options.verify = settings().verify_ir;
-  options.after = dump_hook(dump_name);
+  if (!dump_name.empty()) options.after = dump_hook(dump_name);
   return options;
 }
+
+/// Nothing is dumped for a segment without a name.
+std::string part_name(const std::string& name, const char* part) { return name.empty() ? "" : name + part; }
 
 std::string cache_key(const SegmentGraph& traced) {
   std::string key = fmt::format("calque plan\nbuild {}\ncodegen {}\nisa {}\ndisabled {}\n", codegen_build_id(), codegen_version(),
@@ -120,7 +123,7 @@ void lower_backward(const Differentiation& differentiation, const SegmentGraph& 
   generated.has_backward = true;
   generated.map.sources = differentiation.sources;
   generated.backward = lower(defer_products(differentiation.backward, differentiation, traced, generated.map.gradients),
-                             pass_options(name + ".backward"));
+                             pass_options(part_name(name, ".backward")));
   generated.backward.set_name(traced.graph.name() + "_backward");
 }
 
@@ -131,7 +134,7 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   std::optional<Differentiation> differentiation;
   if (wants_gradient(traced)) differentiation = differentiate_segment(traced, prepared);
   const Graph& forward = differentiation ? differentiation->forward : prepared;
-  generated.forward = lower(keep_roots(forward, traced), pass_options(name + ".forward"));
+  generated.forward = lower(keep_roots(forward, traced), pass_options(part_name(name, ".forward")));
   generated.forward.set_name(traced.graph.name());
   if (differentiation && !differentiation->wanted.empty()) lower_backward(*differentiation, traced, name, generated);
   return generated;
@@ -326,7 +329,7 @@ std::shared_ptr<BackwardProgram> CompiledSegment::backward_without(const std::ve
 }
 
 LoweredGraphs lowered_graphs(const SegmentGraph& segment) {
-  Generated generated = lower_segment(segment, segment.graph.name());
+  Generated generated = lower_segment(segment, "");
   return {std::move(generated.forward), std::move(generated.backward)};
 }
 

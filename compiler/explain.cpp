@@ -2,14 +2,18 @@
 #include "compiler/explain.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <map>
+#include <optional>
 
 #include "compiler/codegen_client.h"
+#include "compiler/op_account.h"
+#include "compiler/reasons.h"
 #include "compiler/segment.h"
 #include "compiler/symbolizer.h"
 #include "ir/graph/printer.h"
 #include "ir/op/error.h"
+#include "runtime/kernels/eager.h"
 
 namespace calque {
 
@@ -17,62 +21,98 @@ namespace {
 
 std::string text_of(const Graph& graph) { return print(graph, PrintOptions{source_line}); }
 
-/// What runs each source location of a lowered graph: "kernel 0", "product", ...
-std::map<const void*, std::string> runners(const Graph& lowered) {
-  std::map<const void*, std::string> found;
-  int kernel = 0;
-  for (const Node& node : lowered.nodes()) {
-    if (node.op == Op::fusion) {
-      const std::string label = fmt::format("fused into kernel {}", kernel++);
-      for (const Node& inner : node.body->nodes()) found.emplace(inner.location, label);
-      continue;
-    }
-    switch (row(node.op).kind) {
-      case OpKind::matmul: found[node.location] = node.op == Op::product_sum ? "one pass over a sum of products" : "matrix product"; break;
-      case OpKind::view: found.emplace(node.location, "view: an index map, no work"); break;
-      default: found.emplace(node.location, "eager kernel: no generated code for this op or shape"); break;
-    }
-  }
-  return found;
+/// 12 B, 3.4 kB, 5.6 MB: for people.
+std::string amount(double number, const char* unit) {
+  const char* const prefixes[] = {"", "k", "M", "G", "T"};
+  int prefix = 0;
+  for (; number >= 1000 && prefix < 4; ++prefix) number /= 1000;
+  return prefix == 0 ? fmt::format("{:.0f} {}", number, unit)
+                     : fmt::format("{:.1f} {}{}", number, prefixes[prefix], unit);
 }
 
-std::string fate_of(const TraceNode& node, const std::map<const void*, std::string>& known) {
-  const auto found = known.find(node.location);
-  if (found != known.end()) return found->second;
-  if (row(node.op).kind == OpKind::view) return "view: an index map, no work";
-  if (row(node.op).kind == OpKind::matmul) return "one pass over a sum of products";
-  if (node.op == Op::full) return "constant";
-  return "dropped: folded away or not used by what is held";
+std::string line_of(const void* location) {
+  const std::string line = source_line(location);
+  return line.empty() ? "?" : line;
+}
+
+/// What must hold for a tensor from elsewhere.
+std::string guard_of(size_t slot, const SlotRecord& record) {
+  Type type{record.dtype, record.shape};
+  const bool is_dense = kernels::is_contiguous({nullptr, record.dtype, record.shape, record.strides});
+  return fmt::format(
+      "  guard x{}: {}, {}{}, {}\n", slot, to_string(type),
+      is_dense
+          ? "row-major"
+          : fmt::format("strides {}", fmt::join(std::span(record.strides).first(record.shape.rank()), ",")),
+      !record.requires_grad ? ""
+      : record.is_leaf      ? ", a leaf with gradients"
+                            : ", with history",
+      record.origin == SlotRecord::kOutside ? "from outside of the call"
+                                            : fmt::format("value {} of an earlier segment", record.origin));
+}
+
+std::string guards_of(const TraceTree& tree, std::span<const TraceId> path) {
+  std::string text;
+  size_t slot = 0;
+  for (TraceId id : path)
+    for (const SlotRecord& record : tree[id].new_slots) text += guard_of(slot++, record);
+  return text;
+}
+
+std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& account) {
+  double flops = 0;
+  for (const StepAccount& step : account.steps) flops += step.flops;
+  const Plan& plan = *compiled.forward;
+  std::string text = fmt::format(
+      "  plan: {} kernels, {} steps, {} saved values, {}; at its peak {} beside its inputs ({} scratch); {} "
+      "in {:.2f} ms\n",
+      plan.kernel_count(), plan.steps().size(), plan.graph().outputs().size() - compiled.traced.roots.size(),
+      amount(flops, "FLOP"), amount(static_cast<double>(plan.peak_bytes()), "B"),
+      amount(static_cast<double>(plan.arena_bytes()), "B"),
+      compiled.from_cache ? "taken from the cache" : "compiled", compiled.compile_milliseconds);
+  for (const StepAccount& step : account.steps)
+    text += fmt::format("  {}: {} ops, reads {}, writes {}, {}\n", step.label, step.ops,
+                        amount(static_cast<double>(step.bytes_read), "B"),
+                        amount(static_cast<double>(step.bytes_written), "B"), amount(step.flops, "FLOP"));
+  return text;
+}
+
+std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const SegmentAccount* account) {
+  std::string text;
+  for (TraceId id : path) {
+    const TraceNode& node = tree[id];
+    if (node.kind == TraceNode::Kind::end) continue;
+    const std::string fate = node.kind == TraceNode::Kind::number ? row(Reason::number).phrase
+                             : account                            ? fate_of(tree, id, *account)
+                                                                  : row(Reason::eager_op).phrase;
+    const bool has_sibling = tree[node.parent].first_child != id;
+    text += fmt::format("  {:<22} {:<14} {}{}\n", line_of(node.location), row(node.op).name, with_code(fate),
+                        has_sibling ? "; " + with_code(row(Reason::other_way).phrase) : "");
+  }
+  return text;
 }
 
 std::string explain_segment(const TraceTree& tree, TraceId end) {
   const TraceNode& closing = tree[end];
   const CompiledSegment* compiled = closing.segment->compiled();
-  std::string text = "segment:";
-  std::map<const void*, std::string> known;
+  const std::vector<TraceId> path = tree.path(closing.segment_begin, end);
+  std::optional<SegmentAccount> account;
+  std::string text;
   if (compiled) {
-    known = runners(lowered_graphs(compiled->traced).forward);
-    text += fmt::format(" {} kernels, {} steps, {} saved values, scratch {} bytes, {} in {:.2f} ms\n",
-                        compiled->forward->kernel_count(), compiled->forward->steps().size(),
-                        compiled->forward->graph().outputs().size() - compiled->traced.roots.size(),
-                        compiled->forward->arena_bytes(), compiled->from_cache ? "taken from the cache" : "compiled",
-                        compiled->compile_milliseconds);
+    account = account_for(tree, end, *compiled);
+    text = "segment:\n" + plan_of(*compiled, *account);
   } else if (!closing.segment->failure().empty()) {
-    text += " runs eagerly: " + closing.segment->failure() + "\n";
+    text = fmt::format("segment {}: {}\n", with_code(row(Reason::not_compiled).phrase),
+                       closing.segment->failure());
   } else {
-    text += " recorded, compiled when it is met again\n";
+    text = fmt::format("segment: {}\n", with_code(row(Reason::seen_once).phrase));
   }
-  for (TraceId id : tree.path(closing.segment_begin, end)) {
-    const TraceNode& node = tree[id];
-    if (node.kind == TraceNode::Kind::end) continue;
-    const std::string line = source_line(node.location);
-    const std::string fate = node.kind == TraceNode::Kind::number ? "a number that changes: an input of the plan"
-                             : compiled                           ? fate_of(node, known)
-                                                                  : "eager so far";
-    text += fmt::format("  {:<22} {:<14} {}{}\n", line.empty() ? "?" : line, row(node.op).name, fate,
-                        tree[node.parent].first_child != id ? "  [another way was taken here before]" : "");
-  }
-  return text;
+  text += guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
+  const ReasonRow* reason = closing.reason ? reason_in(closing.reason) : nullptr;
+  return text + (closing.reason
+                     ? fmt::format("  ends here: {}{}\n", with_code(closing.reason),
+                                   reason && *reason->remedy ? fmt::format("; {}", reason->remedy) : "")
+                     : "  ends here: the function returned\n");
 }
 
 std::string code_of(const Graph& lowered, const std::string& what) {
@@ -87,7 +127,8 @@ std::string stage_of(const CompiledSegment& segment, const std::string& stage) {
   const std::string what = is_backward ? stage.substr(9) : stage;
   if (what != "lower" && what != "llvm" && what != "assembly")
     throw UserError("dump: no stage is called " + stage +
-                    "; there are trace, prepare, lower, llvm, assembly and backward-lower, backward-llvm, backward-assembly");
+                    "; there are trace, prepare, lower, llvm, assembly and backward-lower, backward-llvm, "
+                    "backward-assembly");
   if (is_backward && !segment.backward) return "";
   const LoweredGraphs graphs = lowered_graphs(segment.traced);
   const Graph& lowered = is_backward ? graphs.backward : graphs.forward;
@@ -97,7 +138,8 @@ std::string stage_of(const CompiledSegment& segment, const std::string& stage) {
 }  // namespace
 
 std::string explain_tree(const TraceTree& tree, const std::string& name) {
-  std::string text = fmt::format("{}: {} recorded nodes, {} branches\n", name, tree.op_count(), tree.branches());
+  std::string text =
+      fmt::format("{}: {} recorded nodes, {} branches\n", name, tree.op_count(), tree.branches());
   for (TraceId id = 0; id < tree.size(); ++id)
     if (tree[id].kind == TraceNode::Kind::end) text += explain_segment(tree, id);
   return text;
@@ -106,7 +148,8 @@ std::string explain_tree(const TraceTree& tree, const std::string& name) {
 std::string dump_tree(const TraceTree& tree, const std::string& stage) {
   std::string text;
   for (TraceId id = 0; id < tree.size(); ++id)
-    if (tree[id].segment && tree[id].segment->compiled()) text += stage_of(*tree[id].segment->compiled(), stage);
+    if (tree[id].segment && tree[id].segment->compiled())
+      text += stage_of(*tree[id].segment->compiled(), stage);
   return text;
 }
 

@@ -311,7 +311,7 @@ void Frame::begin_segment(TraceId after) {
   slots_.clear();
 }
 
-void Frame::end_segment() {
+void Frame::end_segment(const char* reason) {
   if (cursor_ == segment_begin_ || mode_ == Mode::eager) return;
   TraceId end = find_end();
   if (end == kNoTrace) {
@@ -321,6 +321,7 @@ void Frame::end_segment() {
     node.kind = TraceNode::Kind::end;
     node.first_value = next_value_;
     node.segment_begin = segment_begin_;
+    node.reason = reason;
     node.segment = std::make_shared<Segment>();
     end = tree_.add(cursor_, std::move(node));
     if (function_.options().compile_at_once) function_.compile_segment(end, live_values());
@@ -377,7 +378,7 @@ void Frame::end_segment_for(const char* reason) {
   note(reason);
   if (cursor_ == segment_begin_) return;
   log(LogTopic::recompile, "{}: a segment ends: {}", function_.options().name, reason);
-  end_segment();
+  end_segment(reason);
 }
 
 void Frame::needed(TensorImpl& impl) {

@@ -117,7 +117,7 @@ class Frame final : public Observer {
   bool is_number_that_changed(const OpCall& call) const;
 
   // Segments.
-  void end_segment();
+  void end_segment(const char* reason = nullptr);
   void end_segment_for(const char* reason);
   void note(const char* what);
   void run_end(TraceId end);

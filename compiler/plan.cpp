@@ -22,6 +22,19 @@ Plan::Plan(Graph lowered, ExecutableImage image, std::span<const InputLayout> la
   PlanBuilder(*this, layouts).build(fresh);
 }
 
+size_t Plan::peak_bytes() const {
+  size_t total = arena_bytes_ + scratch_bytes_ * static_cast<size_t>(ThreadPool::instance().num_threads());
+  for (const PlanBuffer& buffer : buffers_)
+    if (buffer.kind == PlanBuffer::Kind::owned) total += buffer.bytes;
+  for (const PackedOperand& operand : packed_) {
+    const Type& type = operand.place.type;
+    total += size_of(type.dtype) * static_cast<size_t>(type.dtype == DType::f32
+                                                           ? kernels::packed_elements<float>(type.shape[0], type.shape[1])
+                                                           : kernels::packed_elements<double>(type.shape[0], type.shape[1]));
+  }
+  return total;
+}
+
 /// One run: where each buffer is this time, and what each member of the team does.
 class PlanRun {
  public:

@@ -86,6 +86,8 @@ class Plan {
   const Graph& graph() const { return graph_; }
   std::span<const PlanStep> steps() const { return steps_; }
   size_t arena_bytes() const { return arena_bytes_; }
+  /// Most memory that a run takes beside its inputs: results, saved values, scratch of each thread, packed weights.
+  size_t peak_bytes() const;
   int kernel_count() const { return static_cast<int>(image_.kernel_count()); }
   /// Place of output i, relative to its own buffer.
   const Place& output(size_t i) const { return outputs_[i]; }

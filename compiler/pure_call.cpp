@@ -163,7 +163,7 @@ void ObservedCall::finish(const ResultReader& reader, const void* result, MakePr
   std::shared_ptr<const void> prototype;
   if (result) {
     prototype = make_prototype(result);
-    if (!prototype) return table.refuse(state.function, state.words, "its result cannot be copied");
+    if (!prototype) return table.refuse(state.function, state.words, "its result has a part that cannot be taken apart and made again");
   }
   table.learn(state.function, state.words, std::move(*trace), std::move(prototype));
 }

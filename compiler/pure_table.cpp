@@ -7,6 +7,7 @@
 #include "compiler/frame.h"
 #include "compiler/key_hash.h"
 #include "compiler/log.h"
+#include "compiler/reasons.h"
 #include "compiler/segment.h"
 
 namespace calque {
@@ -215,13 +216,13 @@ std::string PureTable::explain() const {
   const std::lock_guard lock(mutex_);
   if (keys_.empty()) return "";
   if (!is_believed())
-    return fmt::format("declared pure, and found not to be: {}. Its code runs at every call\n", disbelief_);
+    return fmt::format("{}: {}. Its code runs at every call\n", with_code(row(Reason::not_pure).phrase), disbelief_);
   std::string text = fmt::format("pure: {} keys, {} audits\n", keys_.size(), audits_);
   for (const auto& [hash, key] : keys_)
     text += fmt::format("  key {:016x}: {}\n", hash,
                         key.program ? fmt::format("entered {} times", key.program->runs())
                         : !key.refusal.empty()
-                            ? "its code runs at every call: " + key.refusal
+                            ? "its code runs at every call: " + with_code(key.refusal)
                             : fmt::format("seen {} times, entered once seen twice alike", key.calls));
   return text;
 }

@@ -117,7 +117,7 @@ class Reader {
       if (slot >= node.first_slot && slot - node.first_slot < node.new_slots.size())
         return {&node, &node.new_slots[slot - node.first_slot]};
     }
-    throw Refusal{"a tensor was bound to no op"};
+    throw Refusal{"an op uses a tensor that is neither an argument nor registered state"};
   }
 
   Source result_source(const Tensor& tensor) {

@@ -12,8 +12,8 @@ namespace {
 
 class Writer {
  public:
-  Writer(SegmentGraph& segment, const TraceTree& tree, TraceId begin, TraceId end)
-      : segment_(segment), graph_(segment.graph), tree_(tree), path_(tree.path(begin, end)) {}
+  Writer(SegmentGraph& segment, const TraceTree& tree, TraceId begin, TraceId end, NodeLocations locations)
+      : segment_(segment), graph_(segment.graph), tree_(tree), path_(tree.path(begin, end)), locations_(locations) {}
 
   void write_nodes() {
     // Inputs come first in a graph, so slots are added before any op.
@@ -23,7 +23,7 @@ class Writer {
         graph_.add_input({slot.dtype, slot.shape});
       }
     for (TraceId id : path_)
-      if (tree_[id].kind == TraceNode::Kind::op) write_node(tree_[id]);
+      if (tree_[id].kind == TraceNode::Kind::op) write_node(tree_[id], location_of(id));
   }
 
   void hold(std::span<const uint32_t> asked) {
@@ -72,7 +72,11 @@ class Writer {
     return held;
   }
 
-  void write_node(const TraceNode& node) {
+  const void* location_of(TraceId id) const {
+    return locations_ == NodeLocations::lines ? tree_[id].location : reinterpret_cast<const void*>(uintptr_t{id});
+  }
+
+  void write_node(const TraceNode& node, const void* location) {
     std::vector<ValueId> inputs;
     bool may_need_gradient = false;
     for (const TraceOperand& operand : node.inputs) {
@@ -80,7 +84,7 @@ class Writer {
       may_need_gradient |= operand.is_slot ? segment_.slots[operand.index].requires_grad
                                            : values_[operand.index - first_value()].requires_grad;
     }
-    const Node& added = graph_.add(node.op, inputs, node.attributes, node.location);
+    const Node& added = graph_.add(node.op, inputs, node.attributes, location);
     const ValueId first = added.first_result;
     const bool recorded = node.grad_enabled || row(node.op).kind != OpKind::view || node.op == Op::detach;
     for (uint32_t i = 0; i < node.results.size(); ++i) {
@@ -88,7 +92,7 @@ class Writer {
       // What ran without recording carries no gradient on.
       if (may_need_gradient && !node.results[i].requires_grad && is_floating(node.results[i].dtype)) {
         const ValueId operand[] = {id};
-        id = graph_.add(Op::detach, operand, {}, node.location).result();
+        id = graph_.add(Op::detach, operand, {}, location).result();
       }
       for (ValueId made : {first + i, id})
         if (!recorded) unrecorded_.insert(made);
@@ -134,6 +138,7 @@ class Writer {
   Graph& graph_;
   const TraceTree& tree_;
   std::vector<TraceId> path_;
+  NodeLocations locations_;
   std::vector<Written> values_;
   std::map<ValueId, uint32_t> numbers_;  // of values_, by id
   std::set<ValueId> unrecorded_;         // views made while gradients were off
@@ -148,10 +153,10 @@ std::string identifier(std::string name) {
 }  // namespace
 
 SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
-                                const std::string& name) {
+                                const std::string& name, NodeLocations locations) {
   SegmentGraph segment;
   segment.graph.set_name(identifier(name));
-  Writer writer(segment, tree, begin, end);
+  Writer writer(segment, tree, begin, end, locations);
   writer.write_nodes();
   writer.hold(held);
   return segment;

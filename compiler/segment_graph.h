@@ -43,10 +43,13 @@ struct SegmentGraph {
   std::vector<bool> output_has_gradient() const;
 };
 
+/// What stands for the source line of a node: the line, or the op's place in the tree, to find it again after the passes.
+enum class NodeLocations : uint8_t { lines, marks };
+
 /// `held`: numbers of the values held, ascending, from the segment's first. A root with a gradient that several of them are
 /// views of becomes held too, so that a write in place has its history to go on from. `name` becomes the graph's, made an
 /// identifier.
 SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
-                                const std::string& name);
+                                const std::string& name, NodeLocations locations = NodeLocations::lines);
 
 }  // namespace calque

@@ -71,6 +71,7 @@ struct TraceNode {
   TraceId parent = kNoTrace, first_child = kNoTrace, next_sibling = kNoTrace;
   TraceId segment_begin = kNoTrace;    // of `end`: the root or end node before the segment
   std::shared_ptr<Segment> segment;    // of `end`
+  const char* reason = nullptr;        // of `end`: why the segment ended there; null when the function returned
 };
 
 class TraceTree {

@@ -1,30 +1,10 @@
 // The switches of a whole process, CALQUE_VERIFY and CALQUE_DISABLE_COMPILE: read once, so this program starts itself again.
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <string>
-
 #include "tests/run/match_harness.h"
+#include "tests/support/run_again.h"
 
 using namespace calque;
 
 namespace {
-
-/// Exit code of this program when it runs one hidden test case with the given setting.
-int run_again(const char* variable, const char* test) {
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe");
-  const pid_t child = fork();
-  if (child == 0) {
-    setenv(variable, "1", 1);
-    execl(program.c_str(), program.c_str(), test, nullptr);
-    _exit(127);
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 /// Forward and backward, views, reads in mid-call, integers, bools, a number that changes, a branch.
 CompileStats run_mixed_program() {
@@ -57,9 +37,9 @@ TEST_CASE("hidden: with CALQUE_DISABLE_COMPILE", "[.]") {
 }
 
 TEST_CASE("CALQUE_VERIFY runs eager beside compiled and finds no difference") {
-  CHECK(run_again("CALQUE_VERIFY", "hidden: with CALQUE_VERIFY") == 0);
+  CHECK(run_again("CALQUE_VERIFY", "1", "hidden: with CALQUE_VERIFY") == 0);
 }
 
 TEST_CASE("CALQUE_DISABLE_COMPILE leaves everything to eager execution") {
-  CHECK(run_again("CALQUE_DISABLE_COMPILE", "hidden: with CALQUE_DISABLE_COMPILE") == 0);
+  CHECK(run_again("CALQUE_DISABLE_COMPILE", "1", "hidden: with CALQUE_DISABLE_COMPILE") == 0);
 }

@@ -1,0 +1,123 @@
+// Accounts for ops by marks that the passes carry along in place of source lines.
+#include "compiler/op_account.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace calque {
+
+namespace {
+
+int64_t bytes_of(const Type& type) {
+  return type.shape.element_count() * static_cast<int64_t>(size_of(type.dtype));
+}
+
+double flops_of(const Graph& graph, const Node& node) {
+  const auto elements = [&](ValueId value) {
+    return static_cast<double>(graph.type(value).shape.element_count());
+  };
+  switch (row(node.op).kind) {
+    case OpKind::elementwise:
+      return elements(node.result());
+    case OpKind::reduction:
+      return elements(node.inputs[0]);
+    case OpKind::matmul: {
+      double total = 0;
+      for (size_t i = 0; i + 1 < node.inputs.size(); i += 2)
+        total +=
+            2 * elements(node.inputs[i]) * static_cast<double>(graph.type(node.inputs[i + 1]).shape.back());
+      return total;
+    }
+    default:
+      return 0;
+  }
+}
+
+class Accountant {
+ public:
+  explicit Accountant(const Graph& lowered) : graph_(lowered) {}
+
+  SegmentAccount run() {
+    int kernels = 0, products = 0;
+    for (const Node& node : graph_.nodes()) {
+      switch (row(node.op).kind) {
+        case OpKind::view:
+          continue;
+        case OpKind::fusion:
+          begin(node, fmt::format("kernel {}", kernels++), Reason::fused);
+          break;
+        case OpKind::matmul:
+          begin(node, fmt::format("product {}", products++), Reason::product);
+          break;
+        default:
+          begin(node, fmt::format("eager kernel {}", row(node.op).name), Reason::eager_kernel);
+      }
+      if (!node.body)
+        add(graph_, node);
+      else
+        for (const Node& inner : node.body->nodes()) add(*node.body, inner);
+    }
+    return std::move(account_);
+  }
+
+ private:
+  void begin(const Node& node, std::string label, Reason fate) {
+    StepAccount step{std::move(label), fate};
+    for (ValueId input : node.inputs) step.bytes_read += bytes_of(graph_.type(input));
+    for (uint32_t i = 0; i < node.result_count; ++i)
+      step.bytes_written += bytes_of(graph_.type(node.result(i)));
+    account_.steps.push_back(std::move(step));
+  }
+
+  void add(const Graph& graph, const Node& node) {
+    StepAccount& step = account_.steps.back();
+    ++step.ops;
+    step.flops += flops_of(graph, node);
+    if (node.location) account_.steps_of[mark_of(node)].insert(static_cast<int>(account_.steps.size()) - 1);
+  }
+
+  static TraceId mark_of(const Node& node) {
+    return static_cast<TraceId>(reinterpret_cast<uintptr_t>(node.location));
+  }
+
+  const Graph& graph_;
+  SegmentAccount account_;
+};
+
+}  // namespace
+
+SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSegment& compiled) {
+  std::vector<uint32_t> held;
+  for (const HeldValue& value : compiled.traced.held) held.push_back(value.value);
+  const SegmentGraph marked = make_segment_graph(tree, tree[end].segment_begin, end, held,
+                                                 compiled.traced.graph.name(), NodeLocations::marks);
+  return Accountant(lowered_graphs(marked).forward).run();
+}
+
+std::string fate_of(const TraceTree& tree, TraceId id, const SegmentAccount& account) {
+  const TraceNode& node = tree[id];
+  if (node.op == Op::full) return row(Reason::constant).phrase;
+  const auto found = account.steps_of.find(id);
+  if (found == account.steps_of.end()) {
+    if (row(node.op).kind == OpKind::view) return row(Reason::view).phrase;
+    return row(Reason::shared).phrase;
+  }
+  std::vector<std::string> labels;
+  Reason fate = Reason::eager_kernel;
+  for (int step : found->second) {
+    labels.push_back(account.steps[step].label);
+    fate = std::min(fate, account.steps[step].fate);
+  }
+  switch (fate) {
+    case Reason::fused:
+      return fmt::format("{} {}", row(fate).phrase, fmt::join(labels, ", "));
+    case Reason::product:
+      return fmt::format("{}: {}", row(fate).phrase, fmt::join(labels, ", "));
+    default:
+      return row(fate).phrase;
+  }
+}
+
+}  // namespace calque

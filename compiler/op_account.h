@@ -1,0 +1,37 @@
+// What became of each op of a compiled segment, and what each step of its plan moves and computes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "compiler/compiled_segment.h"
+#include "compiler/reasons.h"
+#include "compiler/trace.h"
+
+namespace calque {
+
+/// Floating-point operations count as usual: one for each element of an elementwise op or reduction, 2 M N K
+/// for a product.
+struct StepAccount {
+  std::string label;  // "kernel 0", "product 1", "eager kernel take"
+  Reason fate;        // of the ops in it
+  int ops = 0;
+  int64_t bytes_read = 0, bytes_written = 0;
+  double flops = 0;
+};
+
+struct SegmentAccount {
+  std::vector<StepAccount> steps;
+  std::map<TraceId, std::set<int>> steps_of;  // of each recorded op; one that is missing has no step
+};
+
+/// Lowers the segment once more, each op marked with its place in the tree, and looks where the marks are.
+SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSegment& compiled);
+
+/// What became of one op, in a phrase of the table of reasons.
+std::string fate_of(const TraceTree& tree, TraceId id, const SegmentAccount& account);
+
+}  // namespace calque
