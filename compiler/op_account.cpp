@@ -96,12 +96,21 @@ SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSeg
   return Accountant(lowered_graphs(marked).forward).run();
 }
 
+namespace {
+bool has_products(const SegmentAccount& account) {
+  return std::any_of(account.steps.begin(), account.steps.end(),
+                     [](const StepAccount& step) { return step.fate == Reason::product; });
+}
+}  // namespace
+
 std::string fate_of(const TraceTree& tree, TraceId id, const SegmentAccount& account) {
   const TraceNode& node = tree[id];
   if (node.op == Op::full) return row(Reason::constant).phrase;
   const auto found = account.steps_of.find(id);
   if (found == account.steps_of.end()) {
     if (row(node.op).kind == OpKind::view) return row(Reason::view).phrase;
+    // Products that are added are one step, which carries the mark of the addition.
+    if (node.op == Op::matmul && has_products(account)) return fmt::format("{}, in a sum", row(Reason::product).phrase);
     return row(Reason::shared).phrase;
   }
   std::vector<std::string> labels;

@@ -148,6 +148,10 @@ std::vector<std::string> explanations() {
         return from_vector<float>({1, 2}, {2});
       },
       numbers({4})));
+  Tensor pointed_at = numbers({4});
+  pointed_at.mutable_data<float>();
+  pointed_at.set_requires_grad();
+  texts.push_back(explained_pure([](const Tensor& x) { return x * 2.0; }, pointed_at));
   struct Opaque {
     Opaque() = default;
     virtual ~Opaque() = default;
