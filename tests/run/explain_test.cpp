@@ -226,7 +226,7 @@ TEST_CASE("explain: why nothing is compiled on a machine without generated code"
 
 TEST_CASE("explain: what the sources give as a reason is in the table") {
   const std::regex said(
-      R"re((?:border|effect|end_segment_for|refuse|Refusal|writable_view_of)[({][^;"]*"([^"]+)")re");
+      R"re((?:\b(?:border|effect|end_segment_for)\(|\b(?:writable_view_of\(|Refusal\{|\.refuse\()[^;{}"]*)"([^"]+)")re");
   int found = 0;
   for (const char* folder : {"runtime", "compiler", "nn", "include/calque"})
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
