@@ -8,6 +8,7 @@
 #include "compiler/pure_table.h"
 #include "compiler/settings.h"
 #include "runtime/state.h"
+#include "runtime/view_origin.h"
 
 namespace calque::detail {
 
@@ -31,6 +32,7 @@ void KeyWriter::tensor(const Tensor& tensor) {
     }
   if (tensor_count_ == tensor_capacity_) grow_tensors();
   tensors_[tensor_count_++] = impl;
+  refresh_history(*impl);
   const int rank = impl->shape.rank();
   int64_t step = 1;
   bool dense = true;

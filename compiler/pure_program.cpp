@@ -8,6 +8,7 @@
 #include "compiler/region_run.h"
 #include "ir/op/error.h"
 #include "runtime/inline_array.h"
+#include "runtime/view_origin.h"
 
 namespace calque {
 
@@ -85,10 +86,11 @@ bool PureProgram::fits(std::span<TensorImpl* const> arguments) const {
   for (const VariableUse& use : variables_) {
     const Tensor* const variable = use.variable->variable.load(std::memory_order_acquire);
     if (!variable) return false;
-    const TensorImpl* const tensor = variable->impl();
+    TensorImpl* const tensor = variable->impl();
     if (use.was_empty != !tensor) return false;
     if (tensor && tensor->is_pending()) return false;
     if (use.read && tensor && tensor->storage->changes_unseen() != use.changes_unseen) return false;
+    if (tensor) refresh_history(*tensor);
     if (use.read && !use.read->fits(*tensor, SlotRecord::kOutside)) return false;
   }
   for (const Tie& tie : ties_)

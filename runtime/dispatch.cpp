@@ -107,7 +107,7 @@ inline bool changes_unseen(const TensorImpl* impl) { return !impl->is_pending() 
 Tensor copy_of(TensorImpl& impl) {
   const ObserverPause pause;
   const Tensor tensor = Tensor::share(&impl);
-  if (impl.requires_grad && thread_state.grad_enabled) return mul(tensor, scalar(1.0, tensor));  // keeps every bit
+  if (thread_state.grad_enabled && tensor.requires_grad()) return mul(tensor, scalar(1.0, tensor));  // keeps every bit
   Tensor copy = empty(impl.type());
   kernels::copy(impl.view(), copy.impl()->view());
   return copy;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 
 #include "calque/autograd.h"
@@ -186,6 +187,13 @@ class Write {
   Observer* observer_ = nullptr;
 };
 
+/// A plain number of the dtype of the target, which a fraction would not survive beside integers.
+Tensor number_for(double number, const Tensor& target, const char* name) {
+  if (!is_floating(target.dtype()) && number != std::floor(number))
+    throw UserError(fmt::format("{}: the number {} does not fit into {}", name, number, to_string(target.impl()->type())));
+  return scalar(number, target);
+}
+
 void check_handles(const Tensor& target, const Tensor& operand, const char* name) {
   if (!target || !operand) throw UserError(fmt::format("{}: an empty handle is used as a tensor", name));
 }
@@ -201,7 +209,7 @@ Tensor& Tensor::assign_(const Tensor& source) {
 Tensor& Tensor::fill_(double value) {
   check_handles(*this, *this, "fill_");
   Write write(*this, "fill_");
-  write.assign(scalar(value, *this));
+  write.assign(number_for(value, *this, "fill_"));
   return *this;
 }
 
@@ -220,7 +228,7 @@ Tensor& Tensor::clamp_(double low, double high) {
   Tensor& Tensor::op##_(double operand) {                                                    \
     check_handles(*this, *this, #op "_");                                                    \
     Write write(*this, #op "_");                                                             \
-    write.update(Op::op, static_cast<Tensor (*)(const Tensor&, const Tensor&)>(calque::op), scalar(operand, *this)); \
+    write.update(Op::op, static_cast<Tensor (*)(const Tensor&, const Tensor&)>(calque::op), number_for(operand, *this, #op "_")); \
     return *this;                                                                            \
   }
 CALQUE_UPDATE(add)

@@ -2,6 +2,7 @@
 // eager execution, whether ops were recorded, matched or replayed.
 #include <functional>
 
+#include "calque/pure.h"
 #include "tests/run/match_harness.h"
 
 using namespace calque;
@@ -224,5 +225,22 @@ TEST_CASE("views made without gradients stay cut off, compiled as well", "[in_pl
       (*results)[1].add_(1);
       CHECK((*results)[0].version() == 1);
     }
+  }
+}
+
+TEST_CASE("a view whose base took a history is another key of a pure function", "[in_place]") {
+  auto compiled = compile(pure, [](const Tensor& x) { return tanh(x) * 2.0; });
+  const Tensor w = leaf({2, 9});
+  for (int call = 0; call < 8; ++call) {
+    Tensor base = numbers({4, 9});
+    const Tensor view = base[Slice{0, 2}];
+    CHECK_FALSE(compiled(view).requires_grad());
+    base[Slice{1, 3}].assign_(w * 3.0);
+    const Tensor y = compiled(view);
+    REQUIRE(y.requires_grad());
+    const_cast<Tensor&>(w).clear_grad();
+    sum(y).backward();
+    CHECK(w.grad()[0].to_vector<float>()[0] != 0);
+    CHECK(w.grad()[1].to_vector<float>()[0] == 0);
   }
 }

@@ -93,6 +93,8 @@ TEST_CASE("an expanded tensor is refused, and so is what does not fit", "[in_pla
   Tensor whole = arange(3);
   CHECK_THROWS_AS(whole.div_(2), UserError);
   CHECK_THROWS_AS(whole.add_(ones({3})), UserError);
+  CHECK_THROWS_AS(whole.add_(0.5), UserError);
+  CHECK_THROWS_AS(whole.fill_(NAN), UserError);
   CHECK_THROWS_AS(Tensor().zero_(), UserError);
   CHECK_THROWS_AS(x.add_(Tensor()), UserError);
   CHECK(floats(x) == Floats(6, 0));
