@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <thread>
+
 #include "compiler/explain.h"
 #include "compiler/frame.h"
 #include "compiler/log.h"
@@ -12,6 +14,7 @@
 #include "compiler/summary.h"
 #include "compiler/trace_difference.h"
 #include "ir/op/error.h"
+#include "runtime/observer_post.h"
 
 namespace calque {
 
@@ -51,8 +54,28 @@ void CompiledFunction::note_bound_reached() {
                         options_.name, options_.most_branches, describe_most_varied(tree_)));
 }
 
+void CompiledFunction::read(FunctionRef<void()> reader) const {
+  for (;;) {
+    if (const std::unique_lock lock(mutex_, std::try_to_lock); lock.owns_lock()) return reader();
+    Observer* const active = active_.load(std::memory_order_acquire);
+    bool is_read = false;
+    if (active) visit_elsewhere(*active, [&] {
+        if (active_.load(std::memory_order_relaxed) != active) return;  // another call's, at the same address
+        reader();
+        is_read = true;
+      });
+    if (is_read) return;
+    std::this_thread::yield();  // a call begins or ends
+  }
+}
+
 CompileStats CompiledFunction::snapshot() const {
-  const std::lock_guard lock(mutex_);
+  CompileStats stats;
+  read([&] { stats = snapshot_locked(); });
+  return stats;
+}
+
+CompileStats CompiledFunction::snapshot_locked() const {
   CompileStats stats = stats_;
   stats.eager_calls = eager_calls_.load(std::memory_order_relaxed);
   stats.trace_nodes = tree_.op_count();
@@ -65,7 +88,12 @@ CompileStats CompiledFunction::snapshot() const {
 }
 
 std::string CompiledFunction::explain() const {
-  const std::lock_guard lock(mutex_);
+  std::string text;
+  read([&] { text = explain_locked(); });
+  return text;
+}
+
+std::string CompiledFunction::explain_locked() const {
   std::string text = pure_ ? pure_->explain() : "";
   if (const uint64_t calls = eager_calls_.load(std::memory_order_relaxed); calls > 0)
     text += fmt::format("{} calls {}\n", calls, with_code(row(Reason::ran_eagerly).phrase));
@@ -76,8 +104,9 @@ std::string CompiledFunction::explain() const {
 }
 
 std::string CompiledFunction::dump(const std::string& stage) const {
-  const std::lock_guard lock(mutex_);
-  return dump_tree(tree_, stage);
+  std::string text;
+  read([&] { text = dump_tree(tree_, stage); });
+  return text;
 }
 
 namespace detail {

@@ -11,6 +11,7 @@
 #include "calque/compile.h"
 #include "compiler/pure_table.h"
 #include "compiler/trace.h"
+#include "runtime/function_ref.h"
 
 namespace calque {
 
@@ -49,11 +50,19 @@ class CompiledFunction {
   /// UserError. `what` gives the sentence. False when nothing is to be recorded or compiled.
   bool allows_recompilation(const std::function<std::string()>& what);
 
+  /// The observer of the call that holds the mutex: others look at the tree while they keep it outside. Waiting for the end
+  /// of the call would be for ever where that call waits for the thread that looks.
+  void set_active(Observer* observer) { active_.store(observer, std::memory_order_release); }
+
   CompileStats snapshot() const;
   std::string explain() const;
   std::string dump(const std::string& stage) const;
 
  private:
+  void read(FunctionRef<void()> reader) const;
+  CompileStats snapshot_locked() const;
+  std::string explain_locked() const;
+
   CompileOptions options_;
   TraceTree tree_;
   CompileStats stats_;
@@ -61,6 +70,7 @@ class CompiledFunction {
   bool is_bound_noted_ = false;
   std::unique_ptr<PureTable> pure_;
   std::atomic<uint64_t> eager_calls_{0};
+  std::atomic<Observer*> active_{nullptr};
   mutable std::recursive_mutex mutex_;
 };
 

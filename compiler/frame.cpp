@@ -46,6 +46,7 @@ Frame::Frame(CompiledFunction& function)
   thread_state.own = this;
   ++function_.stats().calls;
   post_.open(*this);
+  function_.set_active(this);
 }
 
 /// Without finish(): the function threw. What it computed so far may be held by somebody, so it is computed.
@@ -58,6 +59,7 @@ Frame::~Frame() {
     // An op between failed, for which the call throws already: what could not be made stays without a value.
   }
   forget_all();
+  function_.set_active(nullptr);
   post_.close();
   thread_state.own = nullptr;
   slots_.clear();

@@ -87,6 +87,10 @@ void materialize_elsewhere(TensorImpl& impl, Observer& owner) {
                        });
 }
 
+void visit_elsewhere(Observer& wanted, FunctionRef<void()> action) {
+  ObserverPosts::visit([&](Observer* observer) { return observer == &wanted; }, [&](Observer&) { action(); });
+}
+
 void announce_write(Storage& storage) {
   const uint32_t reader = storage.read_by.load(std::memory_order_relaxed);
   if (reader == Storage::kNobody || (reader != Storage::kSeveral && reader == thread_state.post)) return;

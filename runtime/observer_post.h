@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/function_ref.h"
 #include "runtime/observer.h"
 #include "runtime/owner_lock.h"
 
@@ -34,6 +35,9 @@ class ObserverPost {
 
 /// A value of another thread's observer gets its elements; does nothing when that observer has ended.
 void materialize_elsewhere(TensorImpl& impl, Observer& owner);
+
+/// Calls `action` while another thread's observer is kept outside of all that it does; not when that observer has ended.
+void visit_elsewhere(Observer& observer, FunctionRef<void()> action);
 
 /// To be called before elements are written in place: other threads' observers that have the storage still to
 /// read run what is pending. (This thread's observer is told by border().)

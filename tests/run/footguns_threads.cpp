@@ -166,6 +166,20 @@ Program called_by_turns_from_two_threads() {
           }};
 }
 
+Program statistics_asked_for_elsewhere() {
+  using Inner = Compiled<std::function<Tensor(const Tensor&)>>;
+  auto self = std::make_shared<Inner*>(nullptr);
+  auto inner = std::make_shared<Inner>(compile(std::function<Tensor(const Tensor&)>([self](const Tensor& x) {
+    const Tensor y = tanh(x);
+    std::string text;
+    in_another_thread([&] { text = (*self)->explain() + std::to_string((*self)->stats().calls); });
+    return y + 1.0;
+  })));
+  *self = inner.get();
+  return {[inner](const Tensors& in) -> Tensors { return {in[0] * in[1]}; },
+          [inner](const Function& f, int call) -> Tensors { return {(*inner)(f(two_matrices(call))[0])}; }};
+}
+
 Program gradient_of_a_placeholder_elsewhere() {
   return {[](const Tensors& in) -> Tensors {
             const Tensor y = tanh(in[0] * in[1]);
@@ -212,6 +226,8 @@ Footguns footguns_of_threads() {
        backward_in_another_thread},
       {"one function called by turns from two threads", "keeps a trace for each thread", PureFate::reported,
        called_by_turns_from_two_threads, 8},
+      {"a joined thread that asks for statistics", "waits for itself", PureFate::entered,
+       statistics_asked_for_elsewhere},
       {"backward() of a placeholder in another thread", "differentiates a tensor without history",
        PureFate::matched, gradient_of_a_placeholder_elsewhere, 6, 0},
   };
