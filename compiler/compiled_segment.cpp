@@ -70,7 +70,7 @@ Graph keep_roots(const Graph& forward, const SegmentGraph& traced) {
 
 /// Whether a matrix product has more elements than its factors: then keeping the factors costs less than the product.
 bool is_outer_product(const Graph& graph, const Node& node) {
-  if (node.op != Op::matmul) return false;
+  if (node.op != Op::matmul || graph.type(node.result()).shape.rank() != 2) return false;
   const Shape &a = graph.type(node.inputs[0]).shape, &b = graph.type(node.inputs[1]).shape;
   return (a[0] + b[1]) * a[1] < a[0] * b[1];
 }

@@ -28,8 +28,6 @@ bool differs_in_value_only(const TraceNode& node, const OpCall& call) {
   return true;
 }
 
-bool checks_values(Op op) { return op == Op::take || op == Op::index_add; }
-
 }  // namespace
 
 Frame::Frame(CompiledFunction& function)
@@ -195,7 +193,7 @@ bool Frame::before(const OpCall& call, std::span<Tensor> results) {
 }
 
 bool Frame::match(const OpCall& call, std::span<Tensor> results) {
-  if (checks_values(call.op)) check_or_note(call);
+  if (row(call.op).kind == OpKind::indexing) check_or_note(call);
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling) {
     const TraceNode& node = tree_[id];
     if (node.kind == TraceNode::Kind::op && matches(node, call)) {
@@ -227,10 +225,8 @@ void Frame::check(const OpCall& call) {
   for (const TensorImpl* input : call.inputs) types.push_back(input->type());
   Attributes attributes = call.attributes;
   infer(call.op, types, attributes);
-  if (!checks_values(call.op)) return;
-  const int64_t rows = call.op == Op::take ? types[0].shape[0] : attributes[0];
-  if (!call.inputs[1]->is_pending())
-    kernels::check_row_numbers(call.inputs[1]->view(), rows, row(call.op).name);
+  if (row(call.op).kind != OpKind::indexing || call.inputs[1]->is_pending()) return;
+  kernels::check_row_numbers(call.inputs[1]->view(), index_bound(call.op, types, attributes), row(call.op).name);
 }
 
 // --- recording
@@ -402,7 +398,7 @@ void Frame::written_elsewhere(const Storage& storage) {
 /// thrown for indices that were computed.
 void Frame::replay_for_errors() {
   for (TraceId id : tree_.path(segment_begin_, cursor_))
-    if (tree_[id].kind == TraceNode::Kind::op && checks_values(tree_[id].op) && !tree_[id].inputs[1].is_slot)
+    if (tree_[id].kind == TraceNode::Kind::op && row(tree_[id].op).kind == OpKind::indexing && !tree_[id].inputs[1].is_slot)
       return replay();
 }
 

@@ -82,7 +82,7 @@ void PlanBuilder::add_node(NodeId id) {
   switch (row(node.op).kind) {
     case OpKind::view: return add_view(node);
     case OpKind::fusion: return add_fusion(node, id);
-    case OpKind::matmul: return add_product(node, id);
+    case OpKind::matmul: return graph_.type(node.result()).shape.rank() == 2 ? add_product(node, id) : add_native(node, id);
     case OpKind::composite: throw InternalError("plan: a composite was not expanded");
     default: return add_native(node, id);
   }

@@ -11,7 +11,7 @@ namespace {
 
 /// Indices that come from outside were checked before; others are checked when the op runs, so it has to run.
 bool may_throw(const Graph& graph, const Node& node) {
-  return node.op == Op::take && !graph.is_input(node.inputs[1]);
+  return row(node.op).kind == OpKind::indexing && !graph.is_input(node.inputs[1]);
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ Graph merge_products(const Graph& graph) {
     return row(made.op).kind == OpKind::matmul ? &made : nullptr;
   };
   for (const Node& node : graph.nodes()) {
-    const bool is_plain_sum = node.op == Op::add && graph.type(node.inputs[0]) == graph.type(node.inputs[1]);  // none repeats
+    const bool is_plain_sum = node.op == Op::add && graph.type(node.inputs[0]) == graph.type(node.inputs[1]) &&
+                              graph.type(node.result()).shape.rank() == 2;  // none repeats, no batches
     const Node* sum = is_plain_sum ? product(node.inputs[0]) : nullptr;
     const Node* last = sum ? product(node.inputs[1]) : nullptr;
     if (last && last->op != Op::matmul) std::swap(sum, last);

@@ -193,6 +193,16 @@ bool look_behind_broadcasts(Match& m, const Type& result) {
   return changed;
 }
 
+/// Many matrices times one matrix are one product of all their rows.
+Replacement rows_times_matrix(const Match& m, const Type& result) {
+  if (m.node.op != Op::matmul || result.shape.rank() == 2 || m.type(m.inputs[1]).shape.rank() != 2) return {};
+  const Shape& a = m.type(m.inputs[0]).shape;
+  const Shape rows{Shape(a.dims().first(a.rank() - 1)).element_count(), a.back()};
+  const ValueId as_rows = m.add(Op::reshape, {m.inputs[0]}, Attributes::of(Ints(rows)));
+  const ValueId product = m.add(Op::matmul, {as_rows, m.inputs[1]}, {});
+  return m.add(Op::reshape, {product}, Attributes::of(Ints(result.shape)));
+}
+
 /// The value that a rule gives, if it has the type of the result; types are kept.
 Replacement replacement(const Match& m, const Type& result) {
   const auto typed = [&](Replacement value) {
@@ -203,6 +213,7 @@ Replacement replacement(const Match& m, const Type& result) {
   if (Replacement value = typed(view_of_full(m, result))) return value;
   if (Replacement value = typed(view_of_view(m))) return value;
   if (Replacement value = typed(reshape_of_repeated(m, result))) return value;
+  if (Replacement value = typed(rows_times_matrix(m, result))) return value;
   return typed(slice_of_concat(m));
 }
 

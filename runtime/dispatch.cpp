@@ -6,6 +6,7 @@
 #include "calque/ops.h"
 #include "ir/op/error.h"
 #include "runtime/eager_emitter.h"
+#include "runtime/promotion.h"
 #include "runtime/tape.h"
 #include "runtime/view_origin.h"
 #include "runtime/views.h"
@@ -145,6 +146,10 @@ void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attr
   const OpRow& entry = row(op);
   for (TensorImpl* input : inputs)
     if (!input) throw UserError(std::string(entry.name) + ": an input is an empty handle, not a tensor");
+  if (!is_settled(entry, inputs)) {
+    const PromotedInputs promoted(entry, inputs, location);
+    return dispatch(op, promoted.impls(), attributes, results, location);
+  }
   Observer* observer = thread_state.observer;
   if (!observer) return run(entry, op, inputs, attributes, results);
   for (const TensorImpl* input : inputs)

@@ -57,6 +57,18 @@ Tensor scalar(double value, const Tensor& like) {
   return apply(Op::full, std::span<const Tensor* const>{}, Attributes::of(value, like.dtype(), Ints{}));
 }
 
+Tensor number_beside(double value, NumberKind kind, const Tensor& tensor) {
+  const DType own = tensor.dtype();
+  DType dtype = own;
+  if (kind == NumberKind::fraction && !is_floating(own)) dtype = DType::f32;
+  if (kind == NumberKind::whole && own == DType::boolean) dtype = DType::i64;
+  return apply(Op::full, std::span<const Tensor* const>{}, Attributes::of(value, dtype, Ints{}));
+}
+
+void refuse_inexact_number() {
+  throw UserError("a whole number beyond 2^53 beside a tensor is not exact; make a tensor of it with from_value");
+}
+
 Tensor transpose(const Tensor& x, int64_t axis_a, int64_t axis_b) {
   const int rank = x.rank();
   std::vector<int64_t> axes(rank);

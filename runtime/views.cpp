@@ -74,6 +74,10 @@ bool map_view(Op op, const Attributes& attributes, const Shape& base_shape, cons
       map.strides = base_strides;
       map.offset = attributes[1] * base_strides[attributes[0]];
       return true;
+    case Op::every:
+      map.strides = base_strides;
+      map.strides[attributes[0]] *= attributes[1];
+      return true;
     case Op::split:
       map.strides = base_strides;
       map.offset = index * result_shape[attributes[1]] * base_strides[attributes[1]];

@@ -4,8 +4,6 @@
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/Module.h>
 
-#include <limits>
-
 #include "codegen/cpu/emit_scalar.h"
 #include "ir/op/error.h"
 
@@ -70,16 +68,13 @@ llvm::Value* mask_below(llvm::IRBuilder<>& b, llvm::Value* index, llvm::Value* e
 }
 
 llvm::Constant* reduction_identity(llvm::LLVMContext& context, Op op, DType dtype, unsigned lanes) {
-  if (op == Op::sum) return constant_of(context, dtype, 0.0, lanes);
-  return constant_of(context, dtype, -std::numeric_limits<double>::infinity(),
-                     lanes);  // saturates for integers
+  return constant_of(context, dtype, identity_value(row(op).identity), lanes);
 }
 
 llvm::Value* emit_join(llvm::IRBuilder<>& b, Op op, DType dtype, llvm::Value* accumulated, llvm::Value* value,
                        unsigned lanes) {
   llvm::Value* const arguments[] = {accumulated, value};
-  return emit_program(b, scalar_program(op == Op::sum ? Op::add : Op::maximum, dtype, dtype), arguments,
-                      lanes);
+  return emit_program(b, scalar_program(row(op).join, dtype, dtype), arguments, lanes);
 }
 
 void emit_flat(ValueEmitter& values, llvm::Value* begin, llvm::Value* end) {

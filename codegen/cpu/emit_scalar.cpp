@@ -132,8 +132,7 @@ class ProgramEmitter {
       case Primitive::negate:
         return floating ? b_.CreateFNeg(a) : b_.CreateNeg(a);
       case Primitive::div:
-        if (floating) return b_.CreateFDiv(a, c);
-        [[fallthrough]];
+        return floating ? b_.CreateFDiv(a, c) : b_.CreateSDiv(a, c);
       default:
         throw InternalError("a scalar primitive without LLVM code");
     }

@@ -40,7 +40,7 @@ bool is_index_map(Op op) {
   return op == Op::slice || op == Op::split || op == Op::reshape || op == Op::permute || op == Op::expand ||
          op == Op::detach;
 }
-bool is_reduction(Op op) { return op == Op::sum || op == Op::max; }
+bool is_reduction(Op op) { return row(op).kind == OpKind::reduction; }
 /// Always made in memory, piece by piece.
 bool is_assembly(Op op) { return op == Op::concat || op == Op::pad; }
 

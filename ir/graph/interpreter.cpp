@@ -15,6 +15,7 @@ namespace calque {
 #define OPS OP0
 #define COMPOSITE1(...)
 #define COMPOSITE2(...)
+#define REDUCTION OP0
 #define IR_ONLY OP0
 #include "ir/op/structural.def"
 #undef OP0
@@ -53,6 +54,7 @@ constexpr Meaning kMeanings[] = {
 #undef OPS
 #undef COMPOSITE1
 #undef COMPOSITE2
+#undef REDUCTION
 #undef IR_ONLY
 };
 static_assert(std::size(kMeanings) == kOpCount);

@@ -6,21 +6,21 @@ namespace calque {
 
 namespace {
 
-/// Axes as given; all axes when the list is empty.
-std::vector<int64_t> axes_or_all(std::span<const int64_t> axes, int rank) {
-  std::vector<int64_t> result(axes.begin(), axes.end());
-  if (result.empty())
-    for (int axis = 0; axis < rank; ++axis) result.push_back(axis);
-  return result;
+/// How many elements a reduction over `axes` (all when empty) joins into one.
+int64_t elements_of(const Shape& shape, std::span<const int64_t> axes, const char* op) {
+  if (axes.empty()) return shape.element_count();
+  int64_t count = 1;
+  for (int64_t axis : axes) count *= shape[normalize_axis(axis, shape.rank(), op)];
+  return count;
 }
+
+/// Whether each element is not zero.
+Value truth_of(const Value& x) { return type_of(x).dtype == DType::boolean ? x : cast(x, DType::boolean); }
 
 }  // namespace
 
 Value body_mean(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
-  const Shape shape = type_of(inputs[0]).shape;
-  int64_t count = 1;
-  for (int64_t axis : axes_or_all(attributes.list(1), shape.rank()))
-    count *= shape[normalize_axis(axis, shape.rank(), "mean")];
+  const int64_t count = elements_of(type_of(inputs[0]).shape, attributes.list(1), "mean");
   return sum(inputs[0], attributes.list(1), attributes.flag(0)) / static_cast<double>(count);
 }
 
@@ -41,11 +41,85 @@ Value body_layer_norm(Emitter&, std::span<const Value> inputs, const Attributes&
   return centred * rsqrt(variance + attributes.number(0));
 }
 
+Value body_var(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  const Value& x = inputs[0];
+  const std::span<const int64_t> axes = attributes.list(2);
+  const double count = static_cast<double>(elements_of(type_of(x).shape, axes, "var"));
+  return sum(square(x - mean(x, axes, true)), axes, attributes.flag(0)) / (count - attributes.number(1));
+}
+
+Value body_std(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  return sqrt(var(inputs[0], attributes.list(2), attributes.flag(0), attributes.number(1)));
+}
+
+/// Shifted by the largest element where that is finite; infinities and NaN come out of the sum itself.
+Value body_logsumexp(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  const Value& x = inputs[0];
+  const Value largest = detach(max(x, attributes.list(1), true));
+  const Value shift = where(isfinite(largest), largest, 0.0);
+  const Value total = log(sum(exp(x - shift), attributes.list(1), attributes.flag(0)));
+  return total + reshape(shift, type_of(total).shape);
+}
+
+Value body_any(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  return sum(cast(truth_of(inputs[0]), DType::i64), attributes.list(1), attributes.flag(0)) > 0.0;
+}
+
+Value body_all(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  return logical_not(any(logical_not(truth_of(inputs[0])), attributes.list(1), attributes.flag(0)));
+}
+
+/// Turned around without overflow: -x of floats, ~x of integers.
+Value body_argmin(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  const Value& x = inputs[0];
+  return argmax(is_integer(type_of(x).dtype) ? bitwise_not(x) : neg(x), attributes[0]);
+}
+
+Value body_clamp(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  const Value& x = inputs[0];
+  return minimum(maximum(x, scalar(attributes.number(0), x)), scalar(attributes.number(1), x));
+}
+
 Value body_silu(Emitter&, std::span<const Value> inputs, const Attributes&) { return inputs[0] * sigmoid(inputs[0]); }
 
 Value body_gelu(Emitter&, std::span<const Value> inputs, const Attributes&) {
   const Value& x = inputs[0];
   return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * (x * x))));
+}
+
+Value body_gelu_erf(Emitter&, std::span<const Value> inputs, const Attributes&) {
+  const Value& x = inputs[0];
+  return 0.5 * x * (1.0 + erf(0.70710678118654752440 * x));
+}
+
+Value body_one_hot(Emitter& emitter, std::span<const Value> inputs, const Attributes& attributes) {
+  const Type type = type_of(inputs[0]);
+  if (!is_integer(type.dtype)) throw UserError("one_hot: takes integers, got " + to_string(type));
+  Shape column = type.shape;
+  column.insert(column.rank(), 1);
+  const Value numbers = emitter.emit(Op::arange, {}, Attributes::of(attributes[0], type.dtype))[0];
+  return cast(equal(reshape(inputs[0], column), numbers), attributes.dtype(1));
+}
+
+Value body_index_select(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {
+  const int rank = type_of(inputs[0]).shape.rank(), inserted = type_of(inputs[1]).shape.rank();
+  const int axis = static_cast<int>(normalize_axis(attributes[0], rank, "index_select"));
+  std::vector<int64_t> to_front{axis}, back;
+  for (int i = 0; i < rank; ++i)
+    if (i != axis) to_front.push_back(i);
+  // The result has the indices' axes first; the axes of a that were before `axis` go in front of them.
+  for (int i = 0; i < axis; ++i) back.push_back(inserted + i);
+  for (int i = 0; i < inserted; ++i) back.push_back(i);
+  for (int i = axis; i + 1 < rank; ++i) back.push_back(inserted + i);
+  return permute(take(permute(inputs[0], to_front), inputs[1]), back);
+}
+
+Value body_mse_loss(Emitter&, std::span<const Value> inputs, const Attributes&) {
+  return mean(square(inputs[0] - inputs[1]));
+}
+
+Value body_binary_cross_entropy_with_logits(Emitter&, std::span<const Value> inputs, const Attributes&) {
+  return mean(softplus(inputs[0]) - inputs[0] * inputs[1]);
 }
 
 Value body_cross_entropy(Emitter& emitter, std::span<const Value> inputs, const Attributes&) {

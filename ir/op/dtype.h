@@ -45,6 +45,7 @@ constexpr std::optional<DType> dtype_named(std::string_view text) {
 }
 
 constexpr bool is_floating(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
+constexpr bool is_integer(DType dtype) { return dtype == DType::i64 || dtype == DType::i32; }
 constexpr bool is_numeric(DType dtype) { return dtype != DType::boolean; }
 
 /// The DType that stores a C++ element type: `dtype_of<float> == DType::f32`.

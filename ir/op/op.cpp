@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <limits>
 #include <unordered_map>
 
 #include "ir/op/emitter.h"
@@ -24,6 +25,7 @@ namespace calque {
 #define OPS(name, ...) CALQUE_RULES(name)
 #define COMPOSITE1(name, ...) Value body_##name(Emitter&, std::span<const Value>, const Attributes&);
 #define COMPOSITE2(name, ...) COMPOSITE1(name)
+#define REDUCTION(name, ...) CALQUE_RULES(name)
 #define IR_ONLY(name, ...) void infer_##name(std::span<const Type>, Attributes&, std::vector<Type>&);
 #include "ir/op/structural.def"
 #undef OP0
@@ -33,6 +35,7 @@ namespace calque {
 #undef OPS
 #undef COMPOSITE1
 #undef COMPOSITE2
+#undef REDUCTION
 #undef IR_ONLY
 #undef UNARY
 #undef CALQUE_RULES
@@ -77,12 +80,14 @@ namespace {
   constexpr std::array k_##name##_attributes = std::to_array<AttributeSpec>({{"", {}}, CALQUE_SPEC specification});
 // The first entry of each array is a placeholder, so that an empty specification is an array too.
 #define OP0(name, kind, parameters, attributes, specification, ...) CALQUE_SPECIFICATION(name, specification)
-#define OP1 OP0
-#define OP2 OP0
-#define OPN OP0
+#define OP1(name, kind, promotion, parameters, attributes, specification, ...) CALQUE_SPECIFICATION(name, specification)
+#define OP2 OP1
+#define OPN OP1
 #define OPS OP0
-#define COMPOSITE1(name, parameters, attributes, specification, ...) CALQUE_SPECIFICATION(name, specification)
+#define COMPOSITE1(name, promotion, parameters, attributes, specification, ...) CALQUE_SPECIFICATION(name, specification)
 #define COMPOSITE2 COMPOSITE1
+#define REDUCTION(name, ...) \
+  CALQUE_SPECIFICATION(name, ({"keepdim", AttributeKind::boolean}, {"axes", AttributeKind::integers}))
 #define IR_ONLY(name, kind, specification, ...) CALQUE_SPECIFICATION(name, specification)
 #include "ir/op/structural.def"
 #undef OP0
@@ -92,51 +97,63 @@ namespace {
 #undef OPS
 #undef COMPOSITE1
 #undef COMPOSITE2
+#undef REDUCTION
 #undef IR_ONLY
 
 #define CALQUE_ATTRIBUTES(name) std::span<const AttributeSpec>(k_##name##_attributes).subspan(1)
 
+constexpr Promotion promotion_of(Signature signature) {
+  switch (signature) {
+    case Signature::floating: return Promotion::floating;
+    case Signature::logical: return Promotion::none;
+    default: return Promotion::common;
+  }
+}
+
+constexpr Op kNoJoin = Op::count_;
+
 const OpRow kRows[] = {
-#define UNARY(name, signature, formula, gradient, documentation) \
-  {#name, OpKind::elementwise, Signature::signature, 1, false, false, {}, nullptr, gradient_##name, nullptr, documentation},
+#define CALQUE_ELEMENTWISE(name, signature, inputs, documentation)                                         \
+  {#name, OpKind::elementwise, Signature::signature, promotion_of(Signature::signature), inputs, false,    \
+   false, {}, nullptr, gradient_##name, nullptr, kNoJoin, {}, documentation},
+#define UNARY(name, signature, formula, gradient, documentation) CALQUE_ELEMENTWISE(name, signature, 1, documentation)
 #define BINARY(name, signature, formula, gradient_a, gradient_b, documentation) \
-  {#name, OpKind::elementwise, Signature::signature, 2, false, false, {}, nullptr, gradient_##name, nullptr, documentation},
-#define SELECT(name, formula, gradient_a, gradient_b, documentation) \
-  {#name, OpKind::elementwise, Signature::select, 3, false, false, {}, nullptr, gradient_##name, nullptr, documentation},
+  CALQUE_ELEMENTWISE(name, signature, 2, documentation)
+#define SELECT(name, formula, gradient_a, gradient_b, documentation) CALQUE_ELEMENTWISE(name, select, 3, documentation)
 #include "ir/op/elementwise.def"
-#define CALQUE_ROW(name, kind, inputs, several, documentation)                                    \
-  {#name, OpKind::kind, Signature::none, inputs, several, false, CALQUE_ATTRIBUTES(name), infer_##name, \
-   gradient_##name, nullptr, documentation},
-#define OP0(name, kind, parameters, attributes, spec, documentation) CALQUE_ROW(name, kind, 0, false, documentation)
-#define OP1(name, kind, parameters, attributes, spec, documentation) CALQUE_ROW(name, kind, 1, false, documentation)
-#define OP2(name, kind, parameters, attributes, spec, documentation) CALQUE_ROW(name, kind, 2, false, documentation)
-#define OPN(name, kind, parameters, attributes, spec, documentation) \
-  CALQUE_ROW(name, kind, OpRow::kVariadic, false, documentation)
-#define OPS(name, kind, parameters, attributes, spec, documentation) CALQUE_ROW(name, kind, 1, true, documentation)
-#define CALQUE_COMPOSITE(name, inputs, documentation)                                              \
-  {#name, OpKind::composite, Signature::none, inputs, false, false, CALQUE_ATTRIBUTES(name), nullptr, nullptr, \
-   body_##name, documentation},
-#define COMPOSITE1(name, parameters, attributes, spec, documentation) CALQUE_COMPOSITE(name, 1, documentation)
-#define COMPOSITE2(name, parameters, attributes, spec, documentation) CALQUE_COMPOSITE(name, 2, documentation)
-#define IR_ONLY(name, kind, spec, documentation)                                                   \
-  {#name, OpKind::kind, Signature::none, OpRow::kVariadic, OpKind::kind == OpKind::fusion, true,   \
-   CALQUE_ATTRIBUTES(name), infer_##name, nullptr, nullptr, documentation},
+#define CALQUE_ROW(name, kind, promotion, inputs, several, join, identity, documentation)                  \
+  {#name, OpKind::kind, Signature::none, Promotion::promotion, inputs, several, false, CALQUE_ATTRIBUTES(name), \
+   infer_##name, gradient_##name, nullptr, join, identity, documentation},
+#define OP0(name, kind, parameters, attributes, spec, documentation) \
+  CALQUE_ROW(name, kind, none, 0, false, kNoJoin, {}, documentation)
+#define OP1(name, kind, promotion, parameters, attributes, spec, documentation) \
+  CALQUE_ROW(name, kind, promotion, 1, false, kNoJoin, {}, documentation)
+#define OP2(name, kind, promotion, parameters, attributes, spec, documentation) \
+  CALQUE_ROW(name, kind, promotion, 2, false, kNoJoin, {}, documentation)
+#define OPN(name, kind, promotion, parameters, attributes, spec, documentation) \
+  CALQUE_ROW(name, kind, promotion, OpRow::kVariadic, false, kNoJoin, {}, documentation)
+#define OPS(name, kind, parameters, attributes, spec, documentation) \
+  CALQUE_ROW(name, kind, none, 1, true, kNoJoin, {}, documentation)
+#define REDUCTION(name, promotion, join, identity, documentation) \
+  CALQUE_ROW(name, reduction, promotion, 1, false, Op::join, Identity::identity, documentation)
+#define CALQUE_COMPOSITE(name, promotion, inputs, documentation)                                            \
+  {#name, OpKind::composite, Signature::none, Promotion::promotion, inputs, false, false, CALQUE_ATTRIBUTES(name), \
+   nullptr, nullptr, body_##name, kNoJoin, {}, documentation},
+#define COMPOSITE1(name, promotion, parameters, attributes, spec, documentation) \
+  CALQUE_COMPOSITE(name, promotion, 1, documentation)
+#define COMPOSITE2(name, promotion, parameters, attributes, spec, documentation) \
+  CALQUE_COMPOSITE(name, promotion, 2, documentation)
+#define IR_ONLY(name, kind, spec, documentation)                                                           \
+  {#name, OpKind::kind, Signature::none, Promotion::none, OpRow::kVariadic, OpKind::kind == OpKind::fusion, true, \
+   CALQUE_ATTRIBUTES(name), infer_##name, nullptr, nullptr, kNoJoin, {}, documentation},
 #include "ir/op/structural.def"
 };
 static_assert(std::size(kRows) == kOpCount);
 
-bool accepts(Signature signature, DType dtype) {
-  switch (signature) {
-    case Signature::floating: return is_floating(dtype);
-    case Signature::logical: return dtype == DType::boolean;
-    case Signature::word: return dtype == DType::i64;
-    default: return is_numeric(dtype);
-  }
-}
-
 const char* accepted_dtypes(Signature signature) {
   switch (signature) {
     case Signature::floating: return "f32 or f64";
+    case Signature::integral: return "i64 or i32";
     case Signature::logical: return "bool";
     case Signature::word: return "i64";
     default: return "f32, f64, i64 or i32";
@@ -158,11 +175,34 @@ Type infer_elementwise(const OpRow& row, std::span<const Type> inputs) {
                                   accepted_dtypes(row.signature)));
     result.shape = result.shape == operand.shape ? result.shape : broadcast_shapes(result.shape, operand.shape, row.name);
   }
-  if (row.signature == Signature::compare) result.dtype = DType::boolean;
+  if (row.signature == Signature::compare || row.signature == Signature::equality) result.dtype = DType::boolean;
   return result;
 }
 
 }  // namespace
+
+bool accepts(Signature signature, DType dtype) {
+  switch (signature) {
+    case Signature::floating: return is_floating(dtype);
+    case Signature::integral: return is_integer(dtype);
+    case Signature::logical: return dtype == DType::boolean;
+    case Signature::word: return dtype == DType::i64;
+    case Signature::equality:
+    case Signature::select: return true;
+    default: return is_numeric(dtype);
+  }
+}
+
+double identity_value(Identity identity) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  switch (identity) {
+    case Identity::zero: return 0;
+    case Identity::one: return 1;
+    case Identity::lowest: return -kInfinity;
+    case Identity::highest: return kInfinity;
+  }
+  return 0;
+}
 
 const OpRow& row(Op op) { return kRows[static_cast<int>(op)]; }
 

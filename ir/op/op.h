@@ -20,10 +20,28 @@ enum class Op : uint16_t {
 };
 inline constexpr int kOpCount = static_cast<int>(Op::count_);
 
-enum class OpKind : uint8_t { elementwise, reduction, view, matmul, structural, creation, composite, fusion };
+/// `indexing` rows read row numbers in their second operand, which must be in range; see index_bound.
+enum class OpKind : uint8_t { elementwise, reduction, view, matmul, structural, indexing, creation, composite, fusion };
 
 /// Which dtypes an elementwise op takes and gives; see elementwise.def.
-enum class Signature : uint8_t { none, numeric, floating, compare, logical, word, select };
+enum class Signature : uint8_t { none, numeric, floating, integral, compare, equality, logical, word, select };
+
+/// Whether an elementwise op takes operands of this dtype; a `where`, besides its mask.
+bool accepts(Signature signature, DType dtype);
+
+/// What becomes of operands of mixed dtypes before the op itself, which takes no mixture: see runtime/promotion.h.
+enum class Promotion : uint8_t {
+  none,      // taken as they are
+  common,    // cast to their common dtype
+  floating,  // the same, and integers and bools to f32
+  counting,  // bools to i64
+};
+
+/// Where a reduction starts from; lowest and highest are the infinities, or the ends of the integers.
+enum class Identity : uint8_t { zero, one, lowest, highest };
+
+/// The number as `full` takes it: infinities saturate where the dtype is an integer.
+double identity_value(Identity identity);
 
 class Emitter;
 class GradientContext;
@@ -41,6 +59,7 @@ struct OpRow {
   const char* name;
   OpKind kind;
   Signature signature;                         // elementwise ops only
+  Promotion promotion;
   int inputs;                                  // kVariadic: any number from one on
   bool several_results;                        // a split, a fusion
   bool ir_only;                                // made by passes, never by a user
@@ -48,11 +67,16 @@ struct OpRow {
   InferFunction infer;
   GradientFunction gradient;                   // null for composites and IR-only ops
   BodyFunction body;                           // composites only
+  Op join;                                     // reductions only: the elementwise op that joins two elements
+  Identity identity;                           // reductions only
   const char* documentation;
 };
 
 const OpRow& row(Op op);
 std::optional<Op> op_named(std::string_view name);
+
+/// How many rows an op of kind `indexing` can name, once `infer` has passed: an index must be in [0, bound).
+int64_t index_bound(Op op, std::span<const Type> inputs, const Attributes& attributes);
 
 /// Runs the row's shape rule with its checks of arity.
 std::vector<Type> infer(Op op, std::span<const Type> inputs, Attributes& attributes);

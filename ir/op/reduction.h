@@ -8,28 +8,15 @@
 // Outer: blocks of kOuterBlock rows, each column from the identity taking its rows in order.
 // Block results are joined pairwise in order: neighbours first, then neighbours of those, as a binary counter does (an
 // odd last one moves up unchanged); one block is its own result. The identity of an empty axis is the result.
+// Identities and joins are those of the REDUCTION rows; the accumulated value is the first operand of a join.
 #pragma once
 
 #include <cstdint>
-#include <limits>
-#include <type_traits>
 
 namespace calque::reduction {
 
 inline constexpr int64_t kLanes = 32;
 inline constexpr int64_t kBlock = 4096;
 inline constexpr int64_t kOuterBlock = 64;
-
-/// What a reduction starts from: +0 for sum; for max, the lowest value (-inf for floats). Joined by `add` and by
-/// `maximum` of the elementwise table (the accumulated value is the first operand).
-template <class T>
-constexpr T sum_identity() {
-  return T(0);
-}
-template <class T>
-constexpr T max_identity() {
-  if constexpr (std::is_floating_point_v<T>) return -std::numeric_limits<T>::infinity();
-  else return std::numeric_limits<T>::min();
-}
 
 }  // namespace calque::reduction

@@ -1,15 +1,5 @@
-// Kernels that put tensors together from pieces or rows: pad, concat, take, index_add.
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <cstring>
-#include <vector>
-
-#include "ir/op/error.h"
+// Kernels that put tensors together from pieces: pad, concat, flip.
 #include "runtime/kernels/eager.h"
-#include "runtime/kernels/elementwise.h"
-#include "runtime/kernels/scratch.h"
-#include "runtime/thread_pool.h"
 
 namespace calque::kernels {
 
@@ -28,38 +18,7 @@ void fill_zero(const View& y) {
   copy({const_cast<int64_t*>(&zero), y.dtype, y.shape, {}}, y);
 }
 
-/// The indices in row-major order, each checked to name one of `rows` rows.
-std::vector<int64_t> row_numbers(const View& indices, int64_t rows, const char* op) {
-  Scratch scratch;
-  const View dense = contiguous(indices, scratch);
-  std::vector<int64_t> numbers(dense.shape.element_count());
-  if (dense.dtype == DType::i64)
-    std::copy_n(dense.as<int64_t>(), numbers.size(), numbers.begin());
-  else
-    std::copy_n(dense.as<int32_t>(), numbers.size(), numbers.begin());
-  for (size_t i = 0; i < numbers.size(); ++i)
-    if (numbers[i] < 0 || numbers[i] >= rows)
-      throw UserError(
-          fmt::format("{}: index {} at position {} is out of range for {} rows", op, numbers[i], i, rows));
-  return numbers;
-}
-
-/// One row of a table: the axes behind the first.
-View row_of(const View& table, int64_t row) {
-  View view{table.as<char>() + row * table.strides[0] * static_cast<int64_t>(size_of(table.dtype)),
-            table.dtype,
-            {},
-            {}};
-  for (int axis = 1; axis < table.shape.rank(); ++axis) {
-    view.strides[axis - 1] = table.strides[axis];
-    view.shape.push_back(table.shape[axis]);
-  }
-  return view;
-}
-
 }  // namespace
-
-void check_row_numbers(const View& indices, int64_t rows, const char* op) { row_numbers(indices, rows, op); }
 
 void eager_pad(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results) {
   const View &x = inputs[0], &y = results[0];
@@ -79,49 +38,15 @@ void eager_concat(std::span<const View> inputs, const Attributes& attributes, st
   }
 }
 
-void eager_take(std::span<const View> inputs, const Attributes&, std::span<const View> results) {
-  const View &table = inputs[0], &y = results[0];
-  const std::vector<int64_t> rows = row_numbers(inputs[1], table.shape[0], "take");
-  if (y.shape.element_count() == 0) return;
-  const View first = row_of(table, 0);
-  const int64_t width = first.shape.element_count(), bytes = width * static_cast<int64_t>(size_of(y.dtype));
-  const bool whole = is_contiguous(first);
-  const int64_t grain = std::max<int64_t>(kWorthAThread / width, 1);
-  const auto take_rows = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const View row = row_of(table, rows[i]);
-      char* out = y.as<char>() + i * bytes;
-      if (whole)
-        std::memcpy(out, row.data, bytes);
-      else
-        copy(row, contiguous_view(out, y.dtype, row.shape));
-    }
-  };
-  parallel_for(static_cast<int64_t>(rows.size()), grain, take_rows);
-}
-
-void eager_index_add(std::span<const View> inputs, const Attributes& attributes,
-                     std::span<const View> results) {
-  const View& y = results[0];
-  const std::vector<int64_t> rows = row_numbers(inputs[1], attributes[0], "index_add");
-  fill_zero(y);
-  if (rows.empty() || y.shape.element_count() == 0) return;
-  Scratch scratch;
-  const View values = contiguous(inputs[0], scratch);
-  const int64_t count = static_cast<int64_t>(rows.size()), width = values.shape.element_count() / count;
-  const int64_t size = static_cast<int64_t>(size_of(y.dtype));
-  const InnerLoop add =
-      elementwise_kernels().rows[static_cast<int>(ElementwiseRow::add)][static_cast<int>(y.dtype)];
-  // Each thread adds all rows, in order, in columns of its own.
-  const int64_t grain = std::max<int64_t>(kWorthAThread / count, 16);
-  parallel_for(width, grain, [&](int64_t begin, int64_t end) {
-    constexpr int64_t steps[] = {1, 1};
-    for (int64_t i = 0; i < count; ++i) {
-      char* sum = y.as<char>() + (rows[i] * width + begin) * size;
-      const void* in[] = {sum, values.as<char>() + (i * width + begin) * size};
-      add(end - begin, sum, in, steps);
-    }
-  });
+void eager_flip(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results) {
+  View x = inputs[0];
+  if (x.shape.element_count() == 0) return;
+  for (const int64_t each : attributes.list(0)) {
+    const int axis = static_cast<int>(each);
+    x.data = x.as<char>() + (x.shape[axis] - 1) * x.strides[axis] * static_cast<int64_t>(size_of(x.dtype));
+    x.strides[axis] = -x.strides[axis];
+  }
+  copy(x, results[0]);
 }
 
 }  // namespace calque::kernels

@@ -30,7 +30,7 @@ using EagerKernel = void (*)(std::span<const View> inputs, const Attributes& att
 /// The kernel of an op; a row without one is a link error. Views and composites have none (null).
 EagerKernel eager_kernel(Op op);
 
-/// Throws the UserError of `op` (take, index_add) when an index does not name one of `rows` rows.
+/// Throws the UserError of `op` (of kind indexing) when an index does not name one of `rows` rows.
 void check_row_numbers(const View& indices, int64_t rows, const char* op);
 
 /// Copies x into y of the same shape and dtype; both of any strides (those of y without overlap). Uses the thread pool for

@@ -16,7 +16,11 @@ struct Bytes {
 };
 CALQUE_INLINE Bytes operator&(Bytes a, Bytes b) { return {a.v & b.v}; }
 CALQUE_INLINE Bytes operator|(Bytes a, Bytes b) { return {a.v | b.v}; }
+CALQUE_INLINE Bytes operator^(Bytes a, Bytes b) { return {a.v ^ b.v}; }
 CALQUE_INLINE Bytes operator!(Bytes a) { return {a.v ^ 1}; }
+CALQUE_INLINE Bytes operator!=(Bytes a, Bytes b) { return a ^ b; }
+CALQUE_INLINE Bytes operator==(Bytes a, Bytes b) { return !(a ^ b); }
+CALQUE_INLINE Bytes select(Bytes mask, Bytes a, Bytes b) { return (mask & a) | ((!mask) & b); }
 
 // --- How the elements of an operand lie in memory: kSize bytes each, a register of kLanes at a time ---
 
@@ -161,16 +165,20 @@ template <class Row, class X>
 static constexpr InnerLoop binary_loop = inner_loop<Row, X, X>;
 template <class Row, class X>
 static constexpr InnerLoop select_loop = inner_loop<Row, Mask<sizeof(typename X::Scalar)>, X, X>;
+template <class Row>
+static constexpr InnerLoop select_loop<Row, Bytes> = inner_loop<Row, Bytes, Bytes, Bytes>;
 
 // In the order of DType: f32, f64, i64, i32, bool.
 #define CALQUE_FLOATING(kind, row) kind##_loop<row, Vector<float>>, kind##_loop<row, Vector<double>>
 #define CALQUE_LOOPS_floating(kind, row) \
   { CALQUE_FLOATING(kind, row), nullptr, nullptr, nullptr }
-#define CALQUE_LOOPS_numeric(kind, row)                                                               \
-  {                                                                                                   \
-    CALQUE_FLOATING(kind, row), kind##_loop<row, Vector<int64_t>>, kind##_loop<row, Vector<int32_t>>, \
-        nullptr                                                                                       \
-  }
+#define CALQUE_INTEGRAL(kind, row) kind##_loop<row, Vector<int64_t>>, kind##_loop<row, Vector<int32_t>>
+#define CALQUE_LOOPS_numeric(kind, row) \
+  { CALQUE_FLOATING(kind, row), CALQUE_INTEGRAL(kind, row), nullptr }
+#define CALQUE_LOOPS_integral(kind, row) \
+  { nullptr, nullptr, CALQUE_INTEGRAL(kind, row), nullptr }
+#define CALQUE_LOOPS_equality(kind, row) \
+  { CALQUE_FLOATING(kind, row), CALQUE_INTEGRAL(kind, row), kind##_loop<row, Bytes> }
 #define CALQUE_LOOPS_compare(kind, row) CALQUE_LOOPS_numeric(kind, row)
 #define CALQUE_LOOPS_word(kind, row) \
   { nullptr, nullptr, kind##_loop<row, Vector<int64_t>>, nullptr, nullptr }
@@ -275,7 +283,7 @@ extern const ElementwiseKernels kElementwiseKernels;
 constexpr ElementwiseKernels kTable = {{
 #define UNARY(name, signature, ...) CALQUE_LOOPS_##signature(unary, rows::name),
 #define BINARY(name, signature, ...) CALQUE_LOOPS_##signature(binary, rows::name),
-#define SELECT(name, ...) CALQUE_LOOPS_numeric(select, rows::name),
+#define SELECT(name, ...) CALQUE_LOOPS_equality(select, rows::name),
 #include "ir/op/elementwise.def"
 #undef UNARY
 #undef BINARY

@@ -1,4 +1,4 @@
-// sum, max and argmax of tensors: brings an axis into reach of the inner loops, shares out blocks, joins
+// The reductions and argmax of tensors: brings an axis into reach of the inner loops, shares out blocks, joins
 // their results.
 #include "runtime/kernels/reduction.h"
 
@@ -38,12 +38,10 @@ struct Reducer {
   int64_t size;    // bytes of an element
 };
 
-Reducer make_reducer(bool is_sum, DType dtype) {
+Reducer make_reducer(ReductionRow row, ElementwiseRow join, DType dtype) {
   const int index = static_cast<int>(dtype);
-  const auto& loops = is_sum ? reduction_kernels().sum : reduction_kernels().max;
-  const ElementwiseRow row = is_sum ? ElementwiseRow::add : ElementwiseRow::maximum;
-  return {loops[index], elementwise_kernels().rows[static_cast<int>(row)][index],
-          static_cast<int64_t>(size_of(dtype))};
+  return {reduction_kernels().rows[static_cast<int>(row)][index],
+          elementwise_kernels().rows[static_cast<int>(join)][index], static_cast<int64_t>(size_of(dtype))};
 }
 
 int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -147,12 +145,12 @@ void reduce_axis(const Reducer& reducer, View x, int axis, char* out) {
   reduce_outer(reducer, x.as<char>(), {before, batch_step, n, x.strides[axis], after}, out);
 }
 
-void reduce(bool is_sum, View x, std::span<const int64_t> axes, const View& y) {
+void reduce(ReductionRow row, ElementwiseRow join, View x, std::span<const int64_t> axes, const View& y) {
   if (axes.empty()) {  // a scalar
     std::memcpy(y.data, x.data, size_of(x.dtype));
     return;
   }
-  const Reducer reducer = make_reducer(is_sum, x.dtype);
+  const Reducer reducer = make_reducer(row, join, x.dtype);
   Scratch kept;
   for (size_t i = axes.size(); i-- > 0;) {
     const int axis = static_cast<int>(axes[i]);
@@ -206,13 +204,12 @@ void argmax_rows(const View& x, int axis, int64_t* out) {
 
 }  // namespace
 
-void eager_sum(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results) {
-  reduce(true, inputs[0], attributes.list(1), results[0]);
-}
-
-void eager_max(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results) {
-  reduce(false, inputs[0], attributes.list(1), results[0]);
-}
+#define REDUCTION(name, promotion, join, ...)                                                            \
+  void eager_##name(std::span<const View> inputs, const Attributes& attributes,                          \
+                    std::span<const View> results) {                                                     \
+    reduce(ReductionRow::name, ElementwiseRow::join, inputs[0], attributes.list(1), results[0]);         \
+  }
+#include "ir/op/all_reductions.inc"
 
 void eager_argmax(std::span<const View> inputs, const Attributes& attributes, std::span<const View> results) {
   if (results[0].shape.element_count() == 0) return;

@@ -21,10 +21,16 @@ struct ReductionLoops {
   ReduceColumns columns;
 };
 
-/// By dtype; null for bool.
+/// The REDUCTION rows of structural.def, in order.
+enum class ReductionRow : int {
+#define REDUCTION(name, ...) name,
+#include "ir/op/all_reductions.inc"
+  count_,
+};
+
+/// By row and dtype; null for bool.
 struct ReductionKernels {
-  ReductionLoops sum[kDTypes];
-  ReductionLoops max[kDTypes];
+  ReductionLoops rows[static_cast<int>(ReductionRow::count_)][kDTypes];
 };
 
 namespace baseline {

@@ -10,26 +10,64 @@ namespace calque::kernels::CALQUE_ISA_LEVEL {
 
 #define CALQUE_UNROLL _Pragma("GCC unroll 64")
 
-struct Sum {
+// Where a reduction starts, by the names of Identity.
+namespace identities {
+struct zero {
   template <class X>
-  CALQUE_INLINE X identity() {
+  CALQUE_INLINE X of() {
     return X{};
   }
+};
+struct one {
   template <class X>
-  CALQUE_INLINE X join(X a, X b) {
-    return a + b;
+  CALQUE_INLINE X of() {
+    return X::constant(1.0);
   }
 };
-struct Max {
+struct lowest {
   template <class X>
-  CALQUE_INLINE X identity() {
+  CALQUE_INLINE X of() {
     using T = typename X::Scalar;
     constexpr bool floating = static_cast<T>(0.5) != 0;
     return X::constant(floating ? -__builtin_inf() : sizeof(T) == 4 ? -2147483648.0 : -9223372036854775808.0);
   }
+};
+struct highest {
+  template <class X>
+  CALQUE_INLINE X of() {
+    constexpr bool floating = static_cast<typename X::Scalar>(0.5) != 0;
+    if constexpr (floating) return X::constant(__builtin_inf());
+    else return ~lowest::of<X>();
+  }
+};
+}  // namespace identities
+
+// The elementwise rows that join two elements.
+namespace joins {
+#define UNARY(...)
+#define BINARY(name, signature, formula, ...) \
+  struct name {                               \
+    template <class X>                        \
+    CALQUE_INLINE X of(X a, X b) {            \
+      return formula;                         \
+    }                                         \
+  };
+#define SELECT(...)
+#include "ir/op/elementwise.def"
+#undef UNARY
+#undef BINARY
+#undef SELECT
+}  // namespace joins
+
+template <class Join, class Identity>
+struct Reducer {
+  template <class X>
+  CALQUE_INLINE X identity() {
+    return Identity::template of<X>();
+  }
   template <class X>
   CALQUE_INLINE X join(X a, X b) {
-    return maximum_formula(a, b);
+    return Join::of(a, b);
   }
 };
 
@@ -125,13 +163,17 @@ template <class Reducer, class T>
 static constexpr ReductionLoops kLoops = {reduce_rows<Reducer, T>, reduce_columns<Reducer, T>};
 
 // In the order of DType: f32, f64, i64, i32, bool.
-#define CALQUE_REDUCER(Reducer)                                                                             \
+extern const ReductionKernels kReductionKernels;
+#define CALQUE_LOOPS(Reducer)                                                                               \
   {                                                                                                         \
     kLoops<Reducer, float>, kLoops<Reducer, double>, kLoops<Reducer, int64_t>, kLoops<Reducer, int32_t>, {} \
   }
-
-extern const ReductionKernels kReductionKernels;
-constexpr ReductionKernels kTable = {CALQUE_REDUCER(Sum), CALQUE_REDUCER(Max)};
+#define CALQUE_REDUCER(...) __VA_ARGS__
+#define REDUCTION(name, promotion, join, identity, ...) \
+  CALQUE_LOOPS(CALQUE_REDUCER(Reducer<joins::join, identities::identity>)),
+constexpr ReductionKernels kTable = {{
+#include "ir/op/all_reductions.inc"
+}};
 const ReductionKernels kReductionKernels = kTable;
 
 }  // namespace calque::kernels::CALQUE_ISA_LEVEL

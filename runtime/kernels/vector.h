@@ -280,6 +280,10 @@ CALQUE_INLINE Mask<E, B> operator|(Mask<E, B> a, Mask<E, B> b) {
   return {static_cast<typename Mask<E, B>::Raw>(a.v | b.v)};
 }
 template <int E, int B>
+CALQUE_INLINE Mask<E, B> operator^(Mask<E, B> a, Mask<E, B> b) {
+  return {static_cast<typename Mask<E, B>::Raw>(a.v ^ b.v)};
+}
+template <int E, int B>
 CALQUE_INLINE Mask<E, B> operator!(Mask<E, B> a) {
   return {static_cast<typename Mask<E, B>::Raw>(~a.v)};
 }

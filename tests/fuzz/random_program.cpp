@@ -75,8 +75,11 @@ class Generator {
     const int64_t count = row(op).inputs == OpRow::kVariadic ? 1 + pick(3) : row(op).inputs;
     for (int64_t i = 0; i < count; ++i) inputs.push_back(any_value());
     if (op == Op::where || row(op).signature == Signature::logical) make_masks(op, inputs);
-    if (op == Op::take || op == Op::index_add || op == Op::cross_entropy) choose_index(op, inputs);
+    const bool reads_indices = row(op).kind == OpKind::indexing || op == Op::index_select || op == Op::cross_entropy;
+    if (reads_indices) choose_index(inputs);
     const Attributes attributes = any_attributes(op, inputs);
+    if (reads_indices && rows_indexed(op, inputs, attributes) <= kLargestIndex)
+      throw UserError("fuzz: an index would be out of range");
     for (const Type& result : result_types(op, inputs, attributes))
       if (result.shape.element_count() > kMostElements) throw UserError("fuzz: the result is too large");
     graph().add(op, inputs, attributes);
@@ -101,17 +104,23 @@ class Generator {
     }
   }
 
-  /// Indices come straight from an input, whose elements are small, and the axis is long enough.
-  void choose_index(Op op, std::vector<ValueId>& inputs) {
+  /// Indices come straight from an input, whose elements are small.
+  void choose_index(std::vector<ValueId>& inputs) {
     std::vector<ValueId> indices;
     for (ValueId input : graph().inputs())
       if (type(input).dtype == DType::i64 || type(input).dtype == DType::i32) indices.push_back(input);
     if (indices.empty()) throw UserError("fuzz: no indices");
     inputs[1] = indices[pick(indices.size())];
+  }
+
+  /// How many rows an index may name.
+  int64_t rows_indexed(Op op, const std::vector<ValueId>& inputs, Attributes attributes) {
     const Shape& shape = type(inputs[0]).shape;
-    if (op == Op::index_add) return;  // its attribute says how many rows there are
-    const int axis = op == Op::take ? 0 : 1;
-    if (shape.rank() <= axis || shape[axis] <= kLargestIndex) throw UserError("fuzz: an index would be out of range");
+    if (op == Op::cross_entropy) return shape.rank() < 2 ? 0 : shape[1];
+    if (op == Op::index_select) return shape.rank() == 0 ? 0 : shape[normalize_axis(attributes[0], shape.rank(), "fuzz")];
+    const Type types[] = {type(inputs[0]), type(inputs[1])};
+    infer(op, types, attributes);
+    return index_bound(op, types, attributes);
   }
 
   int64_t any_axis(const Shape& shape) { return shape.rank() == 0 ? 0 : pick(2 * shape.rank()) - shape.rank(); }
@@ -131,7 +140,7 @@ class Generator {
           attributes.add_word(std::bit_cast<int64_t>(name == "epsilon" ? 1e-5 : 0.25 * static_cast<double>(pick(17)) - 2));
           break;
         case AttributeKind::integer:
-          attributes.add_word(name == "axis" ? any_axis(shape) : name == "rows" ? kLargestIndex + 1 + pick(3) : pick(6));
+          attributes.add_word(name == "axis" ? any_axis(shape) : name == "rows" || name == "size" ? kLargestIndex + 1 + pick(3) : pick(6));
           break;
         case AttributeKind::integers: {
           const std::vector<int64_t> list = any_list(op, name, shape);

@@ -23,26 +23,33 @@ constexpr int64_t kMostElements = 700;  // of a case, for each of which the func
 
 bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
 
+bool is_piecewise_constant(Op op) {
+  constexpr Op steps[] = {Op::floor, Op::ceil, Op::round, Op::trunc, Op::sign, Op::floor_divide};
+  return std::find(std::begin(steps), std::end(steps), op) != std::end(steps);
+}
+
 /// Why no gradient flows through a row; empty when one does.
 std::string reason_without_gradient(Op op) {
   const OpRow& entry = row(op);
   if (entry.ir_only) return "made by passes, behind differentiation";
   if (entry.kind == OpKind::creation) return "takes no tensor";
-  if (entry.signature == Signature::compare || entry.signature == Signature::logical) return "gives bools";
-  if (op == Op::argmax || entry.signature == Signature::word) return "gives integers";
-  if (op == Op::rand || op == Op::randn || op == Op::randint) return "depends on nothing but a state of integers";
-  if (op == Op::floor) return "piecewise constant: its gradient is zero";
   if (op == Op::detach) return "cuts the gradient by definition";
+  if (!gives_gradients(op)) return "takes or gives no floats";
+  if (is_piecewise_constant(op)) return "piecewise constant: its gradient is zero";
   return "";
 }
 
 /// Continuous derivatives of every order where the cases lie.
 bool is_smooth(Op op) {
-  return op != Op::abs && op != Op::relu && op != Op::maximum && op != Op::minimum && op != Op::max;
+  constexpr Op kinked[] = {Op::abs, Op::relu, Op::maximum, Op::minimum, Op::max, Op::min, Op::clamp, Op::remainder};
+  return std::find(std::begin(kinked), std::end(kinked), op) == std::end(kinked);
 }
 
 /// The domain of some rows has an end, where differences say nothing.
-bool has_bounded_domain(Op op) { return op == Op::ndtri || op == Op::log || op == Op::sqrt || op == Op::rsqrt || op == Op::div; }
+bool has_bounded_domain(Op op) {
+  constexpr Op ending[] = {Op::ndtri, Op::log, Op::log1p, Op::sqrt, Op::rsqrt, Op::reciprocal, Op::div, Op::pow, Op::remainder, Op::atan2};
+  return std::find(std::begin(ending), std::end(ending), op) != std::end(ending);
+}
 
 /// |x| + 0.3, or a number well within (0, 1) for the quantile; as strided as x.
 Tensor within_domain(Op op, const Tensor& x) {
@@ -237,7 +244,7 @@ TEST_CASE("rows without a gradient give zeros, and say why") {
     for (const OpCase& c : smallest(f64_cases(op), 2)) {
       Tensors leaves;
       const Tensors results = run_op(op, with_leaves(c.inputs, leaves), c.attributes);
-      if (op != Op::floor) CHECK_FALSE(results[0].requires_grad());
+      if (!is_piecewise_constant(op)) CHECK_FALSE(results[0].requires_grad());
       if (results[0].dtype() != DType::f64) continue;
       const Tensor outputs[] = {sum(results[0]) + sum(leaves[0]) * 0.0};
       for (double g : grad(outputs, leaves)[0].to_vector<double>()) CHECK(g == 0);

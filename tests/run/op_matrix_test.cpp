@@ -133,7 +133,7 @@ std::string reason_without(Op op, Check check) {
   if (!can_compile()) return "baseline";
   if (kind == OpKind::view || kind == OpKind::creation) return "no work";  // index maps; constants alone
   if (kind == OpKind::matmul) return "gemm";
-  if (op == Op::take || op == Op::index_add || op == Op::argmax) return "native";
+  if (kind == OpKind::indexing || op == Op::argmax || op == Op::argmin || op == Op::flip || op == Op::index_select) return "native";
   return "";
 }
 
@@ -143,7 +143,8 @@ std::string reason_without(Op op, Aspect aspect) {
   if (entry.kind == OpKind::creation && (aspect == Aspect::strided || aspect == Aspect::special))
     return "no operand";
   if (aspect == Aspect::broadcast) return "as given";  // one operand, or operands whose sizes are tied
-  if (op == Op::cross_entropy && aspect == Aspect::empty) return "mean of none";
+  const bool is_loss = op == Op::cross_entropy || op == Op::mse_loss || op == Op::binary_cross_entropy_with_logits;
+  if (is_loss && aspect == Aspect::empty) return "mean of none";
   return "";
 }
 
@@ -163,6 +164,7 @@ TEST_CASE("matrix: reductions", "[matrix]") { check_kind(OpKind::reduction); }
 TEST_CASE("matrix: views", "[matrix]") { check_kind(OpKind::view); }
 TEST_CASE("matrix: products", "[matrix]") { check_kind(OpKind::matmul); }
 TEST_CASE("matrix: structural rows", "[matrix]") { check_kind(OpKind::structural); }
+TEST_CASE("matrix: rows of indices", "[matrix]") { check_kind(OpKind::indexing); }
 TEST_CASE("matrix: creation", "[matrix]") { check_kind(OpKind::creation); }
 TEST_CASE("matrix: composites", "[matrix]") { check_kind(OpKind::composite); }
 

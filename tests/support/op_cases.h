@@ -68,16 +68,10 @@ class CaseList {
 
 /// Dtypes of the numbered operand, for each overload of an elementwise op.
 inline std::vector<DType> dtypes_of(Signature signature) {
-  switch (signature) {
-    case Signature::floating:
-      return {std::begin(kFloats), std::end(kFloats)};
-    case Signature::logical:
-      return {DType::boolean};
-    case Signature::word:
-      return {DType::i64};
-    default:
-      return {std::begin(kNumbers), std::end(kNumbers)};
-  }
+  std::vector<DType> taken;
+  for (DType dtype : kAllDTypes)
+    if (accepts(signature, dtype)) taken.push_back(dtype);
+  return taken;
 }
 
 inline std::vector<OpCase> elementwise_cases(Op op) {
@@ -166,6 +160,9 @@ inline void add_view_cases(CaseList& list, Op op) {
                               {Op::slice, {33, 17}, Attributes::of(-1, -9, -2)},
                               {Op::slice, {3, 1025}, Attributes::of(1, 1000, 1025)},
                               {Op::slice, {4, 5}, Attributes::of(1, 2, 2)},
+                              {Op::every, {33, 17}, Attributes::of(0, 5)},
+                              {Op::every, {5, 24}, Attributes::of(-1, 2)},
+                              {Op::every, {4, 6, 3}, Attributes::of(1, 100)},
                               {Op::split, {33, 18}, Attributes::of(3, 0)},
                               {Op::split, {5, 24}, Attributes::of(4, -1)},
                               {Op::split, {4, 6, 3}, Attributes::of(2, 1)},
@@ -184,6 +181,9 @@ inline void add_view_cases(CaseList& list, Op op) {
   extreme(Op::permute, Aspect::single, {}, Attributes::of(Ints{}));
   extreme(Op::slice, Aspect::empty, {0, 4}, Attributes::of(1, 1, 3));
   extreme(Op::slice, Aspect::single, {1}, Attributes::of(0, 0, 1));
+  extreme(Op::every, Aspect::empty, {0, 4}, Attributes::of(0, 3));
+  extreme(Op::every, Aspect::single, {1}, Attributes::of(0, 2));
+  extreme(Op::every, Aspect::odd, {3, 1025}, Attributes::of(1, 3));
   extreme(Op::split, Aspect::empty, {0, 4}, Attributes::of(2, 1));
   extreme(Op::split, Aspect::single, {1, 1}, Attributes::of(1, 0));
   extreme(Op::detach, Aspect::empty, {0, 4}, Attributes());
@@ -214,7 +214,7 @@ inline void add_expand_cases(CaseList& list) {
 }
 
 inline void add_reduction_cases(CaseList& list, Op op) {
-  const bool is_max = op == Op::max;
+  const bool is_extreme = op == Op::max || op == Op::min;
   for (DType dtype : kNumbers) {
     for (bool keep : {false, true})
       for (const Attributes& attributes : {Attributes::of(keep, Ints{1}), Attributes::of(keep, Ints{0}),
@@ -231,8 +231,35 @@ inline void add_reduction_cases(CaseList& list, Op op) {
     list.add(Aspect::single, {list.plain(dtype, {})}, Attributes::of(false, Ints{}));
     list.add(Aspect::single, {list.plain(dtype, {1, 1})}, Attributes::of(true, Ints{0}));
     list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, Attributes::of(false, Ints{1}));
-    if (!is_max) list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, Attributes::of(false, Ints{0}));
-    if (!is_max) list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, Attributes::of(true, Ints{}));
+    if (!is_extreme) list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, Attributes::of(false, Ints{0}));
+    if (!is_extreme) list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, Attributes::of(true, Ints{}));
+  }
+}
+
+inline void add_flip_cases(CaseList& list) {
+  for (DType dtype : kAllDTypes) {
+    for (const Attributes& attributes : {Attributes::of(Ints{}), Attributes::of(Ints{0}), Attributes::of(Ints{-1})})
+      list.add_unary(dtype, {33, 17}, attributes);
+    list.add(Aspect::odd, {list.plain(dtype, {3, 5, 7})}, Attributes::of(Ints{2, 0}));
+    list.add(Aspect::odd, {list.plain(dtype, {3, 1025})}, Attributes::of(Ints{1}));
+    list.add(Aspect::single, {list.plain(dtype, {})}, Attributes::of(Ints{}));
+    list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, Attributes::of(Ints{0, 1}));
+  }
+}
+
+inline void add_truth_cases(CaseList& list) {
+  for (DType dtype : kAllDTypes) {
+    // Mostly zeros, so that both answers occur.
+    const auto sparse = [&](const Shape& shape) {
+      return where(list.plain(DType::f32, shape) > 1.0, list.plain(dtype, shape), full(shape, 0.0, dtype));
+    };
+    for (const Attributes& attributes : {Attributes::of(false, Ints{1}), Attributes::of(true, Ints{0}), Attributes::of(false, Ints{})}) {
+      list.add_unary(dtype, {33, 3}, attributes);
+      list.add(Aspect::plain, {sparse({33, 3})}, attributes);
+      list.add(Aspect::odd, {sparse({70, 65})}, attributes);
+      list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, attributes);
+    }
+    list.add(Aspect::single, {list.plain(dtype, {})}, Attributes::of(false, Ints{}));
   }
 }
 
@@ -320,8 +347,72 @@ inline void add_index_add_cases(CaseList& list) {
     }
 }
 
+/// gather, and scatter_add where `size` says how long the axis becomes; index_select.
+inline void add_indexing_cases(CaseList& list, Op op) {
+  const bool scatters = op == Op::scatter_add, selects = op == Op::index_select;
+  for (DType index : {DType::i64, DType::i32})
+    for (DType dtype : kAllDTypes) {
+      if (scatters && dtype == DType::boolean) continue;
+      const auto attributes = [&](int64_t axis, int64_t size) {
+        return scatters ? Attributes::of(axis, size) : Attributes::of(axis);
+      };
+      /// `shape` of the tensor that is indexed, `count` steps of the axis.
+      const auto indices = [&](Shape shape, int axis, int64_t count, int64_t size) {
+        if (selects) return index_tensor(index, {count}, size, 7);
+        shape.set(axis, count);
+        return index_tensor(index, shape, size, 8);
+      };
+      const auto values = [&](Tensor x, int axis, int64_t count) {
+        return scatters ? slice(x, axis, 0, count) : x;
+      };
+      const auto add = [&](Aspect aspect, const Tensor& x, int axis, int64_t count) {
+        const int64_t size = x.shape()[axis];
+        list.add(aspect, {values(x, axis, count), indices(x.shape(), axis, count, size)}, attributes(axis, size));
+      };
+      add(Aspect::plain, list.plain(dtype, {8, 4}), 0, 6);
+      add(Aspect::odd, list.plain(dtype, {33, 17}), 1, 9);
+      add(Aspect::odd, list.plain(dtype, {3, 5, 7}), 1, 4);
+      add(Aspect::strided, list.strided(dtype, {20, 9}), 0, 20);
+      add(Aspect::strided, list.sliced(dtype, {20, 9}), 1, 5);
+      add(Aspect::special, list.sprinkled(dtype, {40, 3}), 0, 40);
+      add(Aspect::single, list.plain(dtype, {1}), 0, 1);
+      add(Aspect::empty, list.plain(dtype, {3, 5}), 1, 0);
+      list.add(Aspect::plain, {values(list.plain(dtype, {8, 4}), 1, 4), indices({8, 4}, 1, 4, 4)}, attributes(-1, 4));
+    }
+}
+
+inline void add_one_hot_cases(CaseList& list) {
+  for (DType index : {DType::i64, DType::i32})
+    for (DType dtype : kAllDTypes) {
+      const Attributes attributes = Attributes::of(5, dtype);
+      list.add(Aspect::plain, {index_tensor(index, {6}, 5, 1)}, attributes);
+      list.add(Aspect::odd, {index_tensor(index, {33, 17}, 7, 2)}, attributes);
+      list.add(Aspect::strided, {slice(index_tensor(index, {20}, 5, 4), 0, 3, 18)}, attributes);
+      list.add(Aspect::strided, {permute(index_tensor(index, {4, 3}, 5, 5), {1, 0})}, attributes);
+      list.add(Aspect::special, {special_tensor({index, {40}}, 0)}, attributes);
+      list.add(Aspect::single, {index_tensor(index, {}, 5, 6)}, attributes);
+      list.add(Aspect::empty, {index_tensor(index, {0, 2}, 5, 7)}, attributes);
+    }
+}
+
+inline void add_batched_matmul_cases(CaseList& list, DType dtype) {
+  const std::pair<Shape, Shape> shapes[] = {{{2, 4, 8}, {2, 8, 3}},       {{5, 4, 8}, {8, 17}},  {{4, 8}, {3, 8, 5}},
+                                            {{2, 1, 3, 7}, {4, 7, 2}},    {{3, 1, 1, 9}, {2, 9, 33}},
+                                            {{2, 3, 2, 2, 5}, {3, 1, 5, 4}}};
+  for (const auto& [a, b] : shapes) {
+    list.add(Aspect::broadcast, {list.plain(dtype, a), list.plain(dtype, b)});
+    list.add(Aspect::strided, {list.strided(dtype, a), list.strided(dtype, b)});
+    list.add(Aspect::strided, {list.sliced(dtype, a), list.sliced(dtype, b)});
+  }
+  list.add(Aspect::odd, {list.plain(dtype, {3, 64, 65}), list.plain(dtype, {3, 65, 70})});
+  list.add(Aspect::empty, {list.plain(dtype, {0, 3, 4}), list.plain(dtype, {4, 5})});
+  list.add(Aspect::empty, {list.plain(dtype, {2, 3, 0}), list.plain(dtype, {2, 0, 5})});
+  list.add(Aspect::single, {list.plain(dtype, {1, 1, 1}), list.plain(dtype, {1, 1, 1})});
+}
+
 inline void add_matmul_cases(CaseList& list) {
   for (DType dtype : kFloats) {
+    add_batched_matmul_cases(list, dtype);
     const Shape sizes[] = {{4, 8, 16}, {33, 17, 35}, {1, 300, 70},
                            {7, 1, 5},  {65, 64, 1},  {6, 257, 48}};  // M, K, N
     for (const Shape& s : sizes) {
@@ -352,8 +443,20 @@ inline void add_composite_cases(CaseList& list, Op op) {
       }
       continue;
     }
+    if (op == Op::mse_loss || op == Op::binary_cross_entropy_with_logits) {
+      list.add(Aspect::plain, {list.plain(dtype, {4, 8}), list.plain(dtype, {4, 8})});
+      list.add(Aspect::odd, {list.plain(dtype, {3, 1025}), list.plain(dtype, {3, 1025})});
+      list.add(Aspect::strided, {list.strided(dtype, {33, 17}), list.sliced(dtype, {33, 17})});
+      list.add(Aspect::special, {list.sprinkled(dtype, {40, 9}), list.plain(dtype, {40, 9})});
+      list.add(Aspect::single, {list.plain(dtype, {}), list.plain(dtype, {})});
+      continue;
+    }
     std::vector<Attributes> attributes{Attributes()};
-    if (op == Op::mean)
+    if (op == Op::clamp) attributes = {Attributes::of(-1.25, 0.75), Attributes::of(0.0, 1e300)};
+    if (op == Op::var || op == Op::std)
+      attributes = {Attributes::of(false, 0.0, Ints{1}), Attributes::of(true, 1.0, Ints{0}),
+                    Attributes::of(false, 1.0, Ints{})};
+    if (op == Op::mean || op == Op::logsumexp)
       attributes = {Attributes::of(false, Ints{1}), Attributes::of(true, Ints{0}),
                     Attributes::of(false, Ints{})};
     if (op == Op::softmax || op == Op::log_softmax) attributes = {Attributes::of(-1), Attributes::of(0)};
@@ -364,6 +467,7 @@ inline void add_composite_cases(CaseList& list, Op op) {
       list.add(Aspect::odd, {list.plain(dtype, {2, 5000})}, a);
       list.add(Aspect::odd, {list.plain(dtype, {7, 3, 5})}, a);
       list.add(Aspect::single, {list.plain(dtype, {1, 1})}, a);
+      if (op == Op::logsumexp && (a.size() < 2 || a[1] == 0)) continue;  // no largest of none
       if (a.size() == 0 || a[a.size() - 1] != 0) list.add(Aspect::empty, {list.plain(dtype, {0, 4})}, a);
     }
   }
@@ -427,15 +531,34 @@ inline std::vector<OpCase> op_cases(Op op) {
     case Op::reshape:
     case Op::permute:
     case Op::slice:
+    case Op::every:
     case Op::split:
     case Op::detach:
       add_view_cases(list, op);
       break;
     case Op::sum:
+    case Op::prod:
     case Op::max:
+    case Op::min:
       add_reduction_cases(list, op);
       break;
+    case Op::any:
+    case Op::all:
+      add_truth_cases(list);
+      break;
+    case Op::flip:
+      add_flip_cases(list);
+      break;
+    case Op::gather:
+    case Op::scatter_add:
+    case Op::index_select:
+      add_indexing_cases(list, op);
+      break;
+    case Op::one_hot:
+      add_one_hot_cases(list);
+      break;
     case Op::argmax:
+    case Op::argmin:
       add_argmax_cases(list);
       break;
     case Op::pad:
@@ -454,6 +577,13 @@ inline std::vector<OpCase> op_cases(Op op) {
       add_matmul_cases(list);
       break;
     case Op::mean:
+    case Op::var:
+    case Op::std:
+    case Op::logsumexp:
+    case Op::clamp:
+    case Op::gelu_erf:
+    case Op::mse_loss:
+    case Op::binary_cross_entropy_with_logits:
     case Op::softmax:
     case Op::log_softmax:
     case Op::layer_norm:
@@ -472,6 +602,22 @@ inline std::vector<OpCase> op_cases(Op op) {
       break;
   }
   return list.take();
+}
+
+/// Whether some case of the op makes floats of floats, through which gradients flow.
+inline bool gives_gradients(Op op) {
+  if (row(op).ir_only || op == Op::detach) return false;
+  for (const OpCase& c : op_cases(op)) {
+    std::vector<Type> types;
+    bool takes_floats = false;
+    for (const Tensor& input : c.inputs) {
+      types.push_back({input.dtype(), input.shape()});
+      takes_floats |= is_floating(input.dtype());
+    }
+    Attributes attributes = c.attributes;
+    if (takes_floats && is_floating(infer(op, types, attributes)[0].dtype)) return true;
+  }
+  return false;
 }
 
 }  // namespace calque::test

@@ -12,227 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/op_cases.h"
+#include "tests/support/elementwise_oracle.h"
 #include "tests/support/philox.h"
 
 namespace calque::test {
-
-/// One element in a form that holds every dtype: integers and bools exactly, floats as long double.
-struct Number {
-  long double value = 0;
-  int64_t integer = 0;
-};
-
-/// What an element must be: `value` within `bound` (0: the same bits but for NaN), or `integer`. A float that
-/// overflows within the bound may be infinite. With `any_zero`, a zero may have either sign; with `or_nan`,
-/// NaN is as good.
-struct Expected {
-  Number number;
-  long double bound = 0;
-  bool any_zero = false;
-  bool or_nan = false;
-};
-
-/// A tensor read once, elements in row-major order.
-class Elements {
- public:
-  explicit Elements(const Tensor& tensor) : type_{tensor.dtype(), tensor.shape()} {
-    with_element_type(type_.dtype, [&]<class T>(T) {
-      for (T element : tensor.to_vector<T>()) {
-        if constexpr (std::is_floating_point_v<T>)
-          numbers_.push_back({element, 0});
-        else
-          numbers_.push_back({static_cast<long double>(element), static_cast<int64_t>(element)});
-      }
-    });
-  }
-  const Type& type() const { return type_; }
-  const Shape& shape() const { return type_.shape; }
-  const Number& operator[](int64_t i) const { return numbers_[i]; }
-  int64_t size() const { return static_cast<int64_t>(numbers_.size()); }
-
- private:
-  Type type_;
-  std::vector<Number> numbers_;
-};
-
-/// Coordinates of element i in row-major order, and back.
-using Coordinates = std::array<int64_t, kMaxRank>;
-inline Coordinates coordinates(int64_t i, const Shape& shape) {
-  Coordinates result{};
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    result[axis] = i % shape[axis];
-    i /= shape[axis];
-  }
-  return result;
-}
-inline int64_t position(const Coordinates& at, const Shape& shape) {
-  int64_t i = 0;
-  for (int axis = 0; axis < shape.rank(); ++axis) i = i * shape[axis] + at[axis];
-  return i;
-}
-/// The element of an operand that broadcasting puts at `at`, coordinates in a result of `rank` axes: trailing
-/// axes line up, size 1 repeats.
-inline int64_t broadcast_position(const Coordinates& at, int rank, const Shape& operand) {
-  Coordinates own{};
-  for (int axis = 0; axis < operand.rank(); ++axis)
-    own[axis] = operand[axis] == 1 ? 0 : at[rank - operand.rank() + axis];
-  return position(own, operand);
-}
-
-inline long double epsilon_of(DType dtype) {
-  return dtype == DType::f32 ? std::numeric_limits<float>::epsilon() : std::numeric_limits<double>::epsilon();
-}
-/// One unit in the last place of `exact`; that of the subnormals below the smallest normal number.
-inline long double ulp_of(long double exact, DType dtype) {
-  int exponent = 0;
-  std::frexp(exact, &exponent);
-  return dtype == DType::f32 ? std::ldexp(1.0L, std::max(exponent, -125) - 24)
-                             : std::ldexp(1.0L, std::max(exponent, -1021) - 53);
-}
-inline long double largest_of(DType dtype) {
-  return dtype == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
-}
-/// The nearest number of a float dtype.
-inline long double rounded(long double value, DType dtype) {
-  return dtype == DType::f32 ? static_cast<long double>(static_cast<float>(value))
-                             : static_cast<double>(value);
-}
-
-/// An integer reduced to 32 or 64 bits in two's complement.
-inline int64_t wrapped(__int128 value, DType dtype) {
-  return dtype == DType::i32 ? static_cast<int32_t>(static_cast<uint32_t>(value))
-                             : static_cast<int64_t>(static_cast<uint64_t>(value));
-}
-inline Expected exactly(long double value) { return {{value, 0}, 0, false}; }
-inline Expected integer(__int128 value, DType dtype) { return {{0, wrapped(value, dtype)}, 0, false}; }
-inline Expected within_ulps(long double exact, long double ulps, DType dtype) {
-  if (!std::isfinite(exact) || exact == 0) return exactly(exact);
-  return {{exact, 0}, ulps * ulp_of(exact, dtype), true};
-}
-
-inline bool agrees(const Number& got, const Expected& expected, DType dtype) {
-  if (!is_floating(dtype)) return got.integer == expected.number.integer;
-  const long double want = expected.number.value;
-  if (expected.or_nan && std::isnan(got.value)) return true;
-  if (std::isnan(want) || std::isnan(got.value)) return std::isnan(want) && std::isnan(got.value);
-  if (std::isinf(got.value) && !std::isinf(want))
-    return expected.bound > 0 && std::signbit(got.value) == std::signbit(want) &&
-           std::fabs(want) + expected.bound >= largest_of(dtype);
-  if (got.value == 0 && want == 0) return expected.any_zero || std::signbit(got.value) == std::signbit(want);
-  if (expected.bound == 0 || std::isinf(want)) return got.value == want;
-  return std::fabs(got.value - want) <= expected.bound;
-}
-
-// --- elementwise
-
-/// Correctly rounded results of + - * / are within half an ulp of the exact value; long double adds next to
-/// nothing.
-inline constexpr long double kRounded = 0.501L;
-
-inline Expected oracle_float_unary(Op op, long double x, DType dtype) {
-  const bool single = dtype == DType::f32;
-  switch (op) {
-    case Op::neg:
-      return exactly(-x);
-    case Op::abs:
-      return exactly(std::fabs(x));
-    case Op::exp:
-      return within_ulps(std::exp(x), single ? 1.1L : 1.5L, dtype);
-    case Op::log:
-      return x < 0 ? exactly(NAN) : within_ulps(std::log(x), single ? 1.0L : 1.5L, dtype);
-    case Op::sqrt:
-      return within_ulps(std::sqrt(x), kRounded, dtype);
-    case Op::rsqrt:
-      return within_ulps(1 / std::sqrt(x), 1.5L, dtype);
-    case Op::tanh:
-      return within_ulps(std::tanh(x), single ? 2.0L : 3.0L, dtype);
-    case Op::sigmoid: {
-      const long double e = std::exp(-std::fabs(x)), exact = x < 0 ? e / (1 + e) : 1 / (1 + e);
-      if (x < (single ? -88.72L : -709.78L))
-        return {{0, 0}, exact, true};  // documented: 0 instead of a subnormal
-      return within_ulps(exact, single ? 2.5L : 2.2L, dtype);
-    }
-    case Op::relu:
-      return std::isnan(x) ? exactly(x) : exactly(x >= 0 ? x : 0);
-    case Op::floor:
-      return exactly(std::floor(x));
-    case Op::ndtri:
-      return within_ulps(normal_quantile(x), 8.0L, dtype);
-    default:
-      throw InternalError("oracle: no such unary op");
-  }
-}
-
-inline Expected oracle_float_binary(Op op, long double a, long double b, DType dtype) {
-  const auto nan_or = [&](long double value) {
-    return exactly(std::isnan(a) || std::isnan(b) ? std::nanl("") : value);
-  };
-  switch (op) {
-    case Op::add:
-      return a + b == 0 ? exactly(a + b) : within_ulps(a + b, kRounded, dtype);
-    case Op::sub:
-      return a - b == 0 ? exactly(a - b) : within_ulps(a - b, kRounded, dtype);
-    case Op::mul:
-      return within_ulps(a * b, kRounded, dtype);
-    case Op::div:
-      return within_ulps(a / b, kRounded, dtype);
-    case Op::maximum:
-      return nan_or(a >= b ? a : b);
-    case Op::minimum:
-      return nan_or(a <= b ? a : b);
-    default:
-      throw InternalError("oracle: no such binary op");
-  }
-}
-
-inline Expected oracle_integer(Op op, __int128 a, __int128 b, DType dtype) {
-  switch (op) {
-    case Op::neg:
-      return integer(-a, dtype);
-    case Op::abs:
-      return integer(a < 0 ? -a : a, dtype);
-    case Op::relu:
-      return integer(std::max<__int128>(a, 0), dtype);
-    case Op::add:
-      return integer(a + b, dtype);
-    case Op::sub:
-      return integer(a - b, dtype);
-    case Op::mul:
-      return integer(a * b, dtype);
-    case Op::maximum:
-      return integer(std::max(a, b), dtype);
-    case Op::minimum:
-      return integer(std::min(a, b), dtype);
-    case Op::philox:
-      return integer(philox53(static_cast<int64_t>(a), static_cast<int64_t>(b)), dtype);
-    default:
-      throw InternalError("oracle: no such integer op");
-  }
-}
-
-/// Comparisons of floats in long double, of integers as they are.
-inline bool oracle_compare(Op op, const Number& x, const Number& y, bool floating) {
-  const auto compare = [op](auto a, auto b) {
-    switch (op) {
-      case Op::less:
-        return a < b;
-      case Op::less_equal:
-        return a <= b;
-      case Op::greater:
-        return a > b;
-      case Op::greater_equal:
-        return a >= b;
-      case Op::equal:
-        return a == b;
-      case Op::not_equal:
-        return a != b;
-      default:
-        throw InternalError("oracle: no such comparison");
-    }
-  };
-  return floating ? compare(x.value, y.value) : compare(x.integer, y.integer);
-}
 
 inline Expected oracle_elementwise(const OpCase& c, const std::vector<Elements>& in, const Shape& shape,
                                    int64_t i) {
@@ -244,14 +27,10 @@ inline Expected oracle_elementwise(const OpCase& c, const std::vector<Elements>&
   const DType dtype = in.back().type().dtype;
   switch (row(c.op).signature) {
     case Signature::compare:
-      return integer(oracle_compare(c.op, x[0], x[1], is_floating(dtype)), DType::i64);
-    case Signature::logical: {
-      const bool a = x[0].integer, b = x.back().integer;
-      return integer(c.op == Op::logical_not   ? !a
-                     : c.op == Op::logical_and ? (a && b)
-                                               : (a || b),
-                     DType::i64);
-    }
+    case Signature::equality:
+      return integer(oracle_compare(c.op, x[0], x.back(), is_floating(dtype)), DType::i64);
+    case Signature::logical:
+      return integer(oracle_logical(c.op, x[0].integer, x.back().integer), DType::i64);
     case Signature::select:
       return {x[0].integer ? x[1] : x[2], 0, false};
     default:
@@ -301,19 +80,48 @@ inline std::vector<std::vector<int64_t>> reduction_groups(const Shape& shape, st
   return groups;
 }
 
+/// A product of n factors has n roundings. Where partial products may leave the range of numbers, in whatever order, there is
+/// no telling; where factors are special, it is NaN or special itself.
+inline Expected oracle_product(const Elements& x, const std::vector<int64_t>& group) {
+  const DType dtype = x.type().dtype;
+  uint64_t whole = 1;
+  long double total = 1, span = 0;
+  bool has_zero = false, has_infinity = false, has_nan = false;
+  for (int64_t i : group) {
+    whole *= static_cast<uint64_t>(x[i].integer);
+    const long double factor = x[i].value;
+    has_zero |= factor == 0;
+    has_infinity |= std::isinf(factor);
+    has_nan |= std::isnan(factor);
+    if (std::isinf(factor)) total = std::copysign(total, total * factor);
+    if (!is_floating(dtype) || factor == 0 || !std::isfinite(factor)) continue;
+    total *= factor;
+    span += std::fabs(std::log2(std::fabs(factor)));
+  }
+  if (!is_floating(dtype)) return integer(static_cast<__int128>(whole), dtype);
+  if (has_nan || (has_zero && has_infinity)) return exactly(std::nanl(""));
+  if (span > (dtype == DType::f32 ? 120 : 1000)) return {{total, 0}, std::numeric_limits<long double>::infinity(), true, true};
+  if (has_zero) return {{0, 0}, 0, true};
+  if (has_infinity) return exactly(std::copysign(std::numeric_limits<long double>::infinity(), total));
+  return {{total, 0}, 2 * static_cast<long double>(group.size()) * epsilon_of(dtype) * std::fabs(total), true};
+}
+
 inline Expected oracle_reduction(Op op, const Elements& x, const std::vector<int64_t>& group,
                                  long double divisor = 1) {
   const DType dtype = x.type().dtype;
-  if (op == Op::max) {
-    Number largest = x[group[0]];
+  if (op == Op::max || op == Op::min) {
+    const int sign = op == Op::max ? 1 : -1;
+    Number extreme = x[group[0]];
     for (int64_t i : group) {
-      if (std::isnan(largest.value)) break;
-      if (!is_floating(dtype) ? x[i].integer > largest.integer
-                              : (x[i].value > largest.value || std::isnan(x[i].value)))
-        largest = x[i];
+      if (std::isnan(extreme.value)) break;
+      const bool beyond = sign > 0 ? x[i].value > extreme.value : x[i].value < extreme.value;
+      if (!is_floating(dtype) ? (sign > 0 ? x[i].integer > extreme.integer : x[i].integer < extreme.integer)
+                              : (beyond || std::isnan(x[i].value)))
+        extreme = x[i];
     }
-    return {largest, 0, true};
+    return {extreme, 0, true};
   }
+  if (op == Op::prod) return oracle_product(x, group);
   __int128 whole = 0;
   long double total = 0, magnitude = 0;
   for (int64_t i : group) {
@@ -326,11 +134,14 @@ inline Expected oracle_reduction(Op op, const Elements& x, const std::vector<int
   return {{total / divisor, 0}, sum_bound(300, magnitude / divisor, dtype), true};
 }
 
-inline Expected oracle_matmul(const Elements& a, const Elements& b, const Coordinates& at) {
-  const int64_t inner = a.shape()[1], columns = b.shape()[1];
+inline Expected oracle_matmul(const Elements& a, const Elements& b, const Coordinates& at, int rank) {
+  const int64_t inner = a.shape().back();
   long double total = 0, magnitude = 0;
   for (int64_t k = 0; k < inner; ++k) {
-    const long double term = a[at[0] * inner + k].value * b[k * columns + at[1]].value;
+    Coordinates left = at, right = at;
+    left[rank - 1] = right[rank - 2] = k;
+    const long double term =
+        a[broadcast_position(left, rank, a.shape())].value * b[broadcast_position(right, rank, b.shape())].value;
     total += term;
     magnitude += std::fabs(term);
   }
@@ -395,6 +206,8 @@ inline Expected oracle_cross_entropy(const Elements& logits, const Elements& tar
 
 inline Expected oracle_pointwise_composite(Op op, long double x, DType dtype) {
   if (op == Op::silu) return near(x / (1 + std::exp(-x)), std::fabs(x) < 1 ? std::fabs(x) : 1, dtype);
+  if (op == Op::gelu_erf)
+    return near(0.5L * x * (1 + std::erf(x / std::sqrt(2.0L))), std::min<long double>(std::fabs(x), 30), dtype);
   const long double inner = std::sqrt(2 / std::acos(-1.0L)) * (x + 0.044715L * x * x * x);
   return near(0.5L * x * (1 + std::tanh(inner)), std::min<long double>(std::fabs(x), 30), dtype);
 }
@@ -426,6 +239,69 @@ inline Expected oracle_dropout(const OpCase& c, const Number& x, const Elements&
   return within_ulps(x.value * rounded(1 / (1 - p), dtype), kRounded, dtype);
 }
 
+inline Expected oracle_variance(const Elements& x, const std::vector<int64_t>& group, long double correction, bool rooted) {
+  const DType dtype = x.type().dtype;
+  const RowStatistics row = row_statistics(x, group);
+  const long double count = static_cast<long double>(group.size());
+  const long double variance = row.variance * count / (count - correction);
+  // Squares that overflow, and what infinities leave, are infinite or NaN.
+  if (!(row.variance * count < 0.1L * largest_of(dtype))) return {{variance, 0}, INFINITY, true, true};
+  const long double scale = row.magnitude * row.magnitude * count / (count - correction);
+  if (!rooted) return near(variance, scale, dtype);
+  return near(std::sqrt(variance), std::sqrt(scale), dtype);
+}
+
+inline Expected oracle_logsumexp(const Elements& x, const std::vector<int64_t>& group) {
+  long double top = -INFINITY, total = 0;
+  for (int64_t k : group) top = std::isnan(x[k].value) || std::isnan(top) ? NAN : std::max(top, x[k].value);
+  if (!std::isfinite(top)) return exactly(top);
+  for (int64_t k : group) total += std::exp(x[k].value - top);
+  return near(top + std::log(total), 1 + std::fabs(top), x.type().dtype);
+}
+
+inline Expected oracle_clamp(const Number& x, DType dtype, double low, double high) {
+  if (!is_floating(dtype)) {
+    const Number least = converted({low, 0}, DType::f64, dtype).number, most = converted({high, 0}, DType::f64, dtype).number;
+    return integer(std::min(std::max(x.integer, least.integer), most.integer), dtype);
+  }
+  if (std::isnan(x.value)) return exactly(x.value);
+  return {{std::min(std::max(x.value, rounded(low, dtype)), rounded(high, dtype)), 0}, 0, true};
+}
+
+inline Expected oracle_mean_loss(Op op, const Elements& a, const Elements& b) {
+  long double loss = 0, scale = 1;
+  const long double count = static_cast<long double>(a.size());
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const long double x = a[i].value, y = b[i].value;
+    const long double term = op == Op::mse_loss ? (x - y) * (x - y)
+                                                : (x < 0 ? 0 : x) + std::log1p(std::exp(-std::fabs(x))) - x * y;
+    loss += term / count;
+    scale += (std::fabs(term) + std::fabs(x)) / count;
+  }
+  // Sums that leave the range of numbers are infinite, or NaN where they meet the other infinity.
+  if (!(scale * count < 0.1L * largest_of(a.type().dtype))) return {{loss, 0}, INFINITY, true, true};
+  return near(loss, scale, a.type().dtype);
+}
+
+inline Expected oracle_scatter_add(const Elements& values, const Elements& indices, int64_t axis, const Shape& shape,
+                                   int64_t i) {
+  axis = axis < 0 ? axis + shape.rank() : axis;
+  const Coordinates to = coordinates(i, shape);
+  __int128 whole = 0;
+  long double total = 0, magnitude = 0;
+  for (int64_t k = 0; k < indices.size(); ++k) {
+    Coordinates at = coordinates(k, indices.shape());
+    at[axis] = indices[k].integer;
+    if (at != to) continue;
+    whole += values[k].integer;
+    total += values[k].value;
+    magnitude += std::fabs(values[k].value);
+  }
+  if (!is_floating(values.type().dtype)) return integer(whole, values.type().dtype);
+  if (!std::isfinite(total)) return exactly(total);
+  return {{total, 0}, sum_bound(static_cast<long double>(indices.size()), magnitude, values.type().dtype), true};
+}
+
 // --- index maps
 
 /// Of each element of result `result`, which element of which input it is; -1 is a zero.
@@ -449,6 +325,28 @@ inline std::pair<int, int64_t> source_of(const OpCase& c, const std::vector<Elem
     case Op::slice:
       at[axis_at(0)] += a[1] < 0 ? a[1] + x[axis_at(0)] : a[1];
       return {0, position(at, x)};
+    case Op::every:
+      at[axis_at(0)] *= a[1];
+      return {0, position(at, x)};
+    case Op::flip:
+      for (int axis = 0; axis < x.rank(); ++axis) {
+        bool is_flipped = a.size() == 0;
+        for (int word = 0; word < a.size(); ++word) is_flipped |= axis_at(word) == axis;
+        if (is_flipped) at[axis] = x[axis] - 1 - at[axis];
+      }
+      return {0, position(at, x)};
+    case Op::gather:
+      at[axis_at(0)] = in[1][i].integer;
+      return {0, position(at, x)};
+    case Op::index_select: {
+      const int axis = static_cast<int>(axis_at(0)), inserted = in[1].shape().rank();
+      Coordinates from{}, within{};
+      for (int k = 0; k < axis; ++k) from[k] = at[k];
+      for (int k = 0; k < inserted; ++k) within[k] = at[axis + k];
+      for (int k = axis + 1; k < x.rank(); ++k) from[k] = at[k - 1 + inserted];
+      from[axis] = in[1][position(within, in[1].shape())].integer;
+      return {0, position(from, x)};
+    }
     case Op::split:
       at[axis_at(1)] += result * shape[axis_at(1)];
       return {0, position(at, x)};
@@ -489,13 +387,14 @@ inline Expected oracle_index_add(const Elements& values, const Elements& indices
       {total, 0}, sum_bound(static_cast<long double>(indices.size()), magnitude, values.type().dtype), true};
 }
 
-inline Expected oracle_argmax(const Elements& x, const std::vector<int64_t>& group) {
+/// The first largest; with `turned` the first smallest.
+inline Expected oracle_argmax(const Elements& x, const std::vector<int64_t>& group, bool turned) {
   int64_t best = 0;
   for (int64_t k = 1; k < static_cast<int64_t>(group.size()); ++k) {
-    const Number &top = x[group[best]], &next = x[group[k]];
-    if (!is_floating(x.type().dtype)
-            ? next.integer > top.integer
-            : !std::isnan(top.value) && (next.value > top.value || std::isnan(next.value)))
+    const Number &top = turned ? x[group[k]] : x[group[best]], &next = turned ? x[group[best]] : x[group[k]];
+    const bool is_settled = std::isnan(x[group[best]].value);
+    if (!is_floating(x.type().dtype) ? next.integer > top.integer
+                                     : !is_settled && (next.value > top.value || std::isnan(x[group[k]].value)))
       best = k;
   }
   return integer(best, DType::i64);
@@ -531,7 +430,9 @@ inline std::function<Expected(int result, const Shape& shape, int64_t i)> oracle
       return
           [=](int, const Shape&, int64_t i) { return converted(in[0][i], in[0].type().dtype, a.dtype(0)); };
     case Op::sum:
+    case Op::prod:
     case Op::max:
+    case Op::min:
       group_by(a.list(1));
       return [=](int, const Shape&, int64_t i) { return oracle_reduction(c.op, in[0], groups[i]); };
     case Op::mean:
@@ -540,8 +441,38 @@ inline std::function<Expected(int result, const Shape& shape, int64_t i)> oracle
         return oracle_reduction(Op::sum, in[0], groups[i], static_cast<long double>(groups[i].size()));
       };
     case Op::argmax:
+    case Op::argmin:
       group_by(a.list(0));
-      return [=](int, const Shape&, int64_t i) { return oracle_argmax(in[0], groups[i]); };
+      return [=](int, const Shape&, int64_t i) { return oracle_argmax(in[0], groups[i], c.op == Op::argmin); };
+    case Op::any:
+    case Op::all:
+      group_by(a.list(1));
+      return [=](int, const Shape&, int64_t i) {
+        const auto is_true = [&](int64_t k) { return in[0][k].value != 0 || in[0][k].integer != 0; };
+        const auto begin = groups[i].begin(), end = groups[i].end();
+        return integer(c.op == Op::any ? std::any_of(begin, end, is_true) : std::all_of(begin, end, is_true), DType::i64);
+      };
+    case Op::var:
+    case Op::std:
+      group_by(a.list(2));
+      return [=](int, const Shape&, int64_t i) {
+        return oracle_variance(in[0], groups[i], static_cast<long double>(a.number(1)), c.op == Op::std);
+      };
+    case Op::logsumexp:
+      group_by(a.list(1));
+      return [=](int, const Shape&, int64_t i) { return oracle_logsumexp(in[0], groups[i]); };
+    case Op::clamp:
+      return [=](int, const Shape&, int64_t i) { return oracle_clamp(in[0][i], in[0].type().dtype, a.number(0), a.number(1)); };
+    case Op::one_hot:
+      return [=](int, const Shape& shape, int64_t i) {
+        const bool is_hot = in[0][i / shape.back()].integer == i % shape.back();
+        return is_floating(a.dtype(1)) ? exactly(is_hot) : integer(is_hot, DType::i64);
+      };
+    case Op::mse_loss:
+    case Op::binary_cross_entropy_with_logits:
+      return [=](int, const Shape&, int64_t) { return oracle_mean_loss(c.op, in[0], in[1]); };
+    case Op::scatter_add:
+      return [=](int, const Shape& shape, int64_t i) { return oracle_scatter_add(in[0], in[1], a[0], shape, i); };
     case Op::softmax:
     case Op::log_softmax:
     case Op::layer_norm:
@@ -552,6 +483,7 @@ inline std::function<Expected(int result, const Shape& shape, int64_t i)> oracle
       };
     case Op::silu:
     case Op::gelu:
+    case Op::gelu_erf:
       return [=](int, const Shape&, int64_t i) {
         return oracle_pointwise_composite(c.op, in[0][i].value, in[0].type().dtype);
       };
@@ -567,7 +499,7 @@ inline std::function<Expected(int result, const Shape& shape, int64_t i)> oracle
       };
     case Op::matmul:
       return [=](int, const Shape& shape, int64_t i) {
-        return oracle_matmul(in[0], in[1], coordinates(i, shape));
+        return oracle_matmul(in[0], in[1], coordinates(i, shape), shape.rank());
       };
     case Op::index_add:
       return [=](int, const Shape&, int64_t i) { return oracle_index_add(in[0], in[1], a[0], i); };

@@ -1,8 +1,5 @@
-// Ops that put tensors together from pieces or rows.
-#include <fmt/format.h>
-
+// Ops that put tensors together from pieces.
 #include "ir/graph/interpret/evaluation.h"
-#include "ir/graph/interpret/scalar.h"
 
 namespace calque {
 
@@ -28,40 +25,13 @@ void interpret_concat(const Evaluation& evaluation) {
   }
 }
 
-/// Element i of the indices, which must name one of `rows` rows.
-static int64_t row_at(const Literal& indices, int64_t i, int64_t rows, const char* op) {
-  const int64_t row = integer_at(indices, i);
-  if (row < 0 || row >= rows)
-    throw UserError(fmt::format("{}: index {} at position {} is out of range for {} rows", op, row, i, rows));
-  return row;
-}
-
-void interpret_take(const Evaluation& evaluation) {
-  const Literal &table = evaluation.input(0), &indices = evaluation.input(1);
-  Literal& result = evaluation.result();
-  const int64_t rows = table.type.shape[0];
-  for (int64_t i = 0; i < indices.size(); ++i) {
-    const int64_t row = row_at(indices, i, rows, "take");
-    const int64_t width = table.size() / rows;
-    for (int64_t k = 0; k < width; ++k) copy_element(result, i * width + k, table, row * width + k);
+void interpret_flip(const Evaluation& evaluation) {
+  const Shape& shape = evaluation.input().type.shape;
+  for (int64_t i = 0; i < evaluation.input().size(); ++i) {
+    Place place = place_of(i, shape);
+    for (int64_t axis : evaluation.attributes.list(0)) place[axis] = shape[static_cast<int>(axis)] - 1 - place[axis];
+    copy_element(evaluation.result(), index_of(place, shape), evaluation.input(), i);
   }
-}
-
-void interpret_index_add(const Evaluation& evaluation) {
-  const Literal &values = evaluation.input(0), &indices = evaluation.input(1);
-  Literal& result = evaluation.result();
-  with_element_type(result.type.dtype, [&]<class T>(T) {
-    if constexpr (!std::is_same_v<T, bool>) {
-      for (int64_t i = 0; i < indices.size(); ++i) {
-        const int64_t row = row_at(indices, i, evaluation.attributes[0], "index_add");
-        const int64_t width = values.size() / indices.size();
-        for (int64_t k = 0; k < width; ++k) {
-          T& element = result.as<T>()[row * width + k];
-          element = wrapping_add(element, values.as<T>()[i * width + k]);
-        }
-      }
-    }
-  });
 }
 
 }  // namespace calque

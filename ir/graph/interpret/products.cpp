@@ -1,4 +1,5 @@
 // Matrix products as ordered chains of fma.
+#include <algorithm>
 #include <cmath>
 
 #include "ir/graph/interpret/evaluation.h"
@@ -37,6 +38,28 @@ void interpret_product_sum(const Evaluation& evaluation) {
     products<double>(evaluation);
 }
 
-void interpret_matmul(const Evaluation& evaluation) { interpret_product_sum(evaluation); }
+/// The matrix of `x` that broadcasting puts at `place` of the leading axes of `to`, a shape of as many axes or more.
+static Literal matrix_at(const Literal& x, const Place& place, const Shape& to) {
+  const Shape& shape = x.type.shape;
+  const int batch_rank = shape.rank() - 2;
+  Literal matrix({x.type.dtype, Shape(shape.dims().last(2))});
+  const int64_t which = broadcast_index(place, Shape(to.dims().first(to.rank() - 2)), Shape(shape.dims().first(batch_rank)));
+  std::copy_n(x.bytes.begin() + which * matrix.bytes.size(), matrix.bytes.size(), matrix.bytes.begin());
+  return matrix;
+}
+
+void interpret_matmul(const Evaluation& evaluation) {
+  Literal& result = evaluation.result();
+  const Shape& shape = result.type.shape;
+  const Shape batch(shape.dims().first(shape.rank() - 2));
+  for (int64_t i = 0; i < batch.element_count(); ++i) {
+    const Place place = place_of(i, batch);
+    const Literal a = matrix_at(evaluation.input(0), place, shape), b = matrix_at(evaluation.input(1), place, shape);
+    Literal c({result.type.dtype, Shape(shape.dims().last(2))});
+    const Literal* const factors[] = {&a, &b};
+    interpret_product_sum({Op::product_sum, evaluation.attributes, factors, {&c, 1}});
+    std::copy(c.bytes.begin(), c.bytes.end(), result.bytes.begin() + i * c.bytes.size());
+  }
+}
 
 }  // namespace calque

@@ -1,7 +1,7 @@
 // Reductions by the tree of ir/op/reduction.h, to the letter.
 #include "ir/op/reduction.h"
 
-#include <cmath>
+#include <cstring>
 
 #include "ir/graph/interpret/evaluation.h"
 #include "ir/graph/interpret/scalar.h"
@@ -10,82 +10,95 @@ namespace calque {
 
 namespace {
 
-template <class T>
-struct Sum {
-  static T identity() { return reduction::sum_identity<T>(); }
-  static T join(T a, T b) { return wrapping_add(a, b); }
-};
-template <class T>
-struct Max {
-  static T identity() { return reduction::max_identity<T>(); }
-  static T join(T a, T b) { return a >= b || a != a ? a : b; }  // `maximum` of the elementwise table
+/// The identity and the join of a reduction for one dtype, as its row says.
+class Reducer {
+ public:
+  Reducer(Op op, DType dtype) : join_(scalar_program(row(op).join, dtype, dtype)) {
+    with_element_type(dtype, [&]<class T>(T) {
+      if constexpr (!std::is_same_v<T, bool>) {
+        const T identity = convert_number<T>(identity_value(row(op).identity));
+        std::memcpy(&identity_, &identity, sizeof identity);
+      }
+    });
+  }
+  ScalarBits identity() const { return identity_; }
+  ScalarBits join(ScalarBits a, ScalarBits b) const {
+    const ScalarBits arguments[] = {a, b};
+    return run_program(join_, arguments);
+  }
+
+ private:
+  const ScalarProgram& join_;
+  ScalarBits identity_ = 0;
 };
 
 /// Neighbours first, then neighbours of those; an odd last one moves up unchanged.
-template <class Reducer, class T>
-T join_pairwise(std::vector<T> blocks) {
-  if (blocks.empty()) return Reducer::identity();
+ScalarBits join_pairwise(const Reducer& reducer, std::vector<ScalarBits> blocks) {
+  if (blocks.empty()) return reducer.identity();
   while (blocks.size() > 1) {
-    std::vector<T> joined;
-    for (size_t i = 0; i + 1 < blocks.size(); i += 2)
-      joined.push_back(Reducer::join(blocks[i], blocks[i + 1]));
+    std::vector<ScalarBits> joined;
+    for (size_t i = 0; i + 1 < blocks.size(); i += 2) joined.push_back(reducer.join(blocks[i], blocks[i + 1]));
     if (blocks.size() % 2) joined.push_back(blocks.back());
     blocks = joined;
   }
   return blocks[0];
 }
 
+ScalarBits element(const Literal& x, int64_t i) {
+  const size_t size = size_of(x.type.dtype);
+  ScalarBits bits = 0;
+  std::memcpy(&bits, x.bytes.data() + i * size, size);
+  return bits;
+}
+
 /// Element i of the axis is x[first + i * stride]. Innermost axes have lanes, outer ones do not.
-template <class Reducer, class T>
-T reduce_axis(std::span<const T> x, int64_t first, int64_t count, int64_t stride) {
+ScalarBits reduce_axis(const Reducer& reducer, const Literal& x, int64_t first, int64_t count, int64_t stride) {
   using namespace reduction;
   const bool innermost = stride == 1;
   const int64_t block = innermost ? kBlock : kOuterBlock, lane_count = innermost ? kLanes : 1;
-  std::vector<T> blocks;
+  std::vector<ScalarBits> blocks;
   for (int64_t start = 0; start < count; start += block) {
-    std::vector<T> lanes(lane_count, Reducer::identity());
+    std::vector<ScalarBits> lanes(lane_count, reducer.identity());
     for (int64_t i = 0; i < block && start + i < count; ++i)
-      lanes[i % lane_count] = Reducer::join(lanes[i % lane_count], x[first + (start + i) * stride]);
+      lanes[i % lane_count] = reducer.join(lanes[i % lane_count], element(x, first + (start + i) * stride));
     for (int64_t half = lane_count / 2; half > 0; half /= 2)
-      for (int64_t lane = 0; lane < half; ++lane)
-        lanes[lane] = Reducer::join(lanes[lane], lanes[lane + half]);
+      for (int64_t lane = 0; lane < half; ++lane) lanes[lane] = reducer.join(lanes[lane], lanes[lane + half]);
     blocks.push_back(lanes[0]);
   }
-  return join_pairwise<Reducer>(blocks);
+  return join_pairwise(reducer, std::move(blocks));
 }
 
 /// Reduces one axis, which stays with size 1.
-template <class Reducer, class T>
-Literal reduce(const Literal& x, int axis) {
+Literal reduce(const Reducer& reducer, const Literal& x, int axis) {
   Type type = x.type;
   type.shape.set(axis, 1);
   Literal result(type);
   const int64_t count = x.type.shape[axis];
   int64_t stride = 1;
   for (int behind = axis + 1; behind < x.type.shape.rank(); ++behind) stride *= x.type.shape[behind];
+  const size_t size = size_of(type.dtype);
   for (int64_t i = 0; i < result.size(); ++i) {
     const int64_t first = i / stride * stride * count + i % stride;
-    result.as<T>()[i] = reduce_axis<Reducer>(x.as<T>(), first, count, stride);
+    const ScalarBits bits = reduce_axis(reducer, x, first, count, stride);
+    std::memcpy(result.bytes.data() + i * size, &bits, size);
   }
   return result;
 }
 
 /// All axes, the last one first.
-template <template <class> class Reducer>
 void interpret_reduction(const Evaluation& evaluation) {
   Literal x = evaluation.input();
+  const Reducer reducer(evaluation.op, x.type.dtype);
   const std::span<const int64_t> axes = evaluation.attributes.list(1);
-  with_element_type(x.type.dtype, [&]<class T>(T) {
-    if constexpr (!std::is_same_v<T, bool>)
-      for (size_t i = axes.size(); i-- > 0;) x = reduce<Reducer<T>, T>(x, static_cast<int>(axes[i]));
-  });
+  for (size_t i = axes.size(); i-- > 0;) x = reduce(reducer, x, static_cast<int>(axes[i]));
   evaluation.result().bytes = x.bytes;
 }
 
 }  // namespace
 
-void interpret_sum(const Evaluation& evaluation) { interpret_reduction<Sum>(evaluation); }
-void interpret_max(const Evaluation& evaluation) { interpret_reduction<Max>(evaluation); }
+#define REDUCTION(name, ...) \
+  void interpret_##name(const Evaluation& evaluation) { interpret_reduction(evaluation); }
+#include "ir/op/all_reductions.inc"
 
 void interpret_argmax(const Evaluation& evaluation) {
   const Literal& x = evaluation.input();

@@ -94,6 +94,9 @@ T integer_arithmetic(Primitive primitive, T a, T b, int amount) {
       return static_cast<T>(x - y);
     case Primitive::mul:
       return static_cast<T>(x * y);
+    case Primitive::div:
+      if (b == 0 || b == -1) throw InternalError("scalar program: an integer division by 0 or -1");
+      return a / b;
     case Primitive::negate:
       return static_cast<T>(Unsigned{0} - x);
     case Primitive::bit_and:

@@ -41,6 +41,14 @@ void interpret_slice(const Evaluation& evaluation) {
   take_from(evaluation.result(), evaluation.input(), evaluation.attributes[0], evaluation.attributes[1]);
 }
 
+void interpret_every(const Evaluation& evaluation) {
+  const Attributes& attributes = evaluation.attributes;
+  gather(evaluation.result(), evaluation.input(), [&](Place place) {
+    place[attributes[0]] *= attributes[1];
+    return index_of(place, evaluation.input().type.shape);
+  });
+}
+
 void interpret_split(const Evaluation& evaluation) {
   const int64_t axis = evaluation.attributes[1];
   int64_t start = 0;

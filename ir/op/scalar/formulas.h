@@ -1,10 +1,12 @@
 // The scalar formulas that need more than an operator, each written once over any engine.
 //
 // An engine is a set of value types X, one for each dtype, with X::Scalar and
-//   + - * / and unary -; comparisons, which give a mask; & | ! on masks; select(mask, a, b);
+//   + - * / and unary - (an integer divisor is neither 0 nor -1); comparisons, which give a mask; & | ^ ! on masks;
+//   select(mask, a, b);
 //   fma(a, b, c), rounded once; square_root(a); floor_of(a); X::constant(double);
-//   bits(a), the integer of the same width, on which there are + - & | ^, shift_left(i, n), shift_right(i, n)
-//   (arithmetic), shift_right_logical(i, n) and, for i64, multiply_halves(i, j); back by X::from_bits(i) (the same bits) and X::from_integer(i) (the same number).
+//   bits(a), the integer of the same width, on which there are + - & | ^ ~, shift_left(i, n), shift_right(i, n)
+//   (arithmetic), shift_right_logical(i, n) and, for i64, multiply_halves(i, j); back by X::from_bits(i) (the same bits)
+//   and X::from_integer(i) (the same number).
 // Host vectors (runtime/kernels/vector.h) run a formula; the recorder (ir/op/scalar/recorder.h) writes it down as a
 // scalar program.
 #pragma once
@@ -17,6 +19,11 @@ namespace calque {
 
 CALQUE_FORMULA zero_of(X) { return X::constant(0.0); }
 CALQUE_FORMULA one_of(X) { return X::constant(1.0); }
+
+template <class X>
+inline constexpr bool is_float_engine = static_cast<typename X::Scalar>(0.5) != 0;
+
+CALQUE_FORMULA absolute(X x) { return select(x < zero_of(x), -x, x); }
 
 /// Larger of two; NaN if either is NaN; a if equal (so max(-0, +0) is -0 and max(+0, -0) is +0, everywhere).
 CALQUE_FORMULA maximum_formula(X a, X b) { return select((a >= b) | (a != a), a, b); }
@@ -36,6 +43,19 @@ struct FloatFormat<double> {
   static constexpr double kRoundingMagic = 6755399441055744.0;  // 1.5 * 2^52
 };
 
+CALQUE_FORMULA infinity_of(X) {
+  using Format = FloatFormat<typename X::Scalar>;
+  using Integer = decltype(bits(X{}));
+  return X::from_bits(shift_left(Integer::constant(2 * Format::kBias + 1), Format::kMantissaBits));
+}
+
+/// The magnitude of one number, which is not negative or is NaN, with the sign bit of another.
+CALQUE_FORMULA with_sign_of(X magnitude, X sign) {
+  using Integer = decltype(bits(sign));
+  const Integer sign_bit = shift_left(Integer::constant(1), 8 * sizeof(typename X::Scalar) - 1);
+  return X::from_bits(bits(magnitude) | (bits(sign) & sign_bit));
+}
+
 template <class X>
 [[gnu::always_inline]] static inline X polynomial(X, X value) { return value; }
 /// Horner's rule from the highest coefficient down, one fma a step.
@@ -44,19 +64,25 @@ template <class X, class... Rest>
   return polynomial(x, fma(value, x, X::constant(next)), rest...);
 }
 
-/// e^x = 2^n e^r with |r| <= ln(2)/2 (Cody and Waite 1980). f32: degree 6 minimax (Moshier, Cephes expf), error below 1.1 ulp;
-/// f64: degree 13 Taylor, error below 1.5 ulp. Subnormal results round twice. exp(-inf) = 0, exp(inf) = inf.
-CALQUE_FORMULA exp_formula(X x) {
-  using Scalar = typename X::Scalar;
-  using Format = FloatFormat<Scalar>;
-  constexpr bool single = sizeof(Scalar) == 4;
-  x = select(x > X::constant(single ? 90.0 : 711.0), X::constant(single ? 90.0 : 711.0), x);
-  x = select(x < X::constant(single ? -105.0 : -747.0), X::constant(single ? -105.0 : -747.0), x);
+/// e^x = 2^whole (1 + fraction).
+template <class X>
+struct ExpParts {
+  X fraction;
+  decltype(bits(X{})) whole;
+};
+
+/// e^(x + low) = 2^n e^r with |r| <= ln(2)/2 (Cody and Waite 1980), where x is in range and low, if given, far smaller.
+/// f32: degree 6 minimax (Moshier, Cephes expf); f64: degree 13 Taylor.
+template <class X, class... Low>
+[[gnu::always_inline]] static inline ExpParts<X> exp_parts(X x, Low... low) {
+  using Format = FloatFormat<typename X::Scalar>;
+  constexpr bool single = sizeof(typename X::Scalar) == 4;
   const X magic = X::constant(Format::kRoundingMagic);
   const X shifted = fma(x, X::constant(1.44269504088896341), magic);
   const X n = shifted - magic;
   X r = fma(n, X::constant(single ? -0.693359375 : -6.93147180369123816490e-01), x);
   r = fma(n, X::constant(single ? 2.12194440e-4 : -1.90821492927058770002e-10), r);
+  if constexpr (sizeof...(Low) > 0) r = (r + ... + low);
   X p;
   if constexpr (single) {
     p = polynomial(r, X::constant(1.9875691500e-4), 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2,
@@ -65,16 +91,29 @@ CALQUE_FORMULA exp_formula(X x) {
     p = polynomial(r, X::constant(1.0 / 6227020800.0), 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0,
                    1.0 / 362880.0, 1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5);
   }
-  p = fma(p, r * r, r) + one_of(x);
+  return {fma(p, r * r, r), bits(shifted) - bits(magic)};
+}
+
+/// e^(x + low), low far smaller than x. exp(-inf) = 0, exp(inf) = inf.
+template <class X, class... Low>
+[[gnu::always_inline]] static inline X exp_of_sum(X x, Low... low) {
+  using Format = FloatFormat<typename X::Scalar>;
+  constexpr bool single = sizeof(typename X::Scalar) == 4;
+  x = select(x > X::constant(single ? 90.0 : 711.0), X::constant(single ? 90.0 : 711.0), x);
+  x = select(x < X::constant(single ? -105.0 : -747.0), X::constant(single ? -105.0 : -747.0), x);
+  const ExpParts<X> parts = exp_parts(x, low...);
+  const X p = parts.fraction + one_of(x);
   // 2^n in two factors, so that results at both ends of the range stay exact powers times p.
-  const auto whole = bits(shifted) - bits(magic);
-  const auto half = shift_right(whole, 1);
-  const auto rest = whole - half;
+  const auto half = shift_right(parts.whole, 1);
+  const auto rest = parts.whole - half;
   using Integer = decltype(bits(x));
   const Integer bias = Integer::constant(Format::kBias);
   return p * X::from_bits(shift_left(half + bias, Format::kMantissaBits)) *
          X::from_bits(shift_left(rest + bias, Format::kMantissaBits));
 }
+
+/// Error below 1.1 ulp for f32, 1.5 ulp for f64. Subnormal results round twice.
+CALQUE_FORMULA exp_formula(X x) { return exp_of_sum(x); }
 
 /// 1 / (1 + e^-x). Error below 2.5 ulp for f32, 2.2 ulp for f64; where e^-x overflows (x below -88.72 or -709.78) the result
 /// is 0 instead of a subnormal.
@@ -106,9 +145,13 @@ CALQUE_FORMULA tanh_formula(X x) {
   return select((x == zero_of(x)) | (x != x), x, finite);  // -0 keeps its sign
 }
 
-/// log x = e ln 2 + log m, m in [sqrt(1/2), sqrt(2)) (Moshier, Cephes logf and log). Error below 1 ulp for f32 and 1.5 ulp
-/// for f64. log(0) = -inf, log of a negative number is NaN, subnormals are scaled first.
-CALQUE_FORMULA log_formula(X x) {
+/// A positive finite number as 2^exponent mantissa, mantissa in [sqrt(1/2), sqrt(2)). Subnormals are scaled first.
+template <class X>
+struct BinaryParts {
+  X mantissa, exponent;
+};
+template <class X>
+[[gnu::always_inline]] static inline BinaryParts<X> binary_parts(X x) {
   using Scalar = typename X::Scalar;
   using Format = FloatFormat<Scalar>;
   using Integer = decltype(bits(x));
@@ -122,8 +165,15 @@ CALQUE_FORMULA log_formula(X x) {
   X e = X::from_integer(shift_right(raw, Format::kMantissaBits) - Integer::constant(Format::kBias - 1));
   e = e - select(tiny, X::constant(single ? 24.0 : 54.0), zero_of(x));
   const auto low = m < X::constant(0.70710678118654752440);
-  e = select(low, e - one_of(x), e);
-  m = select(low, m + m, m) - one_of(x);
+  return {select(low, m + m, m), select(low, e - one_of(x), e)};
+}
+
+/// log x = e ln 2 + log m (Moshier, Cephes logf and log). Error below 1 ulp for f32 and 1.5 ulp for f64. log(0) = -inf, log
+/// of a negative number is NaN.
+CALQUE_FORMULA log_formula(X x) {
+  constexpr bool single = sizeof(typename X::Scalar) == 4;
+  const BinaryParts<X> parts = binary_parts(x);
+  const X e = parts.exponent, m = parts.mantissa - one_of(x);
   const X z = m * m;
   X tail;
   if constexpr (single) {
@@ -140,12 +190,18 @@ CALQUE_FORMULA log_formula(X x) {
   tail = fma(e, X::constant(-2.121944400546905827679e-4), tail);
   tail = fma(X::constant(-0.5), z, tail);
   const X finite = fma(e, X::constant(0.693359375), m + tail);
-  const X infinity = X::from_bits(shift_left(Integer::constant(2 * Format::kBias + 1), Format::kMantissaBits));
+  const X infinity = infinity_of(x);
   const X not_a_number = infinity - infinity;
   const X result = select(x == infinity, x, finite);
   return select(x == zero_of(x), -infinity, select((x < zero_of(x)) | (x != x), not_a_number, result));
 }
 
-#undef CALQUE_FORMULA
-
 }  // namespace calque
+
+// In this order: later ones build on earlier ones.
+#include "ir/op/scalar/division.h"
+#include "ir/op/scalar/exponential.h"
+#include "ir/op/scalar/power.h"
+#include "ir/op/scalar/trigonometry.h"
+
+#undef CALQUE_FORMULA

@@ -53,17 +53,18 @@ namespace formulas {
 /// Calls f with the engine type of each dtype that a signature takes.
 template <Signature signature, class F>
 static void for_dtype(DType dtype, F f) {
-  if constexpr (signature == Signature::logical) {
+  using enum Signature;
+  constexpr bool any = signature == equality || signature == select;
+  if constexpr (signature == logical || any)
     if (dtype == DType::boolean) f(Mask{});
-  } else if constexpr (signature == Signature::word) {
-    if (dtype == DType::i64) f(Number<int64_t>{});
-  } else {
+  if constexpr (signature != logical && signature != integral && signature != word) {
     if (dtype == DType::f32) f(Number<float>{});
     if (dtype == DType::f64) f(Number<double>{});
-    if constexpr (signature != Signature::floating) {
+  }
+  if constexpr (signature != logical && signature != floating) {
+    if constexpr (signature != word)
       if (dtype == DType::i32) f(Number<int32_t>{});
-      if (dtype == DType::i64) f(Number<int64_t>{});
-    }
+    if (dtype == DType::i64) f(Number<int64_t>{});
   }
 }
 

@@ -16,7 +16,7 @@ enum class ScalarType : uint8_t { f32, f64, i32, i64, mask };
 enum class Primitive : uint8_t {
   argument,     // `immediate` is its number
   constant,     // `immediate` holds its bits
-  add, sub, mul, div, negate,
+  add, sub, mul, div, negate,                                   // an integer divisor is neither 0 nor -1
   fma, square_root, floor,
   less, less_equal, greater, greater_equal, equal, not_equal,   // -> mask
   select,       // mask, a, b

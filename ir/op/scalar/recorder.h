@@ -36,6 +36,12 @@ struct Mask {
 };
 inline Mask operator&(Mask a, Mask b) { return {node(Primitive::bit_and, ScalarType::mask, a.id, b.id)}; }
 inline Mask operator|(Mask a, Mask b) { return {node(Primitive::bit_or, ScalarType::mask, a.id, b.id)}; }
+inline Mask operator^(Mask a, Mask b) { return {node(Primitive::bit_xor, ScalarType::mask, a.id, b.id)}; }
+inline Mask operator==(Mask a, Mask b) { return {node(Primitive::equal, ScalarType::mask, a.id, b.id)}; }
+inline Mask operator!=(Mask a, Mask b) { return {node(Primitive::not_equal, ScalarType::mask, a.id, b.id)}; }
+inline Mask select(Mask mask, Mask a, Mask b) {
+  return {node(Primitive::select, ScalarType::mask, mask.id, a.id, b.id)};
+}
 inline Mask operator!(Mask a) { return {node(Primitive::bit_not, ScalarType::mask, a.id)}; }
 
 template <class T>
@@ -76,6 +82,8 @@ CALQUE_RECORD(!=, not_equal)
 
 template <class T>
 Number<T> operator-(Number<T> a) { return {node(Primitive::negate, kScalarType<T>, a.id)}; }
+template <class T>
+Number<T> operator~(Number<T> a) { return {node(Primitive::bit_not, kScalarType<T>, a.id)}; }
 template <class T>
 Number<T> select(Mask mask, Number<T> a, Number<T> b) {
   return {node(Primitive::select, kScalarType<T>, mask.id, a.id, b.id)};

@@ -1,5 +1,7 @@
-// Rules of the ops that assemble tensors from pieces or rows: pad, concat, take, index_add.
+// Rules of the ops that assemble tensors from pieces: pad, concat, flip.
 #include <fmt/format.h>
+
+#include <bitset>
 
 #include "ir/op/emitter.h"
 #include "ir/op/error.h"
@@ -50,37 +52,23 @@ void gradient_concat(GradientContext& context) {
   }
 }
 
-namespace {
-bool is_index(DType dtype) { return dtype == DType::i64 || dtype == DType::i32; }
-}  // namespace
-
-void infer_take(std::span<const Type> inputs, Attributes&, std::vector<Type>& results) {
-  const Type &table = inputs[0], &indices = inputs[1];
-  if (table.shape.rank() < 1 || !is_index(indices.dtype))
-    throw UserError(fmt::format("take: takes a table [V,...] and integer indices, got {} and {}", to_string(table),
-                                to_string(indices)));
-  std::vector<int64_t> dims(indices.shape.begin(), indices.shape.end());
-  dims.insert(dims.end(), table.shape.begin() + 1, table.shape.end());
-  results = {{table.dtype, Shape(std::span<const int64_t>(dims))}};
+void infer_flip(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {
+  const int rank = inputs[0].shape.rank();
+  std::bitset<kMaxRank> flipped;
+  for (int64_t axis : attributes.list(0)) {
+    const int64_t normalized = normalize_axis(axis, rank, "flip");
+    if (flipped[normalized]) throw UserError(fmt::format("flip: axis {} is named twice", normalized));
+    flipped.set(normalized);
+  }
+  if (attributes.list(0).empty()) flipped.set();
+  std::vector<int64_t> axes;
+  for (int axis = 0; axis < rank; ++axis)
+    if (flipped[axis]) axes.push_back(axis);
+  attributes.set_list(0, axes);
+  results = {inputs[0]};
 }
-void gradient_take(GradientContext& context) {
-  if (context.needs(0))
-    context.give(0, index_add(context.result_gradient(), context.input(1), type_of(context.input(0)).shape[0]));
-}
-
-void infer_index_add(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {
-  const Type &values = inputs[0], &indices = inputs[1];
-  const int index_rank = indices.shape.rank();
-  if (!is_index(indices.dtype) || values.shape.rank() < index_rank || attributes[0] < 0 || !is_numeric(values.dtype) ||
-      Shape(values.shape.dims().first(index_rank)) != indices.shape)
-    throw UserError(fmt::format("index_add: takes numbers [N...,D...] and integer indices [N...], got {} and {}",
-                                to_string(values), to_string(indices)));
-  std::vector<int64_t> dims{attributes[0]};
-  dims.insert(dims.end(), values.shape.begin() + index_rank, values.shape.end());
-  results = {{values.dtype, Shape(std::span<const int64_t>(dims))}};
-}
-void gradient_index_add(GradientContext& context) {
-  if (context.needs(0)) context.give(0, take(context.result_gradient(), context.input(1)));
+void gradient_flip(GradientContext& context) {
+  if (context.needs(0)) context.give(0, flip(context.result_gradient(), context.attributes().list(0)));
 }
 
 }  // namespace calque

@@ -21,13 +21,45 @@ Type product_type(const Type& a, const Type& b, const char* op) {
 
 }  // namespace
 
-void infer_matmul(std::span<const Type> inputs, Attributes&, std::vector<Type>& results) {
-  results = {product_type(inputs[0], inputs[1], "matmul")};
+namespace {
+
+/// The last two axes, as a matrix.
+Type matrix_of(const Type& x) {
+  return {x.dtype, x.shape.rank() < 2 ? x.shape : Shape(x.shape.dims().last(2))};
 }
+
+Value transposed(const Value& x) {
+  const int rank = type_of(x).shape.rank();
+  std::vector<int64_t> axes(rank);
+  for (int axis = 0; axis < rank; ++axis) axes[axis] = axis;
+  std::swap(axes[rank - 2], axes[rank - 1]);
+  return permute(x, axes);
+}
+
+/// All rows of all matrices as one matrix.
+Value as_rows(const Value& x) { return reshape(x, {-1, type_of(x).shape.back()}); }
+
+}  // namespace
+
+void infer_matmul(std::span<const Type> inputs, Attributes&, std::vector<Type>& results) {
+  const Shape &a = inputs[0].shape, &b = inputs[1].shape;
+  const Type matrix = product_type(matrix_of(inputs[0]), matrix_of(inputs[1]), "matmul");
+  Shape shape = matrix.shape;
+  if (a.rank() > 2 || b.rank() > 2) {
+    shape = broadcast_shapes(Shape(a.dims().first(a.rank() - 2)), Shape(b.dims().first(b.rank() - 2)), "matmul");
+    shape.push_back(matrix.shape[0]);
+    shape.push_back(matrix.shape[1]);
+  }
+  results = {{matrix.dtype, Shape(shape.dims())}};
+}
+/// Where one matrix b serves all of a, its gradient is one product over all rows.
 void gradient_matmul(GradientContext& context) {
-  const Value& g = context.result_gradient();
-  if (context.needs(0)) context.give(0, matmul(g, permute(context.input(1), {1, 0})));
-  if (context.needs(1)) context.give(1, matmul(permute(context.input(0), {1, 0}), g));
+  const Value &g = context.result_gradient(), &a = context.input(0), &b = context.input(1);
+  if (context.needs(0)) context.give(0, matmul(g, transposed(b)));
+  if (!context.needs(1)) return;
+  const bool one_for_all = type_of(b).shape.rank() == 2 && type_of(a).shape.rank() > 2 &&
+                           type_of(a).shape.element_count() > 0 && type_of(g).shape.element_count() > 0;
+  context.give(1, one_for_all ? matmul(transposed(as_rows(a)), as_rows(g)) : matmul(transposed(a), g));
 }
 
 void infer_product_sum(std::span<const Type> inputs, Attributes&, std::vector<Type>& results) {

@@ -39,31 +39,53 @@ Value with_kept_axes(const Value& value, const GradientContext& context) {
 
 }  // namespace
 
-void infer_sum(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {
-  if (!is_numeric(inputs[0].dtype)) throw UserError("sum: takes numbers, got bool; cast it first");
-  results = {{inputs[0].dtype, reduced_shape(inputs[0], attributes, "sum")}};
+/// Only what starts from an element of its own needs one in each group.
+static void infer_reduction(Op op, const Type& x, Attributes& attributes, std::vector<Type>& results) {
+  const OpRow& entry = row(op);
+  if (!is_numeric(x.dtype)) throw UserError(fmt::format("{}: takes numbers, got bool; cast it first", entry.name));
+  const Shape shape = reduced_shape(x, attributes, entry.name);
+  const bool starts_from_nothing = entry.identity == Identity::zero || entry.identity == Identity::one;
+  for (int64_t axis : attributes.list(1))
+    if (x.shape[axis] == 0 && !starts_from_nothing)
+      throw UserError(fmt::format("{}: axis {} of {} is empty and has no such element", entry.name, axis, to_string(x)));
+  results = {{x.dtype, shape}};
 }
+#define REDUCTION(name, ...)                                                                              \
+  void infer_##name(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {   \
+    infer_reduction(Op::name, inputs[0], attributes, results);                                            \
+  }
+#include "ir/op/all_reductions.inc"
+
 void gradient_sum(GradientContext& context) {
   if (context.needs(0))
     context.give(0, expand(with_kept_axes(context.result_gradient(), context), type_of(context.input(0)).shape));
 }
 
-void infer_max(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {
-  if (!is_numeric(inputs[0].dtype)) throw UserError("max: takes numbers, got bool; cast it first");
-  const Shape shape = reduced_shape(inputs[0], attributes, "max");
-  for (int64_t axis : attributes.list(1))
-    if (inputs[0].shape[axis] == 0)
-      throw UserError(fmt::format("max: axis {} of {} is empty and has no largest element", axis, to_string(inputs[0])));
-  results = {{inputs[0].dtype, shape}};
-}
-/// Elements equal to the maximum share its gradient equally.
-void gradient_max(GradientContext& context) {
+/// Elements equal to the extreme share its gradient equally.
+static void gradient_extreme(GradientContext& context) {
   if (!context.needs(0)) return;
   const Value& x = context.input(0);
   const Value chosen = equal(x, with_kept_axes(context.result(), context));
   const Value ones = where(chosen, scalar(1.0, x), scalar(0.0, x));
   const Value count = sum(ones, context.attributes().list(1), true);
   context.give(0, ones * (with_kept_axes(context.result_gradient(), context) / count));
+}
+
+void gradient_max(GradientContext& context) { gradient_extreme(context); }
+void gradient_min(GradientContext& context) { gradient_extreme(context); }
+
+/// The product of the other elements: y / x without zeros; with one zero, the product of the rest, for it alone.
+void gradient_prod(GradientContext& context) {
+  if (!context.needs(0)) return;
+  const Value& x = context.input(0);
+  const std::span<const int64_t> axes = context.attributes().list(1);
+  const Value is_zero = equal(x, scalar(0.0, x));
+  const Value without_zeros = where(is_zero, scalar(1.0, x), x);
+  const Value zeros = sum(where(is_zero, scalar(1.0, x), scalar(0.0, x)), axes, true);
+  const Value rest = prod(without_zeros, axes, true);
+  const Value others = where(is_zero, where(equal(zeros, scalar(1.0, x)), rest, 0.0),
+                             where(zeros > 0.0, 0.0, rest / without_zeros));
+  context.give(0, others * with_kept_axes(context.result_gradient(), context));
 }
 
 void infer_argmax(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {

@@ -89,6 +89,32 @@ void gradient_slice(GradientContext& context) {
   context.give(0, pad(context.result_gradient(), attributes[0], attributes[1], size - attributes[2]));
 }
 
+void infer_every(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {
+  Shape shape = inputs[0].shape;
+  const int64_t axis = normalize_axis(attributes[0], shape.rank(), "every"), step = attributes[1];
+  if (step < 1) throw UserError(fmt::format("every: a step of {}; flip the axis and take positive steps", step));
+  attributes.set(0, axis);
+  shape.set(axis, shape[axis] / step + (shape[axis] % step != 0));
+  results = {{inputs[0].dtype, shape}};
+}
+/// Zeros between the steps: each step becomes a group of one and padding, the groups are joined and cut to size.
+void gradient_every(GradientContext& context) {
+  if (!context.needs(0)) return;
+  const Value& g = context.result_gradient();
+  const Shape shape = type_of(context.input(0)).shape;
+  const int axis = static_cast<int>(context.attributes()[0]);
+  const int64_t size = shape[axis], count = type_of(g).shape[axis];
+  const int64_t step = std::min(context.attributes()[1], std::max<int64_t>(size, 1));
+  const auto product = [](std::span<const int64_t> sizes) {
+    int64_t n = 1;
+    for (int64_t each : sizes) n *= each;
+    return n;
+  };
+  const int64_t before = product(shape.dims().first(axis)), behind = product(shape.dims().subspan(axis + 1));
+  const Value groups = pad(reshape(g, {before, count, 1, behind}), 2, 0, step - 1);
+  context.give(0, reshape(slice(reshape(groups, {before, count * step, behind}), 1, 0, size), shape));
+}
+
 void infer_split(std::span<const Type> inputs, Attributes& attributes, std::vector<Type>& results) {
   constexpr int64_t kMostParts = 64;
   Shape shape = inputs[0].shape;
