@@ -16,6 +16,7 @@ void add_info(CLI::App& program, Action& action);
 void add_dump(CLI::App& program, Action& action);
 void add_explain(CLI::App& program, Action& action);
 void add_opt(CLI::App& program, Action& action);
+void add_ops(CLI::App& program, Action& action);
 void add_cache(CLI::App& program, Action& action);
 void add_bench_step(CLI::App& program, Action& action);
 

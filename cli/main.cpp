@@ -60,6 +60,7 @@ int parse_and_run(int argc, char** argv) {
   add_dump(program, action);
   add_explain(program, action);
   add_opt(program, action);
+  add_ops(program, action);
   add_cache(program, action);
   add_bench_step(program, action);
   try {

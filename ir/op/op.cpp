@@ -135,7 +135,7 @@ const OpRow kRows[] = {
 #define OPS(name, kind, parameters, attributes, spec, documentation) \
   CALQUE_ROW(name, kind, none, 1, true, kNoJoin, {}, documentation)
 #define REDUCTION(name, promotion, join, identity, documentation) \
-  CALQUE_ROW(name, reduction, promotion, 1, false, Op::join, Identity::identity, documentation)
+  CALQUE_ROW(name, reduction, promotion, 1, false, Op::join, ReductionStart::identity, documentation)
 #define CALQUE_COMPOSITE(name, promotion, inputs, documentation)                                            \
   {#name, OpKind::composite, Signature::none, Promotion::promotion, inputs, false, false, CALQUE_ATTRIBUTES(name), \
    nullptr, nullptr, body_##name, kNoJoin, {}, documentation},
@@ -193,13 +193,13 @@ bool accepts(Signature signature, DType dtype) {
   }
 }
 
-double identity_value(Identity identity) {
+double identity_value(ReductionStart identity) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   switch (identity) {
-    case Identity::zero: return 0;
-    case Identity::one: return 1;
-    case Identity::lowest: return -kInfinity;
-    case Identity::highest: return kInfinity;
+    case ReductionStart::zero: return 0;
+    case ReductionStart::one: return 1;
+    case ReductionStart::lowest: return -kInfinity;
+    case ReductionStart::highest: return kInfinity;
   }
   return 0;
 }

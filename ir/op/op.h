@@ -38,10 +38,10 @@ enum class Promotion : uint8_t {
 };
 
 /// Where a reduction starts from; lowest and highest are the infinities, or the ends of the integers.
-enum class Identity : uint8_t { zero, one, lowest, highest };
+enum class ReductionStart : uint8_t { zero, one, lowest, highest };
 
 /// The number as `full` takes it: infinities saturate where the dtype is an integer.
-double identity_value(Identity identity);
+double identity_value(ReductionStart identity);
 
 class Emitter;
 class GradientContext;
@@ -68,7 +68,7 @@ struct OpRow {
   GradientFunction gradient;                   // null for composites and IR-only ops
   BodyFunction body;                           // composites only
   Op join;                                     // reductions only: the elementwise op that joins two elements
-  Identity identity;                           // reductions only
+  ReductionStart identity;                           // reductions only
   const char* documentation;
 };
 

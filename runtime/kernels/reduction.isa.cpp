@@ -10,7 +10,7 @@ namespace calque::kernels::CALQUE_ISA_LEVEL {
 
 #define CALQUE_UNROLL _Pragma("GCC unroll 64")
 
-// Where a reduction starts, by the names of Identity.
+// Where a reduction starts, by the names of ReductionStart.
 namespace identities {
 struct zero {
   template <class X>
@@ -63,7 +63,7 @@ template <class Join, class Identity>
 struct Reducer {
   template <class X>
   CALQUE_INLINE X identity() {
-    return Identity::template of<X>();
+    return ReductionStart::template of<X>();
   }
   template <class X>
   CALQUE_INLINE X join(X a, X b) {

@@ -44,7 +44,7 @@ static void infer_reduction(Op op, const Type& x, Attributes& attributes, std::v
   const OpRow& entry = row(op);
   if (!is_numeric(x.dtype)) throw UserError(fmt::format("{}: takes numbers, got bool; cast it first", entry.name));
   const Shape shape = reduced_shape(x, attributes, entry.name);
-  const bool starts_from_nothing = entry.identity == Identity::zero || entry.identity == Identity::one;
+  const bool starts_from_nothing = entry.identity == ReductionStart::zero || entry.identity == ReductionStart::one;
   for (int64_t axis : attributes.list(1))
     if (x.shape[axis] == 0 && !starts_from_nothing)
       throw UserError(fmt::format("{}: axis {} of {} is empty and has no such element", entry.name, axis, to_string(x)));
