@@ -59,11 +59,11 @@ namespace joins {
 #undef SELECT
 }  // namespace joins
 
-template <class Join, class Identity>
+template <class Join, class Start>
 struct Reducer {
   template <class X>
   CALQUE_INLINE X identity() {
-    return ReductionStart::template of<X>();
+    return Start::template of<X>();
   }
   template <class X>
   CALQUE_INLINE X join(X a, X b) {
