@@ -1,4 +1,6 @@
 // Bodies of the composite ops, in terms of other ops. Every engine that does not claim a composite whole runs its body.
+#include <algorithm>
+
 #include "ir/op/emitter.h"
 #include "ir/op/error.h"
 
@@ -45,7 +47,8 @@ Value body_var(Emitter&, std::span<const Value> inputs, const Attributes& attrib
   const Value& x = inputs[0];
   const std::span<const int64_t> axes = attributes.list(2);
   const double count = static_cast<double>(elements_of(type_of(x).shape, axes, "var"));
-  return sum(square(x - mean(x, axes, true)), axes, attributes.flag(0)) / (count - attributes.number(1));
+  const double freedom = std::max(count - attributes.number(1), 0.0);  // none: NaN
+  return sum(square(x - mean(x, axes, true)), axes, attributes.flag(0)) / freedom;
 }
 
 Value body_std(Emitter&, std::span<const Value> inputs, const Attributes& attributes) {

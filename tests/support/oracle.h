@@ -243,10 +243,10 @@ inline Expected oracle_variance(const Elements& x, const std::vector<int64_t>& g
   const DType dtype = x.type().dtype;
   const RowStatistics row = row_statistics(x, group);
   const long double count = static_cast<long double>(group.size());
-  const long double variance = row.variance * count / (count - correction);
+  const long double freedom = std::max(count - correction, 0.0L), variance = row.variance * count / freedom;
   // Squares that overflow, and what infinities leave, are infinite or NaN.
   if (!(row.variance * count < 0.1L * largest_of(dtype))) return {{variance, 0}, INFINITY, true, true};
-  const long double scale = row.magnitude * row.magnitude * count / (count - correction);
+  const long double scale = row.magnitude * row.magnitude * count / freedom;
   if (!rooted) return near(variance, scale, dtype);
   return near(std::sqrt(variance), std::sqrt(scale), dtype);
 }

@@ -1,11 +1,12 @@
 // Writes the cases of every op and what they give to a folder, for judges outside of C++: scripts/judge_ops.py runs this by its
 // tag, with CALQUE_JUDGE_FOLDER set.
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
-
-#include <nlohmann/json.hpp>
 
 #include "runtime/dispatch.h"
 #include "tests/support/op_cases.h"
@@ -15,31 +16,43 @@ using namespace calque::test;
 
 namespace {
 
-/// Appends the elements in row-major order to `data`, and says where they lie.
-nlohmann::json written(const Tensor& tensor, std::ofstream& data) {
-  const Literal literal = to_literal(tensor);
-  nlohmann::json json{{"dtype", name(literal.type.dtype)}, {"offset", static_cast<int64_t>(data.tellp())}};
-  json["shape"] = std::vector<int64_t>(literal.type.shape.begin(), literal.type.shape.end());
-  data.write(reinterpret_cast<const char*>(literal.bytes.data()), static_cast<std::streamsize>(literal.bytes.size()));
-  return json;
+std::string json_number(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  return fmt::format("{}", value);
 }
 
-nlohmann::json attributes_of(const OpCase& c) {
-  nlohmann::json json = nlohmann::json::object();
-  int word = 0;
-  for (const AttributeSpec& spec : row(c.op).attributes) {
-    switch (spec.kind) {
-      case AttributeKind::integer: json[spec.name] = c.attributes[word++]; break;
-      case AttributeKind::boolean: json[spec.name] = c.attributes.flag(word++); break;
-      case AttributeKind::number: json[spec.name] = c.attributes.number(word++); break;
-      case AttributeKind::dtype: json[spec.name] = name(c.attributes.dtype(word++)); break;
-      case AttributeKind::integers: {
-        const std::span<const int64_t> list = c.attributes.list(word);
-        json[spec.name] = std::vector<int64_t>(list.begin(), list.end());
-      }
-    }
+/// Appends the elements in row-major order to `data`, and says where they lie.
+std::string written(const Tensor& tensor, std::ofstream& data) {
+  const Literal literal = to_literal(tensor);
+  const auto offset = static_cast<int64_t>(data.tellp());
+  data.write(reinterpret_cast<const char*>(literal.bytes.data()), static_cast<std::streamsize>(literal.bytes.size()));
+  return fmt::format(R"({{"dtype": "{}", "offset": {}, "shape": [{}]}})", name(literal.type.dtype), offset,
+                     fmt::join(literal.type.shape.dims(), ", "));
+}
+
+std::string attribute_text(const OpCase& c, AttributeKind kind, int word) {
+  switch (kind) {
+    case AttributeKind::integer: return fmt::format("{}", c.attributes[word]);
+    case AttributeKind::boolean: return c.attributes.flag(word) ? "true" : "false";
+    case AttributeKind::number: return json_number(c.attributes.number(word));
+    case AttributeKind::dtype: return fmt::format("\"{}\"", name(c.attributes.dtype(word)));
+    case AttributeKind::integers: return fmt::format("[{}]", fmt::join(c.attributes.list(word), ", "));
   }
-  return json;
+  return "null";
+}
+
+std::string attributes_text(const OpCase& c) {
+  std::vector<std::string> parts;
+  for (const AttributeSpec& spec : row(c.op).attributes)
+    parts.push_back(fmt::format("\"{}\": {}", spec.name, attribute_text(c, spec.kind, static_cast<int>(parts.size()))));
+  return fmt::format("{{{}}}", fmt::join(parts, ", "));
+}
+
+std::string all_written(const std::vector<Tensor>& tensors, std::ofstream& data) {
+  std::vector<std::string> parts;
+  for (const Tensor& tensor : tensors) parts.push_back(written(tensor, data));
+  return fmt::format("[{}]", fmt::join(parts, ", "));
 }
 
 }  // namespace
@@ -52,11 +65,10 @@ TEST_CASE("the cases of every op, for judges", "[.judge]") {
     const Op op = static_cast<Op>(i);
     if (row(op).ir_only) continue;
     for (const OpCase& c : op_cases(op)) {
-      nlohmann::json json{{"op", row(op).name}, {"aspect", kAspectNames[static_cast<int>(c.aspect)]}};
-      json["attributes"] = attributes_of(c);
-      for (const Tensor& input : c.inputs) json["inputs"].push_back(written(input, data));
-      for (const Tensor& result : run_op(c.op, c.inputs, c.attributes)) json["results"].push_back(written(result, data));
-      list << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+      const std::string inputs = all_written(c.inputs, data), results = all_written(run_op(c.op, c.inputs, c.attributes), data);
+      list << fmt::format(R"({{"op": "{}", "aspect": "{}", "attributes": {}, "inputs": {}, "results": {}}})", row(op).name,
+                          kAspectNames[static_cast<int>(c.aspect)], attributes_text(c), inputs, results)
+           << "\n";
     }
   }
   REQUIRE(data.good());
