@@ -119,7 +119,7 @@ TEST_CASE("errors of ops are those of eager execution") {
       [&](const Tensor& t) { return sum(t, {7}); },
       [&](const Tensor& t) { return select(t, 0, 9); },
       [&](const Tensor& t) { return logical_not(t); },
-      [&](const Tensor& t) { return from_value(sum(t > 0.0).item()); },
+      [&](const Tensor& t) { return from_value(max(t > 0.0).item()); },
   };
   for (size_t i = 0; i < bad.size(); ++i) {
     INFO("program " << i);
