@@ -76,7 +76,7 @@ class Indexing {
     };
     const int64_t start = bound(slice.start, 0), stop = std::max(bound(slice.stop, size), start);
     if (stop - start != size) x_ = view(Op::slice, Attributes::of(int64_t{axis_}, start, stop));
-    if (slice.step > 1) throw UserError("index: steps other than 1 are not supported yet");
+    if (slice.step > 1) x_ = view(Op::every, Attributes::of(int64_t{axis_}, slice.step));
     shape_.push_back(x_.shape()[axis_++]);
   }
 

@@ -178,6 +178,26 @@ TEST_CASE("views of views, reshapes and splits lead back to the base", "[in_plac
       {{3, 4}, {2}});
 }
 
+TEST_CASE("every second row is written, and every third column of it", "[in_place]") {
+  const auto mask = [] {
+    Tensor rows = zeros({4, 6}, DType::f64);
+    rows[{Slice{{}, {}, 2}, Slice{1, {}, 3}}].add_(1);
+    return rows;
+  };
+  check_same(
+      [](const Tensors& in) {
+        Tensor y = in[0] * in[1];
+        y[Slice{{}, {}, 2}][{ellipsis, Slice{1, {}, 3}}].mul_(in[0][{Slice{{}, {}, 2}, Slice{1, {}, 3}}]);
+        return sum(y * y);
+      },
+      [&](const Tensors& in) {
+        const Tensor y = in[0] * in[1], changed = mask();
+        const Tensor after = y * (1.0 - changed) + y * in[0] * changed;
+        return sum(after * after);
+      },
+      {{4, 6}, {6}});
+}
+
 TEST_CASE("a constant written over a value ends its gradient", "[in_place]") {
   check_same(
       [](const Tensors& in) {

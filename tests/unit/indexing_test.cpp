@@ -36,6 +36,11 @@ TEST_CASE("slices keep their axis; bounds are clamped as in Python", "[indexing]
   CHECK(elements(x[Slice{-100, 1}]) == Numbers{0});
   CHECK(x[Slice{4, 2}].shape() == Shape{0});
   CHECK(x[Slice{100, 200}].shape() == Shape{0});
+  CHECK(elements(x[Slice{{}, {}, 2}]) == Numbers{0, 2, 4});
+  CHECK(elements(x[Slice{1, {}, 2}]) == Numbers{1, 3, 5});
+  CHECK(elements(x[Slice{1, 5, 3}]) == Numbers{1, 4});
+  CHECK(elements(x[Slice{2, {}, 100}]) == Numbers{2});
+  CHECK(x[Slice{3, 3, 2}].shape() == Shape{0});
 }
 
 TEST_CASE("integers, slices, an ellipsis and new axes together", "[indexing]") {
@@ -67,6 +72,8 @@ TEST_CASE("every index is a view: writes go through", "[indexing]") {
   CHECK(elements(x[{0, 2}]) == Numbers{7, 7, 7, 7});
   x[{ellipsis, 3}].add_(100);
   CHECK(elements(x[{1, 0}]) == Numbers{12, 13, 14, 115});
+  x[{0, Slice{{}, {}, 2}, Slice{1, {}, 2}}].zero_();
+  CHECK(elements(x[0]) == Numbers{7, 0, 7, 0, 7, 7, 7, 107, 7, 0, 7, 0});
   const Tensor row = x[{1, 0}];
   x[{1, 0, 2}].assign_(from_value<int64_t>(5));
   CHECK(elements(row) == Numbers{12, 13, 5, 115});
