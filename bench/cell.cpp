@@ -86,7 +86,7 @@ void forward_backward(AnyCell& cell, const Kind& kind, const std::vector<Tensor>
   const cli::CellState next = cell(state[0], state[1], state[2], weights);
   const Tensor outputs[] = {next.h, next.c}, seeds[] = {seed, seed};
   const size_t count = kind.has_c ? 2 : 1;
-  grad({outputs, count}, inputs, {seeds, count});
+  grad(std::span(outputs, count), inputs, {.output_gradients = {seeds, count}});
 }
 
 void cell_rows(Report& report, const Kind& kind, const Size& size, double peak, bool quick) {

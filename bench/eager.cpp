@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
   chains.push_back({"forward, recording", [&] { chain(leaf, weight); }});
   chains.push_back({"forward and backward", [&] {
                       const Tensor outputs[] = {chain(leaf, weight)};
-                      grad(outputs, inputs, seed);
+                      grad(outputs, inputs, {.output_gradients = seed});
                     }});
   measure(chains, {effort.rounds, effort.blocks, std::max(effort.calls / kChain, 1)});
   for (size_t i = 0; i < chains.size(); ++i)

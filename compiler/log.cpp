@@ -1,18 +1,14 @@
-// Writes messages, each as one line in one piece.
+// Topics and warnings, on their way to the log sink.
 #include "compiler/log.h"
 
-#include <cstdio>
 #include <mutex>
 #include <set>
+
+#include "runtime/log.h"
 
 namespace calque {
 
 namespace {
-
-void write_line(const char* topic, std::string_view text) {
-  const std::string line = fmt::format("calque{}{}: {}\n", *topic ? " " : "", topic, text);
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
 
 /// Whether the key is new to this process.
 bool is_first(std::string_view key) {
@@ -27,15 +23,12 @@ bool is_first(std::string_view key) {
 }  // namespace
 
 void write_log(LogTopic topic, std::string_view text) noexcept {
-  try {
-    write_line(kLogTopicNames[static_cast<size_t>(topic)], text);
-  } catch (...) {  // out of memory: a message less
-  }
+  write_line({LogLevel::message, kLogTopicNames[static_cast<size_t>(topic)], text});
 }
 
 void warn_once(std::string_view key, std::string_view sentence) noexcept {
   try {
-    if (is_first(key)) write_line("", sentence);
+    if (is_first(key)) warn(sentence);
   } catch (...) {  // out of memory: a message less
   }
 }

@@ -1,4 +1,4 @@
-// Messages on stderr: topics that CALQUE_LOG turns on, and warnings that are given once.
+// Messages to the log sink (standard error): topics that CALQUE_LOG turns on, and warnings that are given once.
 #pragma once
 
 #include <fmt/format.h>
@@ -21,7 +21,7 @@ void log(LogTopic topic, fmt::format_string<Arguments...> format, Arguments&&...
     write_log(topic, fmt::format(format, std::forward<Arguments>(arguments)...));
 }
 
-/// Warns with one sentence on stderr; only the first call of this process for each `key` does so.
+/// Warns with one sentence; only the first call of this process for each `key` does so.
 void warn_once(std::string_view key, std::string_view sentence) noexcept;
 
 }  // namespace calque

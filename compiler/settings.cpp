@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <string_view>
 #include <utility>
 
 #include "passes/pipeline.h"
+#include "runtime/log.h"
 
 namespace calque {
 
@@ -167,7 +167,7 @@ Settings read_and_warn() {
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
     environment.emplace_back(*entry);
   Settings result = read_settings(environment, warnings);
-  for (const std::string& sentence : warnings) std::fprintf(stderr, "calque: %s\n", sentence.c_str());
+  for (const std::string& sentence : warnings) warn(sentence);
   return result;
 }
 

@@ -31,8 +31,8 @@ struct Settings {
   bool is_logged(LogTopic topic) const { return log.contains(topic); }
 };
 
-/// The settings of this process, read at the first call. What is wrong with them is then said on stderr,
-/// once.
+/// The settings of this process, read at the first call. What is wrong with them is then said in
+/// warnings, once.
 const Settings& settings();
 
 /// The same from a given environment of `NAME=value` entries. Adds one sentence to `warnings` for each

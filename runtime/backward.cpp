@@ -203,8 +203,8 @@ void Tensor::backward(const Tensor& gradient) const {
   pass.deposit();
 }
 
-std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
-                         std::span<const Tensor> output_gradients, bool create_graph) {
+std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs, const GradOptions& options) {
+  const auto& [create_graph, output_gradients] = options;
   if (!output_gradients.empty() && output_gradients.size() != outputs.size())
     throw UserError(fmt::format("grad: {} outputs but {} output gradients", outputs.size(), output_gradients.size()));
   border("grad()");
@@ -225,6 +225,11 @@ std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor
     gradients.push_back(gradient ? gradient : zeros(input.shape(), input.dtype()));
   }
   return gradients;
+}
+
+std::vector<Tensor> grad(std::initializer_list<Tensor> outputs, std::initializer_list<Tensor> inputs,
+                         const GradOptions& options) {
+  return grad(std::span(outputs.begin(), outputs.size()), std::span(inputs.begin(), inputs.size()), options);
 }
 
 }  // namespace calque

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <ostream>
-
 #include "calque/autograd.h"
 #include "calque/ops.h"
 #include "runtime/dispatch.h"
@@ -21,12 +19,23 @@ Storage* Storage::create(size_t bytes) {
   static_assert(sizeof(Storage) <= 64);
   Storage* storage = new (memory::allocate(64 + bytes)) Storage;
   storage->bytes = bytes;
+  storage->elements = reinterpret_cast<std::byte*>(storage) + 64;
+  return storage;
+}
+
+Storage* Storage::borrow(void* elements, void (*give_back)(void* lender), void* lender) {
+  Storage* storage = create(0);
+  storage->elements = static_cast<std::byte*>(elements);
+  storage->give_back = give_back;
+  storage->lender = lender;
+  storage->written_unseen = true;
   return storage;
 }
 
 void Storage::release() noexcept {
   // A sole owner needs no locked instruction.
   if (references.load(std::memory_order_acquire) != 1 && references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (give_back) give_back(lender);
   const size_t size = 64 + bytes;
   this->~Storage();
   memory::free(this, size);
@@ -139,6 +148,9 @@ const Shape& Tensor::shape() const { return checked(impl_).shape; }
 int64_t Tensor::size(int64_t axis) const {
   return shape()[static_cast<int>(normalize_axis(axis, rank(), "size"))];
 }
+int64_t Tensor::stride(int64_t axis) const {
+  return checked(impl_).strides[normalize_axis(axis, rank(), "stride")];
+}
 
 bool Tensor::is_contiguous() const {
   const TensorImpl& impl = checked(impl_);
@@ -233,7 +245,7 @@ void Tensor::clear_grad() {
 
 Tensor Tensor::detach() const { return calque::detach(*this); }
 
-// --- factories and printing
+// --- factories
 
 template <class T>
 Tensor from_span(std::span<const T> values, const Shape& shape) {
@@ -251,17 +263,5 @@ template Tensor from_span(std::span<const bool>, const Shape&);
 
 Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0.0, dtype); }
 Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1.0, dtype); }
-
-std::ostream& operator<<(std::ostream& stream, const Tensor& tensor) {
-  if (!tensor) return stream << "(no tensor)";
-  stream << to_string(tensor.impl()->type()) << " {";
-  host_view_of(tensor);
-  const ObserverPause pause;
-  constexpr int64_t kMostPrinted = 8;
-  const Tensor flat = no_grad([&] { return reshape(tensor.contiguous(), {-1}); });
-  for (int64_t i = 0; i < std::min(kMostPrinted, flat.element_count()); ++i)
-    stream << (i ? ", " : "") << no_grad([&] { return select(flat, 0, i).item(); });
-  return stream << (flat.element_count() > kMostPrinted ? ", ...}" : "}");
-}
 
 }  // namespace calque

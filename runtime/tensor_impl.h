@@ -17,20 +17,24 @@ class Observer;
 class TapeNode;
 struct ViewOrigin;
 
-/// Reference-counted bytes of elements. Header and elements are one block.
+/// Reference-counted bytes of elements: one block of header and elements, or elements that somebody lends.
 struct Storage {
   static constexpr uint32_t kNobody = 0, kSeveral = ~0u;
   std::atomic<int32_t> references{1};
   std::atomic<uint32_t> version{0};       // writes in place so far
   std::atomic<bool> written_unseen{false};  // a writable pointer is about: the version does not tell of every write
   std::atomic<uint32_t> read_by{kNobody};   // the post of the one thread whose observer ever deferred a read of it
-  size_t bytes = 0;
+  size_t bytes = 0;                         // of the elements; 0 when they are lent
+  std::byte* elements = nullptr;
+  void (*give_back)(void* lender) = nullptr;  // called once when lent elements are no longer used; must not throw
+  void* lender = nullptr;
 
   static Storage* create(size_t bytes);
+  static Storage* borrow(void* elements, void (*give_back)(void* lender), void* lender);
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
   bool changes_unseen() const { return written_unseen.load(std::memory_order_relaxed); }
-  std::byte* data() { return reinterpret_cast<std::byte*>(this) + 64; }
+  std::byte* data() { return elements; }
   /// An observer at this post will read the elements later: writers have to announce themselves.
   void note_reader(uint32_t post) {
     uint32_t known = read_by.load(std::memory_order_relaxed);

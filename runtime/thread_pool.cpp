@@ -17,7 +17,11 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
+
+#include "ir/op/error.h"
+#include "runtime/log.h"
 
 namespace calque {
 namespace {
@@ -106,8 +110,8 @@ int initial_num_threads() {
   const long threads = std::strtol(text, &end, 10);
   if (*end == '\0' && threads >= 1 && threads <= ThreadPool::kMaxThreads) return static_cast<int>(threads);
   const int cores = std::min(allowed_cores(), ThreadPool::kMaxThreads);
-  std::fprintf(stderr, "calque: CALQUE_NUM_THREADS=%s is not a number from 1 to %d; using %d\n", text,
-               ThreadPool::kMaxThreads, cores);
+  warn(std::string("CALQUE_NUM_THREADS=") + text + " is not a number from 1 to " +
+       std::to_string(ThreadPool::kMaxThreads) + "; using " + std::to_string(cores));
   return cores;
 }
 
@@ -189,9 +193,10 @@ void PoolState::start_workers(int threads) {
       std::thread([this, w = worker.get()] { work(*w); }).detach();
       workers[started] = std::move(worker);
     }
-  } catch (...) {
+  } catch (const std::exception& error) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
+    throw EnvironmentError(std::string("a thread of the pool cannot be started: ") + error.what() +
+                           "; set CALQUE_NUM_THREADS to fewer");
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

@@ -50,7 +50,7 @@ class ThreadPool {
   // The team may be smaller than asked for, so `f` reads team.size: a call from inside a member, and a call
   // made while another user thread has the pool, run inline with size 1. run(1, f) is a plain call without
   // atomics. If `f` throws, the exception of the lowest rank is rethrown here after all members have finished
-  // (but see Team for barriers). Throws std::system_error when a thread cannot be started. After fork() the
+  // (but see Team for barriers). Throws EnvironmentError when a thread cannot be started. After fork() the
   // child starts a fresh set of threads at its first run(); forking from inside a member and returning from
   // it is not supported.
   void run(int threads, FunctionRef<void(Team&)> f);

@@ -1,6 +1,7 @@
 // Recording of gradients: when it is on, and gradients without .grad().
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -30,10 +31,17 @@ decltype(auto) no_grad(Body&& body) {
   return body();
 }
 
-/// Gradients of the sum of `outputs` (each weighted by its entry of `output_gradients`; empty means ones for outputs of one
-/// element) with respect to `inputs`. An input that the outputs do not depend on gets zeros. With `create_graph` the result
-/// is recorded, and can be differentiated again.
-std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
-                         std::span<const Tensor> output_gradients = {}, bool create_graph = false);
+struct GradOptions {
+  bool create_graph = false;                  // record the result, so that it can be differentiated again
+  std::span<const Tensor> output_gradients;   // a weight for each output, of its type; empty: ones, for outputs of one element
+};
+
+/// Gradients of the weighted sum of `outputs` with respect to `inputs`, which may be leaves or values made on the way. No
+/// .grad() changes. An input that the outputs do not depend on gets zeros. Throws UserError for an input that does not require
+/// grad, an output that depends on nothing that does, and weights that do not fit.
+std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs, const GradOptions& options = {});
+/// `grad({loss}, {w, b}, {.create_graph = true})`
+std::vector<Tensor> grad(std::initializer_list<Tensor> outputs, std::initializer_list<Tensor> inputs,
+                         const GradOptions& options = {});
 
 }  // namespace calque

@@ -1,10 +1,11 @@
-// Neural networks: modules, initialisers, optimisers, text data, and safetensors files. Losses are ops
+// Neural networks: modules, initialisers, optimisers, text data, npy and safetensors files. Losses are ops
 // (cross_entropy).
 #pragma once
 
 #include "calque/nn/dropout.h"
 #include "calque/nn/layers.h"
 #include "calque/nn/module.h"
+#include "calque/nn/npy.h"
 #include "calque/nn/optim.h"
 #include "calque/nn/random.h"
 #include "calque/nn/safetensors.h"

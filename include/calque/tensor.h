@@ -51,6 +51,8 @@ class Tensor {
   int rank() const { return shape().rank(); }
   /// Size of one axis; negative axes count from the end. Throws UserError when out of range.
   int64_t size(int64_t axis) const;
+  /// Elements from one index of an axis to the next; negative axes count from the end.
+  int64_t stride(int64_t axis) const;
   int64_t element_count() const { return shape().element_count(); }
   bool is_contiguous() const;
   /// This tensor if its elements lie in row-major order, else a copy that does.
@@ -146,7 +148,7 @@ class Tensor {
   TensorImpl* impl_ = nullptr;
 };
 
-/// Prints dtype, shape and (up to a few) elements.
+/// Prints as NumPy does (calque/print.h has the options): `tensor([[1. , 2.5], [3. , 4. ]], dtype=f32)`.
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 
 /// A tensor holding a copy of `values` in row-major order. UserError when their number is not that of the shape.

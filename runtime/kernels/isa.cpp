@@ -1,9 +1,11 @@
 // Chooses the instruction-set level of this process from cpuid and CALQUE_ISA.
 #include "runtime/kernels/isa.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+
+#include "runtime/log.h"
 
 namespace calque::kernels {
 namespace {
@@ -25,12 +27,10 @@ IsaLevel choose() {
   for (IsaLevel level : kLevels) {
     if (std::strcmp(wanted, name(level)) != 0) continue;
     if (is_supported(level)) return level;
-    std::fprintf(stderr, "calque: CALQUE_ISA=%s is not supported by this machine; using %s\n", wanted,
-                 name(best));
+    warn(std::string("CALQUE_ISA=") + wanted + " is not supported by this machine; using " + name(best));
     return best;
   }
-  std::fprintf(stderr, "calque: CALQUE_ISA=%s is not one of baseline, avx2, avx512; using %s\n", wanted,
-               name(best));
+  warn(std::string("CALQUE_ISA=") + wanted + " is not one of baseline, avx2, avx512; using " + name(best));
   return best;
 }
 

@@ -176,7 +176,7 @@ Tensors gradients_of(const RandomProgram& program, const Tensors& inputs, const 
   for (size_t i = 0; i < inputs.size(); ++i)
     if (program.requires_grad[i]) wanted.push_back(inputs[i]);
   if (wanted.empty() || seeds.outputs.empty()) return {};
-  return grad(seeds.outputs, wanted, seeds.gradients);
+  return grad(seeds.outputs, wanted, {.output_gradients = seeds.gradients});
 }
 
 /// Whether a compiled call adds gradients in the order of the eager tape. A region adds what its ops give for one tensor

@@ -38,7 +38,7 @@ std::vector<Tensor> tape_gradients(const Function& function, std::span<const Ten
     inputs.push_back(input.detach());
     if (is_floating(input.dtype())) leaves.push_back(inputs.back().set_requires_grad());
   }
-  return grad(function(inputs), leaves, seeds);
+  return grad(function(inputs), leaves, {.output_gradients = seeds});
 }
 
 /// Forward and backward graph of a program whose floating inputs require grad.

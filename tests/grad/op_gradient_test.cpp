@@ -106,7 +106,7 @@ Tensors first_gradients(const Function& f, const Tensors& inputs) {
 /// A function of the first gradients, recorded.
 Tensor gradient_loss(const Function& f, const Tensors& inputs, Tensors& leaves) {
   const Tensor outputs[] = {loss_of(f(with_leaves(inputs, leaves)))};
-  return loss_of(grad(outputs, leaves, {}, true));
+  return loss_of(grad(outputs, leaves, {.create_graph = true}));
 }
 
 Tensors second_gradients(const Function& f, const Tensors& inputs) {
@@ -268,7 +268,7 @@ TEST_CASE("a compiled backward dispatches no op") {
         const Tensors results = f(with_leaves(c.inputs, leaves));
         for (const Tensor& result : results) output_gradients.push_back(ordinary_tensor({DType::f64, result.shape()}, 5));
         const uint64_t before = dispatched_ops();
-        grad(results, leaves, output_gradients);
+        grad(results, leaves, {.output_gradients = output_gradients});
         return dispatched_ops() - before;
       };
       eager_total += backward_ops(function_of(c));

@@ -144,7 +144,7 @@ TEST_CASE("gradients that are recorded themselves, through a compiled function")
     const Tensor x = leaf({4, 9}, 0.1 * call), w = leaf({9, 5}, 0.1, 0.03);
     const Tensor y = sum(g(x, w) * numbers({4, 5}));
     const Tensor outputs[] = {y}, inputs[] = {x, w};
-    const Tensors first = grad(outputs, inputs, {}, true);
+    const Tensors first = grad(outputs, inputs, {.create_graph = true});
     const Tensor again[] = {sum(first[0] * first[0]) + sum(first[1])};
     const Tensors second = grad(again, inputs);
     return {y, first[0].detach(), first[1].detach(), second[0], second[1]};
@@ -154,7 +154,7 @@ TEST_CASE("gradients that are recorded themselves, through a compiled function")
 TEST_CASE("recorded gradients inside a compiled function") {
   const auto f = [](const Tensor& x) -> Tensors {
     const Tensor y[] = {sum(exp(x) * x)}, inputs[] = {x};
-    const Tensor g = grad(y, inputs, {}, true)[0];
+    const Tensor g = grad(y, inputs, {.create_graph = true})[0];
     const Tensor z[] = {sum(g * g)};
     return {g.detach(), grad(z, inputs)[0]};
   };
@@ -173,7 +173,7 @@ TEST_CASE("recorded gradients do not read an input that was written since") {
     const Tensor outputs[] = {sum(y)}, inputs[] = {x};
     Tensor g;
     // Right or refused, but never silently something else.
-    if (!throws_user_error([&] { g = grad(outputs, inputs, {}, true)[0]; })) CHECK(same_bits(g, expected));
+    if (!throws_user_error([&] { g = grad(outputs, inputs, {.create_graph = true})[0]; })) CHECK(same_bits(g, expected));
     CHECK(same_bits(grad(outputs, inputs)[0], expected));
   }
 }
@@ -255,7 +255,7 @@ TEST_CASE("the gradient with respect to a value made in the function") {
     const Tensor outputs[] = {y[1], sum(y[2])}, inputs[] = {y[0], x, y[1]};
     Tensors gradients = grad(outputs, inputs);
     const Tensor one[] = {y[1]}, hidden[] = {y[0], w};
-    for (const Tensor& t : grad(one, hidden, {}, call % 2)) gradients.push_back(t.detach());
+    for (const Tensor& t : grad(one, hidden, {.create_graph = call % 2 == 1})) gradients.push_back(t.detach());
     y[0].backward(numbers({4, 5}));
     gradients.push_back(w.grad());
     return gradients;
