@@ -97,7 +97,7 @@ Tensor read_elements(File& file, const Type& type) {
   const auto* first = view.as<uint8_t>();
   if (type.dtype == DType::boolean &&
       std::any_of(first, first + type.shape.element_count(), [](uint8_t byte) { return byte > 1; }))
-    throw UserError("a bool in it is neither 0 nor 1");
+    throw UserError("a BOOL in it is neither 0 nor 1");
   return tensor;
 }
 

@@ -33,7 +33,7 @@ decltype(auto) no_grad(Body&& body) {
 
 struct GradOptions {
   bool create_graph = false;                  // record the result, so that it can be differentiated again
-  std::span<const Tensor> output_gradients;   // a weight for each output, of its type; empty: ones, for outputs of one element
+  std::span<const Tensor> output_gradients = {};  // a weight for each output, of its type; empty: ones, for outputs of one element
 };
 
 /// Gradients of the weighted sum of `outputs` with respect to `inputs`, which may be leaves or values made on the way. No

@@ -88,11 +88,12 @@ TEST_CASE("npy: a file cut at any length, or with any byte changed, is read or r
       std::string bytes = whole;
       bytes[i] = static_cast<char>(bytes[i] ^ flip);
       write_bytes(folder.file(), bytes);
+      int64_t elements = 0;
       try {
-        CHECK(load_npy(folder.file()).element_count() * 4 <= 64);
-      } catch (const UserError&) {
-        SUCCEED();
+        elements = load_npy(folder.file()).element_count();
+      } catch (const UserError&) {  // the right answer to most of them
       }
+      CHECK(elements * 4 <= 64);
     }
 }
 

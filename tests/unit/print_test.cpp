@@ -61,7 +61,7 @@ TEST_CASE("large tensors are summarised without reading their middle") {
   CHECK(to_string(arange(5), {.threshold = 4, .edge_items = 0}).find("...") != std::string::npos);
   const std::string square = to_string(reshape(arange(16), {4, 4}), {.threshold = 4, .edge_items = 1});
   CHECK(square == "tensor([[ 0, ...,  3],\n        ...,\n        [12, ..., 15]], shape=(4, 4))");
-  const Tensor wide = expand(zeros({1, 1}), {int64_t{1} << 40, int64_t{1} << 20});  // no memory holds it
+  const Tensor wide = expand(zeros({1, 1}), {int64_t{1} << 35, int64_t{1} << 20});  // no memory holds it
   CHECK(printed(wide).find("...") != std::string::npos);
 }
 
