@@ -137,7 +137,7 @@ Program recorded_gradients() {
       [](const Function& f, int call) -> Tensors {
         const Tensor x = leaf({4, 9}, 0.1 * call), w = leaf({9, 5}, 0.1, 0.03);
         const Tensor outputs[] = {sum(f({x, w})[0] * numbers({4, 5}))}, inputs[] = {x, w};
-        const Tensors first = grad(outputs, inputs, {}, true);
+        const Tensors first = grad(outputs, inputs, {.create_graph = true});
         const Tensor again[] = {sum(first[0] * first[0]) + sum(first[1])};
         const Tensors second = grad(again, inputs);
         return {first[0].detach(), first[1].detach(), second[0], second[1]};

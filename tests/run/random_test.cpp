@@ -131,7 +131,7 @@ TEST_CASE("first and second gradients through dropout are those of eager executi
     Tensor x = ordinary_tensor({DType::f64, {6, 7}}, 9);
     x.set_requires_grad();
     const Tensor loss[] = {sum(function(x))}, inputs[] = {x};
-    const Tensor first = grad(loss, inputs, {}, true)[0];
+    const Tensor first = grad(loss, inputs, {.create_graph = true})[0];
     const Tensor next[] = {sum(first * first)};
     return std::vector<Tensor>{first, grad(next, inputs)[0]};
   };
