@@ -1,4 +1,4 @@
-// Everything a user of Calque includes. (calque/eigen.h is apart: it needs Eigen.)
+// Everything a user of Calque includes.
 #pragma once
 
 #include "calque/autograd.h"

@@ -27,7 +27,7 @@ Tensors leaves_of(std::initializer_list<Shape> shapes) {
 Tensors derivatives(const Program& program, std::initializer_list<Shape> shapes) {
   const Tensors leaves = leaves_of(shapes);
   const Tensor value[] = {program(leaves)};
-  Tensors results = grad(value, leaves, {}, true);
+  Tensors results = grad(value, leaves, {.create_graph = true});
   Tensor squares = from_value(0.0);
   for (const Tensor& gradient : results) squares = squares + sum(gradient * gradient);
   if (squares.requires_grad()) {
