@@ -31,7 +31,6 @@ class Remover {
     for (const Node& node : full_.backward.nodes()) carry(node);
     Differentiation result;
     result.forward = full_.forward;
-    result.sources = sources_;
     std::vector<ValueId> outputs;
     for (size_t i = 0; i < full_.wanted.size(); ++i) {
       const Carried& value = values_[full_.backward.outputs()[i]];
@@ -40,7 +39,7 @@ class Remover {
       result.wanted.push_back(full_.wanted[i]);
     }
     graph_.set_outputs(std::move(outputs));
-    result.backward = passes::dce(graph_);
+    read_inputs_only(passes::dce(graph_), result);
     return result;
   }
 
@@ -50,6 +49,28 @@ class Remover {
     bool is_gradient = false;  // depends on the gradient of an output
     bool is_absent = false;
   };
+
+  /// A saved value whose readers went is not asked for: it may have been written since.
+  void read_inputs_only(const Graph& graph, Differentiation& result) const {
+    const std::vector<uint32_t> uses = graph.use_counts();
+    result.backward = Graph(graph.name());
+    std::vector<ValueId> values(graph.value_count());
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      const ValueId input = graph.inputs()[i];
+      if (uses[input] == 0) continue;
+      values[input] = result.backward.add_input(graph.type(input), graph.input_name(i));
+      result.sources.push_back(sources_[i]);
+    }
+    for (const Node& node : graph.nodes()) {
+      std::vector<ValueId> inputs;
+      for (ValueId input : node.inputs) inputs.push_back(values[input]);
+      const ValueId first = passes::append_copy(result.backward, node, inputs).first_result;
+      for (uint32_t i = 0; i < node.result_count; ++i) values[node.result(i)] = first + i;
+    }
+    std::vector<ValueId> outputs;
+    for (ValueId output : graph.outputs()) outputs.push_back(values[output]);
+    result.backward.set_outputs(std::move(outputs));
+  }
 
   void carry(const Node& node) {
     const auto count = [&](auto&& condition) {

@@ -86,7 +86,8 @@ void Frame::unlink(TensorImpl& impl) {
   impl.previous->next = impl.next;
   impl.next->previous = impl.previous;
   impl.previous = impl.next = nullptr;
-  impl.observer.store(nullptr, std::memory_order_relaxed);
+  // What this thread did to the value happens before another thread, which sees that it is free, destroys it.
+  impl.observer.store(nullptr, std::memory_order_release);
 }
 
 void Frame::forget_all() noexcept {
@@ -96,8 +97,9 @@ void Frame::forget_all() noexcept {
     const std::lock_guard lock(foreign_release_mutex());
     while (live_.next != &live_) {
       TensorImpl& impl = *live_.next;
-      unlink(impl);
-      if (impl.left_behind) impl.next = std::exchange(left, &impl);
+      const bool is_left = impl.left_behind;
+      unlink(impl);  // one that is held elsewhere may be gone from here on
+      if (is_left) impl.next = std::exchange(left, &impl);
     }
   }
   while (left) std::exchange(left, left->next)->destroy();

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <exception>
 
+#include "compiler/announce.h"
 #include "compiler/plan_builder.h"
 #include "runtime/kernels/eager.h"
 #include "runtime/kernels/gemm.h"
@@ -191,7 +192,10 @@ class PlanRun {
     for (const std::vector<Place>* places : {&step.inputs, &step.results})
       for (const Place& place : *places) {
         buffers[count] = address(place);
-        row_strides[count++] = row_stride(place);
+        row_strides[count] = row_stride(place);
+        if constexpr (kAnnouncesAccess)
+          announce_operand(step, place, address(place), row_strides[count], begin, end, places == &step.results);
+        ++count;
       }
     void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * team.rank;
     plan_.image_.kernel(step.kernel)(buffers, row_strides, begin, end, column_begin, column_end, scratch);

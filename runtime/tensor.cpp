@@ -56,7 +56,7 @@ bool release_of_another_thread(TensorImpl& impl) noexcept {
 }
 
 void TensorImpl::destroy() noexcept {
-  if (Observer* owner = observer.load(std::memory_order_relaxed)) {
+  if (Observer* owner = observer.load(std::memory_order_acquire)) {
     if (owner == thread_state.own) owner->released(*this);
     else if (owner == thread_state.visited) owner->released_elsewhere(*this);
     else if (!release_of_another_thread(*this)) return;

@@ -3,153 +3,22 @@
 
 #include <fmt/format.h>
 
-#include <bit>
 #include <memory>
-#include <optional>
+#include <numeric>
 
 #include "calque/autograd.h"
 #include "calque/compile.h"
-#include "calque/ops.h"
 #include "ir/graph/interpreter.h"
 #include "passes/autodiff.h"
 #include "passes/pipeline.h"
-#include "runtime/dispatch.h"
 #include "runtime/kernels/isa.h"
+#include "tests/fuzz/memory_model.h"
+#include "tests/fuzz/run_program.h"
 #include "tests/support/same_bits.h"
 
 namespace calque::test {
 
 namespace {
-
-constexpr int kCalls = 4;
-
-using Tensors = std::vector<Tensor>;
-
-// --- data
-
-template <class T>
-T any_element(std::mt19937& random) {
-  if constexpr (std::is_integral_v<T>) return static_cast<T>(random() % (kLargestIndex + 1));
-  if (random() % 16 == 0) return static_cast<T>(random() % 2 ? -0.0 : 0.0);
-  return static_cast<T>(static_cast<double>(random()) / 4294967296.0 * 4 - 2);
-}
-
-Tensor any_tensor(const Type& type, std::mt19937& random, bool is_transposed = false) {
-  return with_element_type(type.dtype, [&]<class T>(T) {
-    const auto elements = std::make_unique<T[]>(type.shape.element_count());
-    for (int64_t i = 0; i < type.shape.element_count(); ++i) elements[i] = any_element<T>(random);
-    const std::span<const T> span(elements.get(), type.shape.element_count());
-    if (!is_transposed) return from_span(span, type.shape);
-    Shape reversed;
-    std::vector<int64_t> axes;
-    for (int axis = type.shape.rank() - 1; axis >= 0; --axis) {
-      reversed.push_back(type.shape[axis]);
-      axes.push_back(axis);
-    }
-    return permute(from_span(span, reversed), axes);
-  });
-}
-
-/// Elements depend on the name of an input, not on its place: shrinking a program leaves those that stay as they are.
-Tensors any_inputs(const RandomProgram& program, uint32_t seed, int call) {
-  Tensors inputs;
-  for (size_t i = 0; i < program.graph.inputs().size(); ++i) {
-    uint32_t mixed = seed * 16 + static_cast<uint32_t>(call);
-    for (char c : program.graph.input_name(i)) mixed = mixed * 31 + static_cast<uint32_t>(c);
-    std::mt19937 random(mixed);
-    inputs.push_back(any_tensor(program.graph.type(program.graph.inputs()[i]), random, program.is_transposed[i]));
-    if (program.requires_grad[i]) inputs.back().set_requires_grad();
-  }
-  return inputs;
-}
-
-Literal literal(const Tensor& tensor) {
-  Literal result(Type{tensor.dtype(), tensor.shape()});
-  with_element_type(tensor.dtype(), [&]<class T>(T) {
-    const std::vector<T> elements = tensor.to_vector<T>();
-    for (size_t i = 0; i < elements.size(); ++i) result.as<T>()[i] = elements[i];
-  });
-  return result;
-}
-
-Tensor tensor(const Literal& literal) {
-  return with_element_type(literal.type.dtype, [&]<class T>(T) { return from_span(literal.as<T>(), literal.type.shape); });
-}
-
-// --- running op by op: eagerly, or under compile()
-
-Attributes attributes_in_call(const RandomProgram& program, NodeId id, int call) {
-  Attributes attributes = program.graph.node(id).attributes;
-  if (program.steps[id].varies) attributes.set(0, std::bit_cast<int64_t>(attributes.number(0) + 0.5 * call));
-  return attributes;
-}
-
-/// Which calls leave output i out: what is held differs from call to call.
-bool is_left_out(size_t i, int call) { return (static_cast<size_t>(call) + i) % 5 == 4; }
-
-struct Outcome {
-  Tensors outputs;             // an empty handle for one that is left out
-  NodeId executed = 0;
-};
-
-class Call {
- public:
-  Call(const RandomProgram& program, int call) : program_(program), graph_(program.graph), call_(call) {
-    last_use_.resize(graph_.value_count(), 0);
-    for (NodeId id = 0; id < graph_.nodes().size(); ++id) {
-      for (ValueId input : graph_.node(id).inputs) last_use_[input] = id;
-      for (uint32_t i = 0; i < graph_.node(id).result_count; ++i) last_use_[graph_.node(id).result(i)] = id;
-    }
-    if (program.exit == Exit::by_data)
-      last_use_[exit_value()] = std::max(last_use_[exit_value()], program.exit_node);
-    for (ValueId output : graph_.outputs()) last_use_[output] = kNoNode;
-  }
-
-  Outcome run(const Tensors& inputs) {
-    values_.resize(graph_.value_count());
-    for (size_t i = 0; i < inputs.size(); ++i) values_[graph_.inputs()[i]] = inputs[i];
-    NodeId id = 0;
-    for (; id < graph_.nodes().size() && !exits_before(id); ++id) run_node(id);
-    Outcome outcome;
-    outcome.executed = id;
-    for (size_t i = 0; i < graph_.outputs().size(); ++i)
-      outcome.outputs.push_back(is_left_out(i, call_) ? Tensor() : values_[graph_.outputs()[i]]);
-    return outcome;
-  }
-
- private:
-  ValueId exit_value() const { return graph_.node(program_.exit_node - 1).result(); }
-
-  bool exits_before(NodeId id) const {
-    if (program_.exit == Exit::never || id != program_.exit_node) return false;
-    if (program_.exit == Exit::by_counter) return call_ % 3 == 2;
-    const Literal read = literal(values_[exit_value()]);
-    return read.size() > 0 && with_element_type(read.type.dtype, [&]<class T>(T) { return read.as<T>()[0] < T(1); });
-  }
-
-  void run_node(NodeId id) {
-    const Node& node = graph_.node(id);
-    const HostStep& step = program_.steps[id];
-    Tensors operands;
-    for (ValueId input : node.inputs) operands.push_back(values_[input]);
-    std::optional<NoGradGuard> guard;
-    if (step.is_no_grad) guard.emplace();
-    Tensors results = run_op(node.op, operands, attributes_in_call(program_, id, call_));
-    if (step.is_kept) kept_.insert(kept_.end(), results.begin(), results.end());
-    if (step.is_read) literal(results[0]);
-    for (uint32_t i = 0; i < node.result_count; ++i) values_[node.result(i)] = std::move(results[i]);
-    for (ValueId input : node.inputs)
-      if (last_use_[input] == id) values_[input] = Tensor();
-    for (uint32_t i = 0; i < node.result_count; ++i)
-      if (last_use_[node.result(i)] == id) values_[node.result(i)] = Tensor();
-  }
-
-  const RandomProgram& program_;
-  const Graph& graph_;
-  int call_;
-  std::vector<NodeId> last_use_;  // by value; kNoNode: an output
-  Tensors values_, kept_;
-};
 
 // --- gradients
 
@@ -182,24 +51,32 @@ Tensors gradients_of(const RandomProgram& program, const Tensors& inputs, const 
 /// Whether a compiled call adds gradients in the order of the eager tape. A region adds what its ops give for one tensor
 /// before it is added to what came from elsewhere, so a value that several regions use has one order only if all but the
 /// first to arrive give one gradient each.
-bool has_one_order(const RandomProgram& program, const Outcome& outcome) {
+bool has_one_order(const RandomProgram& program, const Outcome& outcome, int call) {
   const Graph& graph = program.graph;
+  std::vector<ValueId> tensor_of(graph.value_count());  // inputs that are one tensor in this call
+  std::iota(tensor_of.begin(), tensor_of.end(), 0);
+  for (size_t i = 0; i < graph.inputs().size(); ++i)
+    tensor_of[graph.inputs()[i]] = graph.inputs()[input_in_call(program, i, call)];
   std::vector<std::vector<int>> uses(graph.value_count());  // by segment, the last one first to arrive
   std::vector<int> made_in(graph.value_count(), -1);
   int segment = 0;
   for (NodeId id = 0; id < outcome.executed; ++id) {
-    if (program.exit == Exit::by_data && id == program.exit_node) ++segment;
+    if (program.exit == Branch::by_data && id == program.exit_node) ++segment;
     const Node& node = graph.node(id);
-    for (uint32_t i = 0; i < node.result_count; ++i) made_in[node.result(i)] = segment;
     for (ValueId input : node.inputs) {
-      uses[input].resize(segment + 1);
-      uses[input][segment] += row(node.op).kind == OpKind::composite ? 2 : 1;
+      uses[tensor_of[input]].resize(segment + 1);
+      uses[tensor_of[input]][segment] += row(node.op).kind == OpKind::composite ? 2 : 1;
     }
-    segment += program.steps[id].is_read;
+    const HostStep& step = program.steps[id];
+    const bool is_read_before_turn = step.is_read || step.turn == Branch::by_data;
+    if (is_read_before_turn && outcome.turned[id]) ++segment;
+    for (uint32_t i = 0; i < node.result_count; ++i) made_in[node.result(i)] = segment;
+    segment += (is_read_before_turn && !outcome.turned[id]) + step.write.has_value();
   }
   for (ValueId value = 0; value < graph.value_count(); ++value) {
     bool arrived = false;
-    for (size_t i = 0; i < graph.outputs().size(); ++i) arrived |= graph.outputs()[i] == value && outcome.outputs[i];
+    for (size_t i = 0; i < graph.outputs().size(); ++i)
+      arrived |= tensor_of[graph.outputs()[i]] == value && outcome.outputs[i];
     for (int s = static_cast<int>(uses[value].size()); s-- > 0;) {
       if (s == made_in[value] || uses[value][s] == 0) continue;
       if (arrived && uses[value][s] > 1) return false;
@@ -211,7 +88,12 @@ bool has_one_order(const RandomProgram& program, const Outcome& outcome) {
 
 // --- the interpreter
 
-/// What the call did, as one graph: nodes that ran without recording detach their results.
+ValueId after_host_step(Graph& graph, ValueId value, bool is_no_grad, bool turned) {
+  if (turned) value = graph.add(turn_op(graph.type(value).dtype), {&value, 1}).result();
+  return is_no_grad ? graph.add(Op::detach, {&value, 1}).result() : value;
+}
+
+/// What a call without writes did, as one graph: nodes that ran without recording detach their results.
 Graph graph_of_call(const RandomProgram& program, const Outcome& outcome, int call) {
   Graph graph("call");
   std::vector<ValueId> values(program.graph.value_count());
@@ -222,9 +104,7 @@ Graph graph_of_call(const RandomProgram& program, const Outcome& outcome, int ca
     for (ValueId input : node.inputs) inputs.push_back(values[input]);
     const ValueId first = graph.add(node.op, inputs, attributes_in_call(program, id, call)).first_result;
     for (uint32_t i = 0; i < node.result_count; ++i) {
-      const ValueId result[] = {first + i};
-      values[node.result(i)] =
-          program.steps[id].is_no_grad ? graph.add(Op::detach, result).result() : result[0];
+      values[node.result(i)] = after_host_step(graph, first + i, program.steps[id].is_no_grad, outcome.turned[id]);
     }
   }
   std::vector<ValueId> outputs;
@@ -278,57 +158,143 @@ std::vector<Literal> interpreted_gradients(const RandomProgram& program, const G
 
 // --- comparing
 
-std::string interpreter_difference(const RandomProgram& program, const Tensors& inputs, const Outcome& eager,
-                                   const Seeds& seeds, const Tensors& gradients, int call) {
-  const Graph graph = graph_of_call(program, eager, call);
-  std::vector<Literal> literals;
-  for (const Tensor& input : inputs) literals.push_back(literal(input));
-  const std::vector<Literal> outputs = interpret(graph, literals);
-  size_t next = 0;
-  for (size_t i = 0; i < eager.outputs.size(); ++i)
-    if (eager.outputs[i] && !same_bits(eager.outputs[i], tensor(outputs[next++])))
-      return fmt::format("call {}: output {} differs between eager and the interpreter", call, i);
-  if (gradients.empty()) return "";
-  const std::vector<Literal> expected = interpreted_gradients(program, graph, inputs, eager, seeds);
-  for (size_t i = 0; i < gradients.size(); ++i)
-    if (!same_bits(gradients[i], tensor(expected[i])))
-      return fmt::format("call {}: gradient {} differs between eager and the interpreter", call, i);
-  return "";
+bool has_writes(const RandomProgram& program) {
+  return std::any_of(program.steps.begin(), program.steps.end(), [](const HostStep& step) { return step.write.has_value(); });
 }
 
-std::string compiled_difference(const Outcome& ours, const Outcome& eager, int call) {
-  if (ours.executed != eager.executed)
-    return fmt::format("call {}: compiled ran {} ops, eager {}", call, ours.executed, eager.executed);
-  for (size_t i = 0; i < eager.outputs.size(); ++i) {
-    const Tensor &a = ours.outputs[i], &b = eager.outputs[i];
-    if (static_cast<bool>(a) != static_cast<bool>(b)) return fmt::format("call {}: output {} is missing", call, i);
-    if (!a) continue;
-    if (!same_bits(a, b)) return fmt::format("call {}: output {} differs between compiled and eager", call, i);
-    if (a.requires_grad() != b.requires_grad())
-      return fmt::format("call {}: output {} differs in requires_grad between compiled and eager", call, i);
+/// In odd calls two inputs may be one tensor, whose gradient is a sum that graphs of separate inputs do not make.
+bool has_aliases(const RandomProgram& program, int call) {
+  for (size_t i = 0; i < program.same_as.size(); ++i)
+    if (input_in_call(program, i, call) != i) return true;
+  return false;
+}
+
+/// One program in one call.
+class Comparison {
+ public:
+  Comparison(const RandomProgram& program, uint32_t seed, int call)
+      : program_(program), seed_(seed), call_(call), inputs_(any_inputs(program, seed, call)),
+        our_inputs_(any_inputs(program, seed, call)) {
+    for (const Tensor& input : inputs_) literals_.push_back(literal(input));
   }
-  return "";
+
+  template <class Compiled>
+  std::string run(Compiled& compiled, FuzzCounts* counts) {
+    bool refused = false, is_ours_refused = false;
+    refused = throws([&] { eager_ = run_program(program_, inputs_, call_, true); });
+    is_ours_refused = throws([&] { ours_ = compiled(program_, our_inputs_, call_); });
+    if (refused != is_ours_refused) return text(refused ? "eager threw, compiled did not" : "compiled threw, eager did not");
+    if (refused) {
+      if (counts) ++counts->refusals;
+      return "";
+    }
+    for (const auto& compare : {&Comparison::compiled_outputs, &Comparison::interpreter_outputs, &Comparison::gradients})
+      if (std::string found = (this->*compare)(counts); !found.empty()) return found;
+    return "";
+  }
+
+ private:
+  std::string text(const std::string& what) const {
+    return fmt::format("call {}: {}{}{}", call_, what, error_.empty() ? "" : ": ", error_);
+  }
+
+  template <class Function>
+  bool throws(const Function& function) {
+    try {
+      function();
+      return false;
+    } catch (const UserError& error) {
+      error_ = error.what();
+      return true;
+    }
+  }
+
+  std::string compiled_outputs(FuzzCounts*) {
+    if (ours_.executed != eager_.executed) return text(fmt::format("compiled ran {} ops, eager {}", ours_.executed, eager_.executed));
+    if (ours_.turned != eager_.turned) return text("compiled took another branch than eager");
+    for (size_t i = 0; i < eager_.outputs.size(); ++i) {
+      const Tensor &a = ours_.outputs[i], &b = eager_.outputs[i];
+      if (static_cast<bool>(a) != static_cast<bool>(b)) return text(fmt::format("output {} is missing", i));
+      if (!a) continue;
+      if (!same_bits(a, b)) return text(fmt::format("output {} differs between compiled and eager", i));
+      if (a.requires_grad() != b.requires_grad())
+        return text(fmt::format("output {} differs in requires_grad between compiled and eager", i));
+    }
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (!same_bits(our_inputs_[i], inputs_[i])) return text(fmt::format("input {} differs afterwards between compiled and eager", i));
+    return "";
+  }
+
+  std::string interpreter_outputs(FuzzCounts*) {
+    const MemoryOutcome expected = run_in_memory(program_, literals_, eager_, call_);
+    for (size_t i = 0; i < eager_.outputs.size(); ++i)
+      if (eager_.outputs[i] && !same_bits(eager_.outputs[i], tensor(expected.outputs[i])))
+        return text(fmt::format("output {} differs between eager and the interpreter", i));
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (!same_bits(inputs_[i], tensor(expected.inputs[i])))
+        return text(fmt::format("input {} differs afterwards between eager and the interpreter", i));
+    return "";
+  }
+
+  std::string gradients(FuzzCounts* counts) {
+    const Seeds seeds = seeds_of(eager_, seed_, call_);
+    Tensors expected, ours;
+    const bool refused = throws([&] { expected = gradients_of(program_, inputs_, seeds); });
+    const bool is_ours_refused = throws([&] { ours = gradients_of(program_, our_inputs_, seeds_of(ours_, seed_, call_)); });
+    if (refused && !is_ours_refused) return text("eager backward threw, compiled did not");
+    if (is_ours_refused && !refused) {
+      // A region whose gradient reaches only some of its results may recompute from an input that the tape saved for the
+      // others, and then watches it for writes in vain.
+      if (!has_writes(program_)) return text("compiled backward threw, eager did not");
+      if (counts) ++counts->needless_refusals;
+      return "";
+    }
+    if (refused || expected.empty()) return "";
+    if (!has_writes(program_) && !has_aliases(program_, call_))
+      if (std::string found = interpreter_gradients(seeds, expected); !found.empty()) return found;
+    if (!has_one_order(program_, eager_, call_)) return "";
+    for (size_t i = 0; i < expected.size(); ++i)
+      if (!same_bits(ours[i], expected[i])) return text(fmt::format("gradient {} differs between compiled and eager", i));
+    if (counts) counts->gradients += expected.size();
+    return "";
+  }
+
+  std::string interpreter_gradients(const Seeds& seeds, const Tensors& gradients) const {
+    const Graph graph = graph_of_call(program_, eager_, call_);
+    const std::vector<Literal> expected = interpreted_gradients(program_, graph, inputs_, eager_, seeds);
+    for (size_t i = 0; i < gradients.size(); ++i)
+      if (!same_bits(gradients[i], tensor(expected[i])))
+        return text(fmt::format("gradient {} differs between eager and the interpreter", i));
+    return "";
+  }
+
+  const RandomProgram& program_;
+  uint32_t seed_;
+  int call_;
+  Tensors inputs_, our_inputs_;
+  std::vector<Literal> literals_;  // of the inputs, before the call
+  Outcome eager_, ours_;
+  std::string error_;
+};
+
+/// More calls where they differ in more than their data, so that each way is recorded and taken again.
+int calls_of(const RandomProgram& program) {
+  bool varies = program.resized_from != 0 || program.exit != Branch::none;
+  for (const HostStep& step : program.steps) varies |= step.turn != Branch::none;
+  return varies ? 8 : 4;
 }
 
 std::string difference_or_throw(const RandomProgram& program, uint32_t seed, FuzzCounts* counts) {
-  const auto function = [&](const Tensors& inputs, int call) { return Call(program, call).run(inputs); };
   CompileOptions options;
   options.name = "fuzz";
-  auto compiled = compile(function, options);
-  for (int call = 0; call < kCalls; ++call) {
-    const Tensors inputs = any_inputs(program, seed, call), our_inputs = any_inputs(program, seed, call);
-    const Outcome eager = function(inputs, call), ours = compiled(our_inputs, call);
-    if (std::string text = compiled_difference(ours, eager, call); !text.empty()) return text;
-    const Seeds seeds = seeds_of(eager, seed, call);
-    const Tensors gradients = gradients_of(program, inputs, seeds);
-    if (std::string text = interpreter_difference(program, inputs, eager, seeds, gradients, call); !text.empty())
-      return text;
-    const Tensors our_gradients = gradients_of(program, our_inputs, seeds_of(ours, seed, call));
-    if (gradients.empty() || !has_one_order(program, eager)) continue;
-    for (size_t i = 0; i < gradients.size(); ++i)
-      if (!same_bits(our_gradients[i], gradients[i]))
-        return fmt::format("call {}: gradient {} differs between compiled and eager", call, i);
-    if (counts) counts->gradients += gradients.size();
+  auto compiled = compile([](const RandomProgram& sized, const Tensors& inputs, int call) {
+    return run_program(sized, inputs, call);
+  }, options);
+  const std::optional<RandomProgram> other_sizes = program.resized_from ? resized(program) : std::nullopt;
+  const int calls = calls_of(program);
+  for (int call = 0; call < calls; ++call) {
+    const RandomProgram& sized = other_sizes && call >= calls / 2 ? *other_sizes : program;
+    if (std::string text = Comparison(sized, seed, call).run(compiled, counts); !text.empty()) return text;
   }
   const bool compiles = kernels::isa_level() != kernels::IsaLevel::baseline;
   if (compiles && compiled.explain().find(" runs eagerly: ") != std::string::npos)
@@ -345,23 +311,6 @@ std::string difference(const RandomProgram& program, uint32_t seed, FuzzCounts* 
   } catch (const std::exception& error) {
     return std::string("an exception: ") + error.what();
   }
-}
-
-std::vector<RandomProgram> without_host_steps(const RandomProgram& program) {
-  std::vector<RandomProgram> candidates;
-  const auto add = [&](auto change) {
-    candidates.push_back(program);
-    change(candidates.back());
-  };
-  if (program.exit != Exit::never) add([](RandomProgram& p) { p.exit = Exit::never; });
-  for (size_t i = 0; i < program.steps.size(); ++i)
-    for (bool HostStep::*flag : {&HostStep::is_read, &HostStep::is_no_grad, &HostStep::is_kept, &HostStep::varies})
-      if (program.steps[i].*flag) add([&](RandomProgram& p) { p.steps[i].*flag = false; });
-  for (size_t i = 0; i < program.requires_grad.size(); ++i) {
-    if (program.requires_grad[i]) add([&](RandomProgram& p) { p.requires_grad[i] = false; });
-    if (program.is_transposed[i]) add([&](RandomProgram& p) { p.is_transposed[i] = false; });
-  }
-  return candidates;
 }
 
 }  // namespace calque::test

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "tests/fuzz/random_program.h"
 
@@ -11,14 +10,14 @@ namespace calque::test {
 
 struct FuzzCounts {
   uint64_t plan_runs = 0;
-  uint64_t gradients = 0;
+  uint64_t gradients = 0;  // compared between compiled and eager
+  uint64_t refusals = 0;   // calls in which eager execution threw a UserError, and compiled did too
+  uint64_t needless_refusals = 0;  // backward passes after a write in place that only compiled code refused
 };
 
-/// Four calls with different data: eager against the interpreter, and compiled against eager; outputs, gradients, whether
-/// they require grad, and how far the function went. Empty when all agree, else one sentence.
+/// Some calls with different data, branches, sizes and aliases: eager against the interpreter, and compiled against eager;
+/// outputs, inputs afterwards, gradients, whether they require grad, which way the function went, whether it threw. Empty
+/// when all agree, else one sentence.
 std::string difference(const RandomProgram& program, uint32_t seed, FuzzCounts* counts = nullptr);
-
-/// The program with one thing less that the host does, in every way.
-std::vector<RandomProgram> without_host_steps(const RandomProgram& program);
 
 }  // namespace calque::test

@@ -1,14 +1,10 @@
-// Makes, prints, parses and cuts down random programs.
+// Makes random programs.
 #include "tests/fuzz/random_program.h"
 
 #include <algorithm>
 #include <bit>
 #include <iterator>
-#include <set>
-#include <sstream>
 
-#include "ir/graph/parser.h"
-#include "ir/graph/printer.h"
 #include "ir/op/error.h"
 
 namespace calque::test {
@@ -16,6 +12,16 @@ namespace calque::test {
 namespace {
 
 constexpr int64_t kMostElements = 10000;  // of a value: the interpreter is slow
+
+bool fits(const Graph& graph, const Write& write) {
+  const Type &target = graph.type(write.target), &source = graph.type(write.source);
+  try {
+    return write.target != write.source && target.dtype == source.dtype &&
+           broadcast_shapes(source.shape, target.shape, "fuzz") == target.shape;
+  } catch (const UserError&) {
+    return false;
+  }
+}
 
 /// Picks ops at random; what does not fit throws UserError and is forgotten.
 class Generator {
@@ -32,6 +38,8 @@ class Generator {
     }
     choose_outputs();
     choose_host_steps();
+    choose_writes();
+    choose_other_sizes();
   }
   RandomProgram take() { return std::move(program_); }
 
@@ -51,7 +59,19 @@ class Generator {
       graph().add_input({dtype, one_in(16) ? rare[pick(std::size(rare))] : common[pick(std::size(common))]});
       program_.requires_grad.push_back(is_floating(dtype) && !one_in(3));
       program_.is_transposed.push_back(one_in(6));
+      program_.same_as.push_back(one_in(8) ? earlier_input_like_the_last() : -1);
     }
+  }
+
+  /// One of the type of the last, which lies in memory the same way; -1 if there is none.
+  int earlier_input_like_the_last() {
+    const size_t last = graph().inputs().size() - 1;
+    for (size_t i = 0; i < last; ++i) {
+      if (type(graph().inputs()[i]) != type(graph().inputs()[last])) continue;
+      program_.requires_grad[last] = program_.requires_grad[i];
+      return static_cast<int>(i);
+    }
+    return -1;
   }
 
   /// Recent values more often, so that programs grow deep.
@@ -196,161 +216,93 @@ class Generator {
   }
 
   void choose_host_steps() {
-    const bool reads = one_in(4), no_grad = one_in(6), keeps = one_in(3), varies = one_in(2);
+    const bool reads = one_in(4), no_grad = one_in(6), keeps = one_in(3), varies = one_in(2), turns = one_in(4);
     for (const Node& node : graph().nodes()) {
-      const bool is_number = node.op == Op::full;
-      program_.steps.push_back({reads && one_in(8), no_grad && one_in(4), keeps && one_in(5), varies && is_number});
+      HostStep step{reads && one_in(8), no_grad && one_in(4), keeps && one_in(5), varies && node.op == Op::full, {}, {}};
+      if (turns && one_in(6)) step.turn = one_in(2) ? Branch::by_counter : Branch::by_data;
+      program_.steps.push_back(step);
     }
     if (!one_in(4) || graph().nodes().size() < 2) return;
-    program_.exit = one_in(2) ? Exit::by_counter : Exit::by_data;
+    program_.exit = one_in(2) ? Branch::by_counter : Branch::by_data;
     program_.exit_node = static_cast<NodeId>(1 + pick(static_cast<int64_t>(graph().nodes().size()) - 1));
+  }
+
+  void choose_writes() {
+    if (!one_in(4)) return;
+    const std::vector<bool> overlaps = overlapping();
+    for (NodeId id = 0; id < graph().nodes().size(); ++id) {
+      if (!one_in(6)) continue;
+      const ValueId count = graph().node(id).result(0) + graph().node(id).result_count;
+      for (int attempt = 0; attempt < 20 && !program_.steps[id].write; ++attempt) {
+        const Write write{static_cast<ValueId>(pick(count)), static_cast<ValueId>(pick(count))};
+        if (fits(graph(), write) && !overlaps[write.target]) program_.steps[id].write = write;
+      }
+    }
+  }
+  /// Values that may hold one element at several places: writing to them in place has no meaning.
+  std::vector<bool> overlapping() {
+    std::vector<bool> overlaps(graph().value_count(), false);
+    for (const Node& node : graph().nodes()) {
+      bool any = node.op == Op::expand;
+      if (row(node.op).kind == OpKind::view || row(node.op).kind == OpKind::composite)
+        for (ValueId input : node.inputs) any = any || overlaps[input];
+      for (uint32_t i = 0; i < node.result_count; ++i) overlaps[node.result(i)] = any;
+    }
+    return overlaps;
+  }
+
+  void choose_other_sizes() {
+    if (!one_in(4)) return;
+    const int64_t from[] = {4, 6, 37, 3, 2, 1, 5}, to[] = {5, 7, 3, 9, 1, 0, 38, 4};
+    program_.resized_from = from[pick(std::size(from))];
+    program_.resized_to = to[pick(std::size(to))];
+    if (program_.resized_from == program_.resized_to || !resized(program_)) program_.resized_from = program_.resized_to = 0;
   }
 
   std::mt19937& random_;
   RandomProgram program_;
 };
 
-/// Writes a program anew without some of it.
-class Copier {
- public:
-  explicit Copier(const RandomProgram& from) : from_(from), values_(from.graph.value_count()) {
-    copy_.exit = from.exit;
-  }
 
-  void copy_inputs(const std::set<ValueId>& left_out) {
-    for (size_t i = 0; i < from_.graph.inputs().size(); ++i) {
-      const ValueId input = from_.graph.inputs()[i];
-      if (left_out.contains(input)) continue;
-      values_[input] = add_input(input, from_.graph.input_name(i), from_.requires_grad[i], from_.is_transposed[i]);
-    }
-  }
-  void results_become_inputs(const Node& node) {
-    for (uint32_t i = 0; i < node.result_count; ++i) {
-      const ValueId result = node.result(i);
-      // No program that this one is cut down to has as many nodes.
-      const std::string name = "y" + std::to_string(from_.graph.nodes().size()) + "_" + std::to_string(i);
-      values_[result] = add_input(result, name, is_floating(from_.graph.type(result).dtype), false);
-    }
-  }
-  void copy_nodes(NodeId left_out) {
-    for (NodeId id = 0; id < from_.graph.nodes().size(); ++id) {
-      if (id == from_.exit_node) copy_.exit_node = static_cast<NodeId>(copy_.graph.nodes().size());
-      if (id == left_out) continue;
-      const Node& node = from_.graph.node(id);
-      std::vector<ValueId> inputs;
-      for (ValueId input : node.inputs) inputs.push_back(values_[input]);
-      const Node& added = copy_.graph.add(node.op, inputs, node.attributes);
-      for (uint32_t i = 0; i < node.result_count; ++i) values_[node.result(i)] = added.result(i);
-      copy_.steps.push_back(from_.steps[id]);
-    }
-    if (copy_.exit_node == 0 || copy_.exit_node >= copy_.graph.nodes().size()) copy_.exit = Exit::never;
-  }
-  RandomProgram finish(size_t left_out_output) {
-    std::vector<ValueId> outputs;
-    for (size_t i = 0; i < from_.graph.outputs().size(); ++i)
-      if (i != left_out_output) outputs.push_back(values_[from_.graph.outputs()[i]]);
-    copy_.graph.set_outputs(std::move(outputs));
-    return std::move(copy_);
-  }
-
- private:
-  ValueId add_input(ValueId value, const std::string& name, bool requires_grad, bool is_transposed) {
-    copy_.requires_grad.push_back(requires_grad);
-    copy_.is_transposed.push_back(is_transposed);
-    return copy_.graph.add_input(from_.graph.type(value), name);
-  }
-
-  const RandomProgram& from_;
-  RandomProgram copy_;
-  std::vector<ValueId> values_;
-};
-
-constexpr size_t kNoOutput = ~size_t{0};
+/// Whether no index of an input is out of range, for the ops that take indices.
+bool has_room_for_indices(const Graph& graph, const Node& node) {
+  const auto size = [&](int axis) { return graph.type(node.inputs[0]).shape[axis]; };
+  if (node.op == Op::take) return size(0) > kLargestIndex;
+  if (node.op == Op::cross_entropy) return size(1) > kLargestIndex;
+  return true;
+}
 
 }  // namespace
 
 RandomProgram random_program(std::mt19937& random, int nodes) { return Generator(random, nodes).take(); }
 
-RandomProgram without_node(const RandomProgram& program, NodeId id) {
-  Copier copier(program);
-  copier.copy_inputs({});
-  copier.results_become_inputs(program.graph.node(id));
-  copier.copy_nodes(id);
-  return copier.finish(kNoOutput);
-}
-
-RandomProgram without_output(const RandomProgram& program, size_t i) {
-  Copier copier(program);
-  copier.copy_inputs({});
-  copier.copy_nodes(kNoNode);
-  return copier.finish(i);
-}
-
-RandomProgram without_unused_inputs(const RandomProgram& program) {
-  const std::vector<uint32_t> uses = program.graph.use_counts();
-  std::set<ValueId> unused;
-  for (ValueId input : program.graph.inputs())
-    if (uses[input] == 0) unused.insert(input);
-  Copier copier(program);
-  copier.copy_inputs(unused);
-  copier.copy_nodes(kNoNode);
-  return copier.finish(kNoOutput);
-}
-
-// --- text
-
-std::string print_program(const RandomProgram& program) {
-  std::string text;
-  const auto line = [&](const char* what, const auto& holds, size_t count) {
-    std::string numbers;
-    for (size_t i = 0; i < count; ++i)
-      if (holds(i)) numbers += " " + std::to_string(i);
-    if (!numbers.empty()) text += std::string("//! ") + what + numbers + "\n";
-  };
-  const std::vector<HostStep>& steps = program.steps;
-  line("read", [&](size_t i) { return steps[i].is_read; }, steps.size());
-  line("no_grad", [&](size_t i) { return steps[i].is_no_grad; }, steps.size());
-  line("keep", [&](size_t i) { return steps[i].is_kept; }, steps.size());
-  line("vary", [&](size_t i) { return steps[i].varies; }, steps.size());
-  line("requires_grad", [&](size_t i) { return program.requires_grad[i]; }, program.requires_grad.size());
-  line("transposed", [&](size_t i) { return program.is_transposed[i]; }, program.is_transposed.size());
-  const auto is_exit = [&](size_t i) { return i == program.exit_node; };
-  if (program.exit == Exit::by_counter) line("exit_by_counter", is_exit, steps.size());
-  if (program.exit == Exit::by_data) line("exit_by_data", is_exit, steps.size());
-  return text + print(program.graph);
-}
-
-RandomProgram parse_program(std::string_view text) {
-  RandomProgram program;
-  program.graph = parse(text);
-  program.steps.resize(program.graph.nodes().size());
-  program.requires_grad.resize(program.graph.inputs().size());
-  program.is_transposed.resize(program.graph.inputs().size());
-  std::istringstream lines{std::string(text)};
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("//! ")) continue;
-    std::istringstream words(line.substr(4));
-    std::string what;
-    words >> what;
-    const bool is_input = what == "requires_grad" || what == "transposed";
-    for (size_t i; words >> i;) {
-      if (i >= (is_input ? program.requires_grad.size() : program.steps.size()))
-        throw UserError("fuzz: a number is out of range: " + line);
-      if (what == "read") program.steps[i].is_read = true;
-      else if (what == "no_grad") program.steps[i].is_no_grad = true;
-      else if (what == "keep") program.steps[i].is_kept = true;
-      else if (what == "vary") program.steps[i].varies = true;
-      else if (what == "requires_grad") program.requires_grad[i] = true;
-      else if (what == "transposed") program.is_transposed[i] = true;
-      else if (what == "exit_by_counter" || what == "exit_by_data") {
-        program.exit = what == "exit_by_data" ? Exit::by_data : Exit::by_counter;
-        program.exit_node = static_cast<NodeId>(i);
-      } else {
-        throw UserError("fuzz: an unknown line: " + line);
-      }
+std::optional<RandomProgram> resized(const RandomProgram& program) {
+  const auto resize = [&](int64_t size) { return size == program.resized_from ? program.resized_to : size; };
+  RandomProgram other = program;
+  other.graph = Graph("random");
+  try {
+    for (size_t i = 0; i < program.graph.inputs().size(); ++i) {
+      Type type = program.graph.type(program.graph.inputs()[i]);
+      for (int axis = 0; axis < type.shape.rank(); ++axis) type.shape.set(axis, resize(type.shape[axis]));
+      other.graph.add_input(type, program.graph.input_name(i));
     }
+    for (const Node& node : program.graph.nodes()) {
+      Attributes attributes = node.attributes;
+      for (size_t i = 0; i < row(node.op).attributes.size(); ++i)
+        if (row(node.op).attributes[i].name == std::string_view("shape"))
+          for (int word = static_cast<int>(i); word < attributes.size(); ++word) attributes.set(word, resize(attributes[word]));
+      const Node& added = other.graph.add(node.op, node.inputs, attributes);
+      if (added.result_count != node.result_count || !has_room_for_indices(other.graph, added)) return std::nullopt;
+      for (uint32_t i = 0; i < added.result_count; ++i)
+        if (other.graph.type(added.result(i)).shape.element_count() > kMostElements) return std::nullopt;
+    }
+  } catch (const UserError&) {
+    return std::nullopt;  // a shape that the program spells out, say
   }
-  return program;
+  for (const HostStep& step : program.steps)
+    if (step.write && !fits(other.graph, *step.write)) return std::nullopt;
+  other.graph.set_outputs({program.graph.outputs().begin(), program.graph.outputs().end()});
+  return other;
 }
 
 }  // namespace calque::test
