@@ -9,8 +9,8 @@ namespace calque::passes {
 
 namespace {
 
-/// A constant of any shape as a view of a scalar.
-ValueId constant(Rewriter& rewrite, double value, const Type& type, const void* location) {
+/// A constant of any shape as a view of a scalar. The type by value: those of the graph move while it grows.
+ValueId constant(Rewriter& rewrite, double value, Type type, const void* location) {
   const ValueId scalar = rewrite.add(Op::full, {}, Attributes::of(value, type.dtype, Ints()), location);
   return rewrite.add(Op::expand, {{scalar}}, Attributes::of(Ints(type.shape)), location);
 }

@@ -214,8 +214,8 @@ std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
     memory.emplace_back(bytes_of(layout));
     buffers.push_back(memory.back().data());
     for (int64_t r = 0; i < inputs.size() && r < layout.rows; ++r)
-      std::memcpy(memory.back().data() + r * layout.stride, inputs[i].bytes.data() + r * layout.row_bytes,
-                  layout.row_bytes);
+      std::copy_n(inputs[i].bytes.data() + r * layout.row_bytes, layout.row_bytes,
+                  reinterpret_cast<std::byte*>(memory.back().data()) + r * layout.stride);
   }
   const bool by_rows = fusion.attributes[0] == static_cast<int64_t>(Domain::rows);
   int64_t begin = 0;
@@ -231,8 +231,8 @@ std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
     const RowLayout layout = layout_of(types[i], fusion, options.row_gap);
     results.emplace_back(types[i]);
     for (int64_t r = 0; r < layout.rows; ++r)
-      std::memcpy(results.back().bytes.data() + r * layout.row_bytes,
-                  static_cast<uint8_t*>(buffers[i]) + r * layout.stride, layout.row_bytes);
+      std::copy_n(static_cast<const std::byte*>(buffers[i]) + r * layout.stride, layout.row_bytes,
+                  results.back().bytes.data() + r * layout.row_bytes);
   }
   return results;
 }

@@ -178,9 +178,9 @@ TEST_CASE("printing in the function") {
       std::ostringstream stream;
       stream << y << in[0] << transpose(y);
       text = stream.str();
-      int64_t hash = 0;
-      for (char c : text) hash = hash * 31 + c;
-      return {y * y, from_value(hash)};
+      uint32_t hash = 0;
+      for (char c : text) hash = hash * 31 + static_cast<unsigned char>(c);
+      return {y * y, from_value<int64_t>(hash)};
     };
   };
   const CompileStats stats = same_as_plain(make, two_matrices, 6);
