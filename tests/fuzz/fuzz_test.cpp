@@ -12,6 +12,7 @@
 #include "runtime/kernels/isa.h"
 #include "tests/fuzz/engines.h"
 #include "tests/fuzz/shrink.h"
+#include "tests/support/sanitized.h"
 
 using namespace calque;
 using namespace calque::test;
@@ -27,7 +28,7 @@ int64_t take_from_environment(const char* name, int64_t otherwise) {
 }
 
 // Before the library reads its settings, once. A cache that an earlier run filled would hide faults of the compiler.
-const int64_t program_count = take_from_environment("CALQUE_FUZZ_PROGRAMS", 1000);
+const int64_t program_count = take_from_environment("CALQUE_FUZZ_PROGRAMS", scaled(1000));
 const int64_t first_seed = take_from_environment("CALQUE_FUZZ_SEED", 1);
 [[maybe_unused]] const int without_cache = setenv("CALQUE_CACHE", "0", 1);
 
@@ -53,11 +54,13 @@ std::filesystem::path write_failure(const RandomProgram& program, uint32_t seed,
 TEST_CASE("random programs: eager, interpreter and compiled agree in every bit") {
   constexpr int kMostFailures = 5;
   FuzzCounts counts;
+  std::vector<int64_t> uses(kOpCount);
   int failures = 0;
   for (int64_t i = 0; i < program_count && failures < kMostFailures; ++i) {
     const uint32_t seed = static_cast<uint32_t>(first_seed + i);
     std::mt19937 random(seed);
     const RandomProgram program = random_program(random, 30);
+    for (const Node& node : program.graph.nodes()) ++uses[static_cast<size_t>(node.op)];
     const std::string printed = print_program(program);
     if (print_program(parse_program(printed)) != printed) FAIL_CHECK("the program does not survive printing:\n" << printed);
     if (difference(program, seed, &counts).empty()) continue;
@@ -70,6 +73,16 @@ TEST_CASE("random programs: eager, interpreter and compiled agree in every bit")
   }
   std::cout << program_count << " programs: " << counts.plan_runs << " runs of plans, " << counts.gradients
             << " gradients compared, " << counts.refusals << " calls refused by every engine\n";
+  if (program_count < 100) return;  // a look at a few seeds
+  std::string never;
+  int missing = 0;
+  for (int op = 0; op < kOpCount; ++op) {
+    if (uses[op] > 0 || row(static_cast<Op>(op)).ir_only) continue;
+    never += std::string(" ") + row(static_cast<Op>(op)).name;
+    ++missing;
+  }
+  if (missing > 0) std::cout << "never drawn:" << never << "\n";
+  CHECK(missing <= kOpCount / 8);
   // Otherwise everything was compared with itself.
   const uint64_t least = static_cast<uint64_t>(program_count);
   if (compiles()) CHECK(counts.plan_runs >= least);

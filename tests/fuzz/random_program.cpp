@@ -23,6 +23,20 @@ bool fits(const Graph& graph, const Write& write) {
   }
 }
 
+bool reads_indices(Op op) {
+  return row(op).kind == OpKind::indexing || op == Op::index_select || op == Op::cross_entropy;
+}
+
+/// How many rows an index may name.
+int64_t rows_indexed(const Graph& graph, Op op, const std::vector<ValueId>& inputs, Attributes attributes) {
+  const Shape& shape = graph.type(inputs[0]).shape;
+  if (op == Op::cross_entropy) return shape.rank() < 2 ? 0 : shape[1];
+  if (op == Op::index_select) return shape.rank() == 0 ? 0 : shape[normalize_axis(attributes[0], shape.rank(), "fuzz")];
+  const Type types[] = {graph.type(inputs[0]), graph.type(inputs[1])};
+  infer(op, types, attributes);
+  return index_bound(op, types, attributes);
+}
+
 /// Picks ops at random; what does not fit throws UserError and is forgotten.
 class Generator {
  public:
@@ -54,6 +68,12 @@ class Generator {
     const Shape common[] = {{4, 6}, {4, 1}, {6}, {}, {1, 6}, {2, 4, 6}, {2, 1, 6}, {6, 4}, {4, 4}, {3}, {5, 37}, {37}, {37, 20}};
     const Shape rare[] = {{0, 6}, {130, 6}, {6, 130}, {4200}, {2, 4200}, {70, 65}, {1}, {2, 3, 2, 1, 6}};
     const int64_t count = 2 + pick(4);
+    if (one_in(6)) {  // the state of random ops comes first
+      graph().add_input({DType::i64, {2}});
+      program_.requires_grad.push_back(false);
+      program_.is_transposed.push_back(false);
+      program_.same_as.push_back(-1);
+    }
     for (int64_t i = 0; i < count; ++i) {
       const DType dtype = one_in(10) ? DType::f64 : one_in(8) ? (one_in(2) ? DType::i64 : DType::i32) : DType::f32;
       graph().add_input({dtype, one_in(16) ? rare[pick(std::size(rare))] : common[pick(std::size(common))]});
@@ -95,14 +115,25 @@ class Generator {
     const int64_t count = row(op).inputs == OpRow::kVariadic ? 1 + pick(3) : row(op).inputs;
     for (int64_t i = 0; i < count; ++i) inputs.push_back(any_value());
     if (op == Op::where || row(op).signature == Signature::logical) make_masks(op, inputs);
-    const bool reads_indices = row(op).kind == OpKind::indexing || op == Op::index_select || op == Op::cross_entropy;
-    if (reads_indices) choose_index(inputs);
+    if (reads_indices(op)) choose_index(inputs);
     const Attributes attributes = any_attributes(op, inputs);
-    if (reads_indices && rows_indexed(op, inputs, attributes) <= kLargestIndex)
+    if (!inputs.empty() && row(op).kind == OpKind::composite && !fits_types(op, inputs, attributes)) {
+      inputs.back() = graph().inputs()[0];  // of a random op, say, which takes its state last
+    }
+    if (reads_indices(op) && rows_indexed(graph(), op, inputs, attributes) <= kLargestIndex)
       throw UserError("fuzz: an index would be out of range");
     for (const Type& result : result_types(op, inputs, attributes))
       if (result.shape.element_count() > kMostElements) throw UserError("fuzz: the result is too large");
     graph().add(op, inputs, attributes);
+  }
+
+  bool fits_types(Op op, const std::vector<ValueId>& inputs, const Attributes& attributes) {
+    try {
+      result_types(op, inputs, attributes);
+      return true;
+    } catch (const UserError&) {
+      return false;
+    }
   }
 
   std::vector<Type> result_types(Op op, const std::vector<ValueId>& inputs, Attributes attributes) {
@@ -131,16 +162,6 @@ class Generator {
       if (type(input).dtype == DType::i64 || type(input).dtype == DType::i32) indices.push_back(input);
     if (indices.empty()) throw UserError("fuzz: no indices");
     inputs[1] = indices[pick(indices.size())];
-  }
-
-  /// How many rows an index may name.
-  int64_t rows_indexed(Op op, const std::vector<ValueId>& inputs, Attributes attributes) {
-    const Shape& shape = type(inputs[0]).shape;
-    if (op == Op::cross_entropy) return shape.rank() < 2 ? 0 : shape[1];
-    if (op == Op::index_select) return shape.rank() == 0 ? 0 : shape[normalize_axis(attributes[0], shape.rank(), "fuzz")];
-    const Type types[] = {type(inputs[0]), type(inputs[1])};
-    infer(op, types, attributes);
-    return index_bound(op, types, attributes);
   }
 
   int64_t any_axis(const Shape& shape) { return shape.rank() == 0 ? 0 : pick(2 * shape.rank()) - shape.rank(); }
@@ -264,14 +285,6 @@ class Generator {
 };
 
 
-/// Whether no index of an input is out of range, for the ops that take indices.
-bool has_room_for_indices(const Graph& graph, const Node& node) {
-  const auto size = [&](int axis) { return graph.type(node.inputs[0]).shape[axis]; };
-  if (node.op == Op::take) return size(0) > kLargestIndex;
-  if (node.op == Op::cross_entropy) return size(1) > kLargestIndex;
-  return true;
-}
-
 }  // namespace
 
 RandomProgram random_program(std::mt19937& random, int nodes) { return Generator(random, nodes).take(); }
@@ -292,7 +305,8 @@ std::optional<RandomProgram> resized(const RandomProgram& program) {
         if (row(node.op).attributes[i].name == std::string_view("shape"))
           for (int word = static_cast<int>(i); word < attributes.size(); ++word) attributes.set(word, resize(attributes[word]));
       const Node& added = other.graph.add(node.op, node.inputs, attributes);
-      if (added.result_count != node.result_count || !has_room_for_indices(other.graph, added)) return std::nullopt;
+      if (added.result_count != node.result_count || 
+          (reads_indices(node.op) && rows_indexed(other.graph, node.op, node.inputs, attributes) <= kLargestIndex)) return std::nullopt;
       for (uint32_t i = 0; i < added.result_count; ++i)
         if (other.graph.type(added.result(i)).shape.element_count() > kMostElements) return std::nullopt;
     }
