@@ -193,7 +193,7 @@ class PlanRun {
       for (const Place& place : *places) {
         buffers[count] = address(place);
         row_strides[count] = row_stride(place);
-        if constexpr (kAnnouncesAccess)
+        if (kAnnouncesAccess && step.products.empty())  // a part of the columns is not described exactly
           announce_operand(step, place, address(place), row_strides[count], begin, end, places == &step.results);
         ++count;
       }

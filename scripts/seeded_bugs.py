@@ -59,7 +59,7 @@ BUGS = [
         "fmt::join(std::span(slot.strides).first(slot.shape.rank()), \",\")", "slot.shape.rank()", ["run"]),
     Bug("barrier", "no step of a plan waits for what other threads write", "compiler/plan_builder.cpp",
         "step.barrier_before = conflict;", "step.barrier_before = false;", ["run", "fuzz"]),
-    Bug("write_border", "a write in place does not make pending reads run first", "runtime/tensor.cpp",
+    Bug("write_border", "a write in place does not make pending reads run first", "runtime/in_place.cpp",
         "border(\"a write in place\");", "", ["run"]),
 ]
 
