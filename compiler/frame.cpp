@@ -102,7 +102,7 @@ void Frame::forget_all() noexcept {
       if (is_left) impl.next = std::exchange(left, &impl);
     }
   }
-  while (left) std::exchange(left, left->next)->destroy();
+  while (left) detail::release(std::exchange(left, left->next));
 }
 
 void Frame::released(TensorImpl& impl) noexcept {

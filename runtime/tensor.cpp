@@ -59,18 +59,22 @@ void TensorImpl::destroy() noexcept {
   if (Observer* owner = observer.load(std::memory_order_acquire)) {
     if (owner == thread_state.own) owner->released(*this);
     else if (owner == thread_state.visited) owner->released_elsewhere(*this);
-    else if (!release_of_another_thread(*this)) return;
+    else if (release_of_another_thread(*this)) return detail::release(this);
+    else return;
   }
+  // Its observer may have taken a reference while it still had the value in its list.
+  if (references.load(std::memory_order_relaxed) != 1) return detail::release(this);
   this->~TensorImpl();
   memory::free(this, sizeof(TensorImpl));
 }
 
 namespace detail {
 void retain(TensorImpl* impl) noexcept { impl->references.fetch_add(1, std::memory_order_relaxed); }
+/// The last reference is not taken off but goes to destroy(), which may leave it to the observer of the value: that finds values
+/// in its list and may share one meanwhile.
 void release(TensorImpl* impl) noexcept {
-  if (impl->references.load(std::memory_order_acquire) != 1 &&
-      impl->references.fetch_sub(1, std::memory_order_acq_rel) != 1)
-    return;
+  for (int32_t count = impl->references.load(std::memory_order_acquire); count != 1;)
+    if (impl->references.compare_exchange_weak(count, count - 1, std::memory_order_acq_rel, std::memory_order_acquire)) return;
   impl->destroy();
 }
 }  // namespace detail

@@ -12,7 +12,7 @@ struct FuzzCounts {
   uint64_t plan_runs = 0;
   uint64_t gradients = 0;  // compared between compiled and eager
   uint64_t refusals = 0;   // calls in which eager execution threw a UserError, and compiled did too
-  uint64_t needless_refusals = 0;  // backward passes after a write in place that only compiled code refused
+  uint64_t other_refusals = 0;  // backward passes after a write in place that only one of the two refused
 };
 
 /// Some calls with different data, branches, sizes and aliases: eager against the interpreter, and compiled against eager;
