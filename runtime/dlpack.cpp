@@ -129,7 +129,7 @@ template <class Managed>
 Managed* lend(const Tensor& tensor) {
   if (!tensor) throw UserError("to_dlpack: an empty handle is no tensor");
   if (tensor.requires_grad()) throw UserError("to_dlpack: the tensor requires grad; detach() it first");
-  border("a tensor was lent to another library");
+  border("a writable pointer was taken");  // by the other library
   const kernels::View view = host_view_of(tensor);
   auto* loan = new Loan<Managed>;
   loan->tensor = tensor;
