@@ -1,4 +1,4 @@
-// Clipping and Adam, in tensor ops, with as few passes over memory as the formulas allow.
+// Clipping and the optimisers, in tensor ops, with as few passes over memory as the formulas allow.
 #include "calque/nn/optim.h"
 
 #include <cmath>
@@ -23,62 +23,62 @@ double clip_grad_norm(std::span<const Tensor> parameters, double max_norm) {
   return norm;
 }
 
-Adam::Adam(std::vector<Tensor> parameters, const AdamOptions& options)
-    : parameters_(std::move(parameters)), options_(options) {
-  for (const Tensor& parameter : parameters_)
-    moments_.push_back(
-        {zeros(parameter.shape(), parameter.dtype()), zeros(parameter.shape(), parameter.dtype())});
+namespace {
+
+std::vector<std::string> kept_by(const SgdOptions& options) {
+  return options.momentum != 0 ? std::vector<std::string>{"velocity"} : std::vector<std::string>{};
 }
 
-void Adam::step() {
-  const NoGradGuard guard;
-  ++steps_;
-  const auto& [learning_rate, beta1, beta2, epsilon] = options_;
-  const double correction = std::sqrt(1.0 - std::pow(beta2, static_cast<double>(steps_)));
-  const double rate = learning_rate * correction / (1.0 - std::pow(beta1, static_cast<double>(steps_)));
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const Tensor g = parameters_[i].grad();
-    if (!g) continue;
-    auto& [m, v] = moments_[i];
-    m = m + (1.0 - beta1) * (g - m);
-    v = v + (1.0 - beta2) * (g * g - v);
-    parameters_[i].assign_(parameters_[i] - rate * (m / (sqrt(v) + epsilon * correction)));
+}  // namespace
+
+Sgd::Sgd(std::vector<Tensor> parameters, const SgdOptions& options)
+    : Optimizer("Sgd", std::move(parameters), options.learning_rate, kept_by(options)), options_(options) {
+  require(options.momentum >= 0 && options.momentum < 1, "the momentum", "within [0, 1)", options.momentum);
+  require(options.weight_decay >= 0, "the weight decay", "0 or more", options.weight_decay);
+  if (options.nesterov && options.momentum == 0) throw UserError("Sgd: nesterov needs momentum, which is 0");
+}
+
+void Sgd::update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
+  Tensor g = options_.weight_decay != 0 ? gradient + options_.weight_decay * parameter : gradient;
+  if (!kept.empty()) {
+    Tensor& velocity = kept[0];
+    velocity = options_.momentum * velocity + g;
+    g = options_.nesterov ? g + options_.momentum * velocity : velocity;
   }
+  parameter.assign_(parameter - learning_rate() * g);
 }
 
-void Adam::zero_grad() {
-  for (Tensor& parameter : parameters_) parameter.clear_grad();
+Adam::Adam(std::vector<Tensor> parameters, const AdamOptions& options) : Adam("Adam", std::move(parameters), options) {}
+
+Adam::Adam(const char* kind, std::vector<Tensor> parameters, const AdamOptions& options)
+    : Optimizer(kind, std::move(parameters), options.learning_rate, {"first", "second"}), options_(options) {
+  require(options.beta1 >= 0 && options.beta1 < 1, "beta1", "within [0, 1)", options.beta1);
+  require(options.beta2 >= 0 && options.beta2 < 1, "beta2", "within [0, 1)", options.beta2);
+  require(options.epsilon >= 0, "epsilon", "0 or more", options.epsilon);
 }
 
-NamedTensors Adam::state() const {
-  NamedTensors result = {{"step", from_value<int64_t>(steps_)}};
-  for (size_t i = 0; i < moments_.size(); ++i) {
-    result.emplace_back("first." + std::to_string(i), moments_[i].first);
-    result.emplace_back("second." + std::to_string(i), moments_[i].second);
-  }
-  return result;
+void Adam::update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
+  descend(parameter, parameter, gradient, kept);
 }
 
-void Adam::load_state(const NamedTensors& state) {
-  const auto named = [&](const std::string& name, DType dtype, const Shape& shape) {
-    const Tensor tensor = find(state, name);
-    if (!tensor) throw UserError("Adam: the state has no tensor named " + name);
-    if (tensor.dtype() != dtype || !(tensor.shape() == shape))
-      throw UserError("Adam: " + name + " must be " + to_string(Type{dtype, shape}) + ", got " +
-                      to_string(Type{tensor.dtype(), tensor.shape()}));
-    return tensor;
-  };
-  const int64_t steps = named("step", DType::i64, {}).to_vector<int64_t>()[0];
-  if (steps < 0) throw UserError("Adam: the state's step is negative");
-  std::vector<Moments> moments;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const DType dtype = parameters_[i].dtype();
-    const Shape& shape = parameters_[i].shape();
-    moments.push_back({named("first." + std::to_string(i), dtype, shape),
-                       named("second." + std::to_string(i), dtype, shape)});
-  }
-  steps_ = steps;
-  moments_ = std::move(moments);
+void Adam::descend(Tensor& parameter, const Tensor& from, const Tensor& gradient, std::span<Tensor> moments) {
+  const auto t = static_cast<double>(steps());
+  const double correction = std::sqrt(1.0 - std::pow(options_.beta2, t));
+  const double rate = learning_rate() * correction / (1.0 - std::pow(options_.beta1, t));
+  Tensor &m = moments[0], &v = moments[1];
+  m = m + (1.0 - options_.beta1) * (gradient - m);
+  v = v + (1.0 - options_.beta2) * (gradient * gradient - v);
+  parameter.assign_(from - rate * (m / (sqrt(v) + options_.epsilon * correction)));
+}
+
+AdamW::AdamW(std::vector<Tensor> parameters, const AdamWOptions& options)
+    : Adam("AdamW", std::move(parameters), {options.learning_rate, options.beta1, options.beta2, options.epsilon}),
+      weight_decay_(options.weight_decay) {
+  require(weight_decay_ >= 0, "the weight decay", "0 or more", weight_decay_);
+}
+
+void AdamW::update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
+  descend(parameter, parameter * (1.0 - learning_rate() * weight_decay_), gradient, kept);
 }
 
 }  // namespace calque::optim

@@ -7,6 +7,8 @@
 #include "calque/nn/module.h"
 #include "calque/nn/npy.h"
 #include "calque/nn/optim.h"
+#include "calque/nn/optimizer.h"
 #include "calque/nn/random.h"
 #include "calque/nn/safetensors.h"
+#include "calque/nn/schedule.h"
 #include "calque/nn/text.h"

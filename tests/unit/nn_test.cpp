@@ -1,4 +1,4 @@
-// Modules, initialisers, optimisers and text batches against references computed here.
+// Modules, initialisers and text batches against references computed here.
 #include "calque/nn.h"
 
 #include <catch2/catch.hpp>
@@ -185,75 +185,6 @@ TEST_CASE("Embedding takes rows, and adds the gradients of rows taken twice") {
   sum(rows).backward();
   CHECK(embedding.weight.grad().to_vector<float>() == std::vector<float>{0, 0, 1, 1, 0, 0, 0, 0, 2, 2});
   CHECK_THROWS_AS(embedding(from_vector<int64_t>({5})), UserError);
-}
-
-TEST_CASE("clip_grad_norm scales only what is too long") {
-  Tensor a = zeros({2}), b = zeros({1}), without = zeros({1});
-  a.set_requires_grad(), b.set_requires_grad(), without.set_requires_grad();
-  a.set_grad(from_vector<float>({3, 0}));
-  b.set_grad(from_vector<float>({4}));
-  const std::vector<Tensor> parameters = {a, b, without};
-  CHECK(optim::clip_grad_norm(parameters, 6) == Approx(5));
-  CHECK(a.grad().to_vector<float>() == std::vector<float>{3, 0});
-  CHECK(optim::clip_grad_norm(parameters, 1) == Approx(5));
-  CHECK(a.grad().to_vector<float>()[0] == Approx(0.6).epsilon(1e-5));
-  CHECK(b.grad().to_vector<float>()[0] == Approx(0.8).epsilon(1e-5));
-  CHECK(!without.grad());
-  a.set_grad(from_vector<float>({INFINITY, 1}));
-  CHECK(!std::isfinite(optim::clip_grad_norm(parameters, 1)));
-  CHECK(a.grad().to_vector<float>()[1] == 1);
-}
-
-namespace {
-
-/// Adam as algorithm 1 of the paper writes it, in double, for one number.
-struct ReferenceAdam {
-  double x, m = 0, v = 0;
-  int t = 0;
-  void step(double g) {
-    ++t;
-    m = 0.9 * m + 0.1 * g;
-    v = 0.999 * v + 0.001 * g * g;
-    x -= 0.05 * (m / (1 - std::pow(0.9, t))) / (std::sqrt(v / (1 - std::pow(0.999, t))) + 1e-8);
-  }
-};
-
-void descend(Tensor& x, optim::Adam& adam) {
-  sum(x * x * x + x).backward();
-  adam.step();
-  adam.zero_grad();
-}
-
-}  // namespace
-
-TEST_CASE("Adam follows the paper") {
-  Tensor x = from_vector<float>({1.5f, -0.25f, 0.01f});
-  x.set_requires_grad();
-  optim::Adam adam({x}, {.learning_rate = 0.05});
-  std::vector<ReferenceAdam> reference = {{1.5}, {-0.25}, {0.01}};
-  for (int step = 0; step < 30; ++step) {
-    descend(x, adam);
-    CHECK(!x.grad());
-    for (ReferenceAdam& number : reference) number.step(3 * number.x * number.x + 1);
-    const auto values = x.to_vector<float>();
-    for (size_t i = 0; i < values.size(); ++i) REQUIRE(values[i] == Approx(reference[i].x).margin(2e-5));
-  }
-}
-
-TEST_CASE("Adam goes on from a saved state in every bit") {
-  Tensor x = from_vector<float>({1.5f, -0.25f});
-  x.set_requires_grad();
-  optim::Adam adam({x}, {.learning_rate = 0.05});
-  for (int step = 0; step < 5; ++step) descend(x, adam);
-  Tensor y = from_vector(x.to_vector<float>());
-  y.set_requires_grad();
-  optim::Adam other({y}, {.learning_rate = 0.05});
-  other.load_state(adam.state());
-  for (int step = 0; step < 5; ++step) descend(x, adam), descend(y, other);
-  CHECK(x.to_vector<float>() == y.to_vector<float>());
-  NamedTensors broken = adam.state();
-  broken.pop_back();
-  CHECK_THROWS_WITH(other.load_state(broken), Contains("second.0"));
 }
 
 TEST_CASE("a vocabulary is the bytes that occur, in order") {

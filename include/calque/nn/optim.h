@@ -1,11 +1,10 @@
 // Optimisers: what turns gradients into new parameters.
 #pragma once
 
-#include <cstdint>
-#include <span>
-#include <vector>
+#include "calque/nn/optimizer.h"
+#include "calque/nn/schedule.h"
 
-#include "calque/nn/module.h"
+#pragma GCC visibility push(default)
 
 namespace calque::optim {
 
@@ -14,6 +13,27 @@ namespace calque::optim {
 /// norm that is not finite scales nothing. Gradients that were handed out before are not written: .grad() is
 /// replaced.
 double clip_grad_norm(std::span<const Tensor> parameters, double max_norm);
+
+struct SgdOptions {
+  double learning_rate = 1e-2;
+  double momentum = 0;
+  bool nesterov = false;    // needs momentum
+  double weight_decay = 0;  // as a gradient of weight_decay / 2 * ||x||^2
+};
+
+/// Stochastic gradient descent. With g the gradient plus weight_decay * x: v <- momentum * v + g, and x <- x - learning_rate * v;
+/// Nesterov's takes g + momentum * v in place of v (Sutskever, Martens, Dahl, Hinton: On the importance of initialization and
+/// momentum in deep learning. ICML 2013; in the form of torch.optim.SGD). Keeps "velocity" when there is momentum.
+class Sgd : public Optimizer {
+ public:
+  /// Throws UserError for numbers below 0, a momentum of 1 or more, or nesterov without momentum.
+  explicit Sgd(std::vector<Tensor> parameters, const SgdOptions& options = {});
+  const SgdOptions& options() const { return options_; }
+
+ private:
+  void update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
+  SgdOptions options_;
+};
 
 struct AdamOptions {
   double learning_rate = 1e-3;
@@ -24,32 +44,43 @@ struct AdamOptions {
 
 /// Adam (Kingma, Ba: Adam, a method for stochastic optimization. ICLR 2015), with the order of computation
 /// that section 2 of the paper recommends: the corrections of both moments go into the step size and epsilon.
-class Adam {
+/// Keeps "first" and "second", the moments.
+class Adam : public Optimizer {
  public:
+  /// Throws UserError for a rate or epsilon below 0, and betas outside of [0, 1).
   explicit Adam(std::vector<Tensor> parameters, const AdamOptions& options = {});
-
-  /// One update of every parameter that has a gradient.
-  void step();
-  /// Drops the gradients.
-  void zero_grad();
   const AdamOptions& options() const { return options_; }
-  void set_learning_rate(double value) { options_.learning_rate = value; }
 
-  /// Steps so far and both moments: "step", then "first.<i>" and "second.<i>" for parameter i.
-  NamedTensors state() const;
-  /// Takes over a state of the same parameters. Throws UserError, and changes nothing, when something is
-  /// missing or of another type.
-  void load_state(const NamedTensors& state);
+ protected:
+  Adam(const char* kind, std::vector<Tensor> parameters, const AdamOptions& options);
+  /// Writes what Adam's update makes of the elements of `from` into `parameter`.
+  void descend(Tensor& parameter, const Tensor& from, const Tensor& gradient, std::span<Tensor> moments);
 
  private:
-  struct Moments {
-    Tensor first, second;
-  };
-
-  std::vector<Tensor> parameters_;
-  std::vector<Moments> moments_;
+  void update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
   AdamOptions options_;
-  int64_t steps_ = 0;
+};
+
+struct AdamWOptions {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 1e-2;
+};
+
+/// Adam with decoupled weight decay: x <- x * (1 - learning_rate * weight_decay) before Adam's update, which the decay does not
+/// enter (Loshchilov, Hutter: Decoupled weight decay regularization. ICLR 2019; in the form of torch.optim.AdamW).
+class AdamW : public Adam {
+ public:
+  explicit AdamW(std::vector<Tensor> parameters, const AdamWOptions& options = {});
+  double weight_decay() const { return weight_decay_; }
+
+ private:
+  void update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
+  double weight_decay_;
 };
 
 }  // namespace calque::optim
+
+#pragma GCC visibility pop
