@@ -9,6 +9,8 @@
 #include "calque/nn/optim.h"
 #include "calque/nn/optimizer.h"
 #include "calque/nn/random.h"
+#include "calque/nn/recurrent.h"
 #include "calque/nn/safetensors.h"
 #include "calque/nn/schedule.h"
+#include "calque/nn/sequential.h"
 #include "calque/nn/text.h"

@@ -74,6 +74,57 @@ TEST_CASE("initialisers depend on the seed and on their place only") {
   for (const float value : nn::xavier(20, 30).to_vector<float>()) CHECK(std::abs(value) <= bound);
 }
 
+TEST_CASE("initialisers have the deviations of their papers") {
+  const auto deviation = [](const Tensor& x) { return std::sqrt(mean(square(x)).item()); };
+  const auto largest = [](const Tensor& x) { return max(abs(x)).item(); };
+  manual_seed(5);
+  const Tensor xavier = nn::xavier(200, 300, 2), kaiming = nn::kaiming(200, 300, 0.5);
+  CHECK(deviation(xavier) == Approx(2 * std::sqrt(2.0 / 500)).epsilon(0.02));
+  CHECK(largest(xavier) <= 2 * std::sqrt(6.0 / 500));
+  CHECK(deviation(kaiming) == Approx(std::sqrt(2.0 / (1.25 * 200))).epsilon(0.02));
+  CHECK(largest(kaiming) <= std::sqrt(6.0 / (1.25 * 200)));
+  const Tensor xavier_normal = nn::xavier_normal(200, 300), kaiming_normal = nn::kaiming_normal(200, 300);
+  CHECK(deviation(xavier_normal) == Approx(std::sqrt(2.0 / 500)).epsilon(0.02));
+  CHECK(deviation(kaiming_normal) == Approx(0.1).epsilon(0.02));
+  CHECK(largest(kaiming_normal) > std::sqrt(6.0 / 200));
+  CHECK_THROWS_AS(nn::xavier(0, 3), UserError);
+  CHECK_THROWS_AS(nn::kaiming(3, -1), UserError);
+  CHECK_THROWS_AS(nn::orthogonal(2, 2, INFINITY), UserError);
+}
+
+TEST_CASE("orthogonal matrices have orthonormal rows or columns, and favour no sign") {
+  manual_seed(6);
+  const auto is_scaled_identity = [](const Tensor& x, double scale) {
+    return max(abs(x - scale * eye(x.size(0)))).item() < 1e-5;
+  };
+  const Tensor wide = nn::orthogonal(20, 50), tall = nn::orthogonal(50, 20, 3), square = nn::orthogonal(30, 30);
+  CHECK(is_scaled_identity(matmul(wide, transpose(wide)), 1));
+  CHECK(is_scaled_identity(matmul(transpose(tall), tall), 9));
+  CHECK(is_scaled_identity(matmul(square, transpose(square)), 1));
+  CHECK(tall.is_contiguous());
+  int positive = 0;
+  for (int i = 0; i < 200; ++i) positive += nn::orthogonal(2, 2).to_vector<float>()[0] > 0;
+  CHECK((positive > 60 && positive < 140));
+}
+
+TEST_CASE("Sequential applies its layers in order, and names them by their places") {
+  manual_seed(7);
+  nn::Sequential net;
+  CHECK(net(ones({2})).to_vector<float>() == std::vector<float>{1, 1});
+  net.add<nn::Linear>(3, 4).add(relu).add<nn::Dropout>(1.0).add([](const Tensor& x) { return x + 1.0; }).add<nn::Linear>(4, 2);
+  CHECK(net.size() == 5);
+  std::vector<std::string> names;
+  for (const auto& [name, parameter] : net.named_parameters()) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"0.weight", "0.bias", "4.weight", "4.bias"});
+  const auto weight = [&](const char* name) { return find(net.state(), name); };
+  const Tensor x = nn::normal({5, 3});
+  const Tensor dropped = matmul(ones({5, 4}), weight("4.weight")) + weight("4.bias");
+  CHECK(net(x).to_vector<float>() == dropped.to_vector<float>());
+  net.eval();
+  const Tensor inner = relu(matmul(x, weight("0.weight")) + weight("0.bias")) + 1.0;
+  CHECK(net(x).to_vector<float>() == (matmul(inner, weight("4.weight")) + weight("4.bias")).to_vector<float>());
+}
+
 TEST_CASE("parameters have dotted names in the order of registration") {
   Outer outer;
   std::vector<std::string> names;
