@@ -1,0 +1,36 @@
+// LSTM with layer norm over all gates (after Ba, Kiros, Hinton 2016). No vendor library has a fast path for
+// it.
+#include "examples/cells/cell.h"
+
+namespace calque::cells {
+namespace {
+
+struct Weights {
+  Tensor wx, wh, b;    // [I,4H], [H,4H], [4H]; gates in the order input, forget, candidate, output
+  Tensor gamma, beta;  // [4H]
+};
+struct State {
+  Tensor h, c;  // [B,H]
+};
+
+Step<State> step(const Tensor& x, const State& s, const Weights& w) {
+  const Tensor gates = layer_norm(matmul(x, w.wx) + matmul(s.h, w.wh) + w.b, w.gamma, w.beta);
+  const auto [i, f, g, o] = split<4>(gates);
+  const Tensor c = sigmoid(f) * s.c + sigmoid(i) * tanh(g);
+  const Tensor h = sigmoid(o) * tanh(c);
+  return {h, {h, c}};
+}
+
+Weights weights(int64_t inputs, int64_t hidden) {
+  return {initial({inputs, 4 * hidden}, hidden), initial({hidden, 4 * hidden}, hidden),
+          initial({4 * hidden}, hidden), 1.0 + initial({4 * hidden}, hidden), initial({4 * hidden}, hidden)};
+}
+
+State state(const Weights& w, int64_t batch) {
+  return {zeros({batch, w.wh.size(0)}), zeros({batch, w.wh.size(0)})};
+}
+
+const Registered registered("layernorm_lstm", {"wx", "wh", "b", "gamma", "beta"}, &weights, &state, &step);
+
+}  // namespace
+}  // namespace calque::cells

@@ -1,0 +1,38 @@
+// LSTM whose gates also see the cell's memory (Gers, Schraudolph, Schmidhuber 2002).
+#include "examples/cells/cell.h"
+
+namespace calque::cells {
+namespace {
+
+struct Weights {
+  Tensor wx, wh, b;   // [I,4H], [H,4H], [4H]; gates in the order input, forget, candidate, output
+  Tensor pi, pf, po;  // [H]: what each gate sees of the memory
+};
+struct State {
+  Tensor h, c;  // [B,H]
+};
+
+Step<State> step(const Tensor& x, const State& s, const Weights& w) {
+  const auto [i, f, g, o] = split<4>(matmul(x, w.wx) + matmul(s.h, w.wh) + w.b);
+  const Tensor c = sigmoid(f + w.pf * s.c) * s.c + sigmoid(i + w.pi * s.c) * tanh(g);
+  const Tensor h = sigmoid(o + w.po * c) * tanh(c);
+  return {h, {h, c}};
+}
+
+Weights weights(int64_t inputs, int64_t hidden) {
+  return {initial({inputs, 4 * hidden}, hidden),
+          initial({hidden, 4 * hidden}, hidden),
+          initial({4 * hidden}, hidden),
+          initial({hidden}, hidden),
+          initial({hidden}, hidden),
+          initial({hidden}, hidden)};
+}
+
+State state(const Weights& w, int64_t batch) {
+  return {zeros({batch, w.wh.size(0)}), zeros({batch, w.wh.size(0)})};
+}
+
+const Registered registered("peephole_lstm", {"wx", "wh", "b", "pi", "pf", "po"}, &weights, &state, &step);
+
+}  // namespace
+}  // namespace calque::cells
