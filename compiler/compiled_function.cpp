@@ -82,8 +82,7 @@ CompileStats CompiledFunction::snapshot_locked() const {
   stats.branches = static_cast<uint64_t>(tree_.branches());
   if (pure_) pure_->add_to(stats);
   for (TraceId id = 0; id < tree_.size(); ++id)
-    if (const Segment* segment = tree_[id].segment.get(); segment && segment->compiled() && segment->compiled()->backward)
-      stats.backward_plan_runs += segment->compiled()->backward->runs.load(std::memory_order_relaxed);
+    if (const Segment* segment = tree_[id].segment.get()) segment->add_to(stats);
   return stats;
 }
 

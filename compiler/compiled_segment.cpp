@@ -23,10 +23,10 @@ namespace calque {
 
 namespace {
 
-/// Graphs and images before they become plans: what a cache entry holds.
+/// Graphs and kernels before they become plans: what a cache entry holds.
 struct Generated {
   Graph forward{"forward"}, backward{"backward"};
-  std::vector<std::byte> forward_image, backward_image;
+  KernelImages forward_kernels, backward_kernels;
   GradientMap map;
   bool has_backward = false;
 };
@@ -112,12 +112,6 @@ Differentiation differentiate_segment(const SegmentGraph& traced, const Graph& p
   return differentiate(prepared, {input_flags.get(), inputs.size()}, {output_flags.get(), outputs.size()});
 }
 
-std::vector<std::byte> image_of(const Graph& lowered, const std::string& dump_name) {
-  const CodegenOutput output = generate(print(lowered), !settings().dump_dir.empty());
-  dump_code(dump_name, output);
-  return output.image;
-}
-
 void lower_backward(const Differentiation& differentiation, const SegmentGraph& traced, const std::string& name,
                     Generated& generated) {
   generated.has_backward = true;
@@ -140,27 +134,33 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   return generated;
 }
 
-void generate_code(Generated& generated, const std::string& name) {
-  generated.forward_image = image_of(generated.forward, name + ".forward");
-  if (generated.has_backward) generated.backward_image = image_of(generated.backward, name + ".backward");
+/// Gives how often the code generator was called.
+uint64_t generate_code(Generated& generated, const std::string& name) {
+  uint64_t generations = 0;
+  generated.forward_kernels = generated_kernels(generated.forward, name + ".forward", generations);
+  if (generated.has_backward)
+    generated.backward_kernels = generated_kernels(generated.backward, name + ".backward", generations);
+  return generations;
 }
 
-std::string as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-std::vector<std::byte> as_bytes(const std::string& text) {
-  const auto* data = reinterpret_cast<const std::byte*>(text.data());
-  return {data, data + text.size()};
+std::string kernel_part(const char* graph, size_t kernel) { return fmt::format("{}.kernel {}", graph, kernel); }
+
+void add_kernels(const KernelImages& kernels, const char* graph, Blobs& blobs) {
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const std::span<const std::byte> bytes = kernels[i]->bytes();
+    blobs[kernel_part(graph, i)] = std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
 }
 
 void add_backward(const Generated& generated, Blobs& blobs) {
   blobs["backward"] = print(generated.backward);
-  blobs["backward.image"] = as_text(generated.backward_image);
+  add_kernels(generated.backward_kernels, "backward", blobs);
   blobs["map"] = print(generated.map);
 }
 
 Blobs to_blobs(const Generated& generated) {
-  Blobs blobs{{"forward", print(generated.forward)}, {"forward.image", as_text(generated.forward_image)}};
+  Blobs blobs{{"forward", print(generated.forward)}};
+  add_kernels(generated.forward_kernels, "forward", blobs);
   if (generated.has_backward) add_backward(generated, blobs);
   return blobs;
 }
@@ -171,18 +171,26 @@ const std::string& part(const Blobs& blobs, const char* name) {
   return found->second;
 }
 
+KernelImages kernels_in(const Blobs& blobs, const char* graph, const Graph& lowered) {
+  std::vector<std::string> images;
+  for (auto found = blobs.find(kernel_part(graph, 0)); found != blobs.end();
+       found = blobs.find(kernel_part(graph, images.size())))
+    images.push_back(found->second);
+  return stored_kernels(lowered, images);
+}
+
 void take_backward(const Blobs& blobs, Generated& generated) {
   generated.has_backward = true;
   generated.backward = parse(part(blobs, "backward"));
-  generated.backward_image = as_bytes(part(blobs, "backward.image"));
+  generated.backward_kernels = kernels_in(blobs, "backward", generated.backward);
   generated.map = parse_gradient_map(part(blobs, "map"));
 }
 
-/// Throws UserError when an entry does not hold what it must.
+/// Throws UserError or EnvironmentError when an entry does not hold what it must.
 Generated from_blobs(const Blobs& blobs) {
   Generated generated;
   generated.forward = parse(part(blobs, "forward"));
-  generated.forward_image = as_bytes(part(blobs, "forward.image"));
+  generated.forward_kernels = kernels_in(blobs, "forward", generated.forward);
   if (blobs.contains("backward")) take_backward(blobs, generated);
   return generated;
 }
@@ -192,8 +200,7 @@ std::unique_ptr<Plan> forward_plan(Generated& generated, const SegmentGraph& tra
   for (const SlotRecord& slot : traced.slots) layouts.push_back({slot.strides});
   std::vector<bool> fresh(generated.forward.outputs().size(), false);
   std::fill_n(fresh.begin(), traced.roots.size(), true);
-  return std::make_unique<Plan>(std::move(generated.forward), ExecutableImage::from_bytes(generated.forward_image), layouts,
-                                fresh);
+  return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh);
 }
 
 Strides dense_strides(const Type& type) {
@@ -220,8 +227,7 @@ std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& tr
   std::vector<bool> fresh(generated.backward.outputs().size(), true);
   for (const GradientOutput& gradient : generated.map.gradients)
     if (gradient.is_product) fresh[gradient.first] = fresh[gradient.first + 1] = false;
-  return std::make_unique<Plan>(std::move(generated.backward), ExecutableImage::from_bytes(generated.backward_image), layouts,
-                                fresh);
+  return std::make_unique<Plan>(std::move(generated.backward), std::move(generated.backward_kernels), layouts, fresh);
 }
 
 void check_backward(const Generated& generated, const SegmentGraph& traced, size_t saved) {
@@ -259,7 +265,7 @@ std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& 
 }
 
 /// The backward pass without some gradients, from the cache or compiled.
-Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent) {
+Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent, uint64_t& generations) {
   const std::string key = fmt::format("{}absent {}\n", cache_key(segment.traced), fmt::join(absent, ","));
   Generated generated;
   if (const std::optional<Blobs> blobs = load_plan(key)) {
@@ -274,7 +280,7 @@ Generated partial_backward(const CompiledSegment& segment, const std::vector<boo
   }
   const std::string name = segment.traced.graph.name() + ".partial";
   lower_backward(without_gradients(eager_gradient(segment.traced).differentiation, absent), segment.traced, name, generated);
-  generated.backward_image = image_of(generated.backward, name + ".backward");
+  generated.backward_kernels = generated_kernels(generated.backward, name + ".backward", generations);
   Blobs blobs;
   add_backward(generated, blobs);
   store_plan(key, blobs);
@@ -293,7 +299,7 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   compiled->from_cache = generated.has_value();
   if (!generated) {
     generated = lower_segment(segment, name);
-    generate_code(*generated, name);
+    compiled->code_generations = generate_code(*generated, name);
     store_plan(key, to_blobs(*generated));
   }
   compiled->forward = forward_plan(*generated, segment);
@@ -316,7 +322,9 @@ std::shared_ptr<BackwardProgram> CompiledSegment::backward_without(const std::ve
   const auto [entry, is_new] = partial_.try_emplace(absent);
   if (!is_new) return entry->second;
   try {
-    Generated generated = partial_backward(*this, absent);
+    uint64_t generations = 0;
+    Generated generated = partial_backward(*this, absent, generations);
+    code_generations.fetch_add(generations, std::memory_order_relaxed);
     auto program = std::make_shared<BackwardProgram>();
     program->plan = backward_plan(generated, traced, *forward);
     program->map = std::move(generated.map);

@@ -31,6 +31,8 @@ struct CompiledSegment {
 
   bool from_cache = false;
   double compile_milliseconds = 0;
+  /// Calls of the code generator, also those that partial backward passes took.
+  mutable std::atomic<uint64_t> code_generations{0};
 
  private:
   mutable std::mutex partial_mutex_;

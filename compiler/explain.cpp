@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "compiler/codegen_client.h"
+#include "compiler/kernel_store.h"
 #include "compiler/op_account.h"
 #include "compiler/reasons.h"
 #include "compiler/segment.h"
@@ -116,7 +116,7 @@ std::string explain_segment(const TraceTree& tree, TraceId end) {
 }
 
 std::string code_of(const Graph& lowered, const std::string& what) {
-  const CodegenOutput output = generate(print(lowered), true);
+  const CodegenOutput output = generated_text(lowered);
   return what == "llvm" ? output.llvm_ir : output.assembly;
 }
 

@@ -34,6 +34,8 @@ class ExecutableImage {
     return reinterpret_cast<calque_kernel>(base_ + entry(i).code_offset);
   }
   uint64_t scratch_bytes(size_t i) const { return entry(i).scratch_bytes; }
+  /// The image as it was given.
+  std::span<const std::byte> bytes() const { return {base_, bytes_}; }
   int64_t part_columns(size_t i) const { return static_cast<int64_t>(entry(i).part_columns); }
 
  private:

@@ -18,8 +18,8 @@ static_assert(kGranule == CALQUE_PART_COLUMNS);
 constexpr int64_t kPartBytes = 64 << 10;  // of a product's columns that a kernel goes on with: about a first-level cache
 }  // namespace
 
-Plan::Plan(Graph lowered, ExecutableImage image, std::span<const InputLayout> layouts, const std::vector<bool>& fresh)
-    : graph_(std::move(lowered)), image_(std::move(image)) {
+Plan::Plan(Graph lowered, KernelImages kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh)
+    : graph_(std::move(lowered)), kernels_(std::move(kernels)) {
   PlanBuilder(*this, layouts).build(fresh);
 }
 
@@ -153,7 +153,9 @@ class PlanRun {
     const int64_t chunks = (extent + granule - 1) / granule;
     const int64_t begin = std::min(extent, chunks * team.rank / team.size * granule);
     const int64_t end = std::min(extent, chunks * (team.rank + 1) / team.size * granule);
-    if (begin < end) call_kernel(step, team, begin, end, 0, step.part_columns);
+    // A domain of columns sums all of its rows.
+    const int64_t other_end = step.domain == Domain::columns ? step.rows : step.part_columns;
+    if (begin < end) call_kernel(step, team, begin, end, 0, other_end);
   }
 
   /// Each member computes some columns of the products and goes on with them: no barrier, and while they are in its cache.
@@ -184,8 +186,8 @@ class PlanRun {
     return std::max<int64_t>(kPartBytes / column_bytes / kGranule, 1) * kGranule;
   }
 
-  void call_kernel(const PlanStep& step, const Team& team, int64_t begin, int64_t end, int64_t column_begin,
-                   int64_t column_end) const {
+  void call_kernel(const PlanStep& step, const Team& team, int64_t begin, int64_t end, int64_t other_begin,
+                   int64_t other_end) const {
     void* buffers[Plan::kMostOperands];
     int64_t row_strides[Plan::kMostOperands];
     size_t count = 0;
@@ -198,7 +200,7 @@ class PlanRun {
         ++count;
       }
     void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * team.rank;
-    plan_.image_.kernel(step.kernel)(buffers, row_strides, begin, end, column_begin, column_end, scratch);
+    plan_.kernels_[step.kernel]->kernel(0)(buffers, row_strides, begin, end, other_begin, other_end, scratch);
   }
 
   /// Bytes from one row to the next; 0 where there is one row only.

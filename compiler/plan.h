@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "compiler/image.h"
+#include "compiler/kernel_store.h"
 #include "ir/graph/graph.h"
 #include "runtime/inline_array.h"
 #include "runtime/tensor_impl.h"
@@ -78,17 +78,19 @@ class Plan {
   static constexpr size_t kMostOperands = 256, kMostTerms = 64;  // of one step
 
   /// `fresh[i]`: output i must be a storage of its own (what a user gets); others may share with inputs and each other.
-  Plan(Graph lowered, ExecutableImage image, std::span<const InputLayout> layouts, const std::vector<bool>& fresh);
+  /// `kernels`: one for each fusion.
+  Plan(Graph lowered, KernelImages kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh);
 
   /// Runs on inputs of the graph's types; gives the outputs. Throws what an op throws for bad values.
   PlanOutputs run(std::span<const Tensor> inputs);
 
+  const KernelImages& kernels() const { return kernels_; }
   const Graph& graph() const { return graph_; }
   std::span<const PlanStep> steps() const { return steps_; }
   size_t arena_bytes() const { return arena_bytes_; }
   /// Most memory that a run takes beside its inputs: results, saved values, scratch of each thread, packed weights.
   size_t peak_bytes() const;
-  int kernel_count() const { return static_cast<int>(image_.kernel_count()); }
+  int kernel_count() const { return static_cast<int>(kernels_.size()); }
   /// Place of output i, relative to its own buffer.
   const Place& output(size_t i) const { return outputs_[i]; }
 
@@ -97,7 +99,7 @@ class Plan {
   friend class PlanRun;
 
   Graph graph_;
-  ExecutableImage image_;
+  KernelImages kernels_;
   std::vector<Place> inputs_, outputs_;
   std::vector<PlanBuffer> buffers_;
   std::vector<PlanStep> steps_;

@@ -74,7 +74,7 @@ void PlanBuilder::build(const std::vector<bool>& fresh) {
   note_lifetimes();
   lay_out_arena();
   place_barriers();
-  if (next_kernel_ != plan_.kernel_count()) throw InternalError("plan: the image holds another number of kernels");
+  if (next_kernel_ != plan_.kernel_count()) throw InternalError("plan: there is another number of kernels than fusions");
 }
 
 void PlanBuilder::add_node(NodeId id) {
@@ -140,7 +140,8 @@ void PlanBuilder::add_fusion(const Node& node, NodeId id) {
   step.kind = PlanStep::Kind::kernel;
   step.node = id;
   step.kernel = next_kernel_++;
-  step.part_columns = plan_.image_.part_columns(step.kernel);
+  if (step.kernel >= plan_.kernel_count()) throw InternalError("plan: there are fewer kernels than fusions");
+  step.part_columns = plan_.kernels_[step.kernel]->part_columns(0);
   step.domain = static_cast<Domain>(node.attributes[0]);
   step.rows = node.attributes[1];
   step.columns = node.attributes[2];
@@ -270,7 +271,7 @@ void PlanBuilder::lay_out_arena() {
     plan_.arena_bytes_ = std::max(plan_.arena_bytes_, offset + size);
   }
   for (int i = 0; i < plan_.kernel_count(); ++i)
-    plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, (size_t{plan_.image_.scratch_bytes(i)} + 63) / 64 * 64);
+    plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, (size_t{plan_.kernels_[i]->scratch_bytes(0)} + 63) / 64 * 64);
 }
 
 /// A barrier stands before a step that touches what a step since the last barrier wrote, or writes what one touched.

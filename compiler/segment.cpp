@@ -61,6 +61,12 @@ void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> li
   expected_.clear();
 }
 
+void Segment::add_to(CompileStats& stats) const {
+  if (!compiled_) return;
+  stats.code_generations += compiled_->code_generations.load(std::memory_order_relaxed);
+  if (compiled_->backward) stats.backward_plan_runs += compiled_->backward->runs.load(std::memory_order_relaxed);
+}
+
 void Segment::check_expected(const TensorImpl& made, uint32_t value) const {
   const auto compare = [&]<class T>(T) {
     TensorImpl dense;

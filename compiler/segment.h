@@ -25,6 +25,9 @@ class Segment {
   /// CALQUE_VERIFY: what the next run must give; run() throws InternalError at the first difference.
   void expect(std::vector<Tensor> values) { expected_ = std::move(values); }
 
+  /// What only the plan counts: its backward runs, and calls of the code generator.
+  void add_to(CompileStats& stats) const;
+
   const CompiledSegment* compiled() const { return compiled_.get(); }
   const std::shared_ptr<const CompiledSegment>& shared() const { return compiled_; }
   const std::string& failure() const { return failure_; }

@@ -124,7 +124,9 @@ void emit_column_blocks(ValueEmitter& values, std::vector<ColumnBlock> blocks) {
           reduction_identity(b.getContext(), node.op, graph.type(node.result()).dtype, values.lanes()));
     }
   if (plan.kernel.rows > 0) {
-    const LoopBounds rows{b.getInt64(0), b.getInt64(plan.kernel.rows), 1, 1, true};
+    // Their number is the caller's, and not 0.
+    llvm::Value* row_count = b.GetInsertBlock()->getParent()->getArg(kOtherEndArgument);
+    const LoopBounds rows{b.getInt64(0), row_count, 1, 1, true};
     emit_loop(b, rows, sums, [&](llvm::Value* row, llvm::MutableArrayRef<llvm::Value*> carried) {
       values.once().SetInsertPoint(b.GetInsertBlock());
       values.set_row(row);
@@ -192,7 +194,7 @@ void emit_kernel(llvm::Module& module, const std::string& name, const KernelPlan
       emit_flat(values, begin, end);
       break;
     case Domain::rows:
-      emit_rows(values, begin, end, {function->getArg(kColumnBeginArgument), function->getArg(kColumnEndArgument)});
+      emit_rows(values, begin, end, {function->getArg(kOtherBeginArgument), function->getArg(kOtherEndArgument)});
       break;
     case Domain::columns:
       emit_columns(values, begin, end);

@@ -13,7 +13,7 @@
 namespace calque::codegen {
 
 /// Of calque_kernel.
-inline constexpr unsigned kBeginArgument = 2, kEndArgument = 3, kColumnBeginArgument = 4, kColumnEndArgument = 5,
+inline constexpr unsigned kBeginArgument = 2, kEndArgument = 3, kOtherBeginArgument = 4, kOtherEndArgument = 5,
                           kScratchArgument = 6;
 
 /// A value in the columns that begin `first` columns behind those of a block.

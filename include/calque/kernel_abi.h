@@ -8,20 +8,24 @@
 extern "C" {
 #endif
 
-#define CALQUE_KERNEL_ABI_VERSION 2u
+#define CALQUE_KERNEL_ABI_VERSION 3u
 #define CALQUE_PART_COLUMNS 64
 #define CALQUE_IMAGE_MAGIC 0x31474D4951434C43ull /* "CLCQIMG1" in memory order does not matter: compared as a word */
 
 /* A kernel computes the part [begin, end) of its domain:
  *   flat     elements, rows  rows, columns  columns,
- * and of rows only the columns [column_begin, column_end) where the entry's `part_columns` is not 0: both are multiples
- * of CALQUE_PART_COLUMNS, or the end is part_columns. Other kernels do not look at the two.
+ * and [other_begin, other_end) of
+ *   rows     the columns, where the entry's `part_columns` is not 0: both are multiples of CALQUE_PART_COLUMNS, or the end
+ *            is part_columns,
+ *   columns  the rows, which are summed: 0 and their number.
+ * Other kernels do not look at the two. How many rows (of a domain of rows), columns (of columns) or elements (of flat)
+ * there are is nothing that a kernel knows, unless it is 0 or 1.
  * buffers[i]      first element of operand i: the inputs of the fusion in order, then its results
  * row_strides[i]  bytes from one row of operand i to the next; 0 where all rows share it (or there is one element)
  * scratch         at least `scratch_bytes` of the image's entry, 64-byte aligned, private to the calling thread
  * Within a row the elements of an operand lie next to each other. bool is one byte, 0 or 1. */
 typedef void (*calque_kernel)(void* const* buffers, const int64_t* row_strides, int64_t begin, int64_t end,
-                              int64_t column_begin, int64_t column_end, void* scratch);
+                              int64_t other_begin, int64_t other_end, void* scratch);
 
 /* A flat image: header, entries, then position-independent code and constants. It is mapped read-only and executable
  * as it is: no relocations, no symbols, no writable data. All offsets are from the first byte of the header. */

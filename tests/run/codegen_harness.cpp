@@ -170,13 +170,13 @@ uint32_t MappedImage::kernel_count() const {
 }
 
 void MappedImage::run(uint32_t kernel, std::span<void* const> buffers, std::span<const int64_t> strides,
-                      int64_t begin, int64_t end) const {
+                      int64_t begin, int64_t end, int64_t summed_rows) const {
   const auto& entry =
       reinterpret_cast<const calque_image_entry*>(base_ + sizeof(calque_image_header))[kernel];
   const GuardedBytes scratch(whole_pages(entry.scratch_bytes));
   const auto code = reinterpret_cast<calque_kernel>(base_ + entry.code_offset);
   const auto columns = static_cast<int64_t>(entry.part_columns);
-  const int64_t first_part = std::min<int64_t>(columns, CALQUE_PART_COLUMNS);
+  const int64_t first_part = columns == 0 ? summed_rows : std::min<int64_t>(columns, CALQUE_PART_COLUMNS);
   code(buffers.data(), strides.data(), begin, end, 0, first_part, scratch.data());
   if (first_part < columns)
     code(buffers.data(), strides.data(), begin, end, first_part, columns, scratch.data());
@@ -218,14 +218,15 @@ std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
                   reinterpret_cast<std::byte*>(memory.back().data()) + r * layout.stride);
   }
   const bool by_rows = fusion.attributes[0] == static_cast<int64_t>(Domain::rows);
+  const int64_t summed = fusion.attributes[0] == static_cast<int64_t>(Domain::columns) ? fusion.attributes[1] : 0;
   int64_t begin = 0;
   const int64_t extent = by_rows ? fusion.attributes[1] : fusion.attributes[2];
   for (int64_t split : options.splits) {
     const int64_t end = std::min(split, extent);
-    image.run(0, buffers, strides, begin, end);
+    image.run(0, buffers, strides, begin, end, summed);
     begin = end;
   }
-  image.run(0, buffers, strides, begin, extent);
+  image.run(0, buffers, strides, begin, extent, summed);
   std::vector<Literal> results;
   for (size_t i = inputs.size(); i < types.size(); ++i) {
     const RowLayout layout = layout_of(types[i], fusion, options.row_gap);

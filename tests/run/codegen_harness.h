@@ -38,8 +38,9 @@ class MappedImage {
   MappedImage& operator=(const MappedImage&) = delete;
 
   uint32_t kernel_count() const;
+  /// `summed_rows`: of a domain of columns.
   void run(uint32_t kernel, std::span<void* const> buffers, std::span<const int64_t> strides, int64_t begin,
-           int64_t end) const;
+           int64_t end, int64_t summed_rows = 0) const;
 
  private:
   void map(std::span<const uint8_t> image);

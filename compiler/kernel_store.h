@@ -1,0 +1,30 @@
+// The generated kernels of this process, known by their text: plans that differ in sizes which kernels take at run time use
+// the same ones.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/codegen_client.h"
+#include "compiler/image.h"
+#include "ir/graph/graph.h"
+
+namespace calque {
+
+/// One image of one kernel for each fusion of a lowered graph, in order.
+using KernelImages = std::vector<std::shared_ptr<const ExecutableImage>>;
+
+/// The kernels of a graph; what is not in the store is generated. `generations` counts calls of the code generator.
+/// `dump_name` names the files of CALQUE_DUMP. Any number of threads. Throws EnvironmentError as generate() does.
+KernelImages generated_kernels(const Graph& lowered, const std::string& dump_name, uint64_t& generations);
+
+/// The kernels of a graph from images that were stored with it (by another process, say); they become known here. Throws
+/// EnvironmentError when an image is broken, or there is not exactly one of one kernel for each fusion.
+KernelImages stored_kernels(const Graph& lowered, std::span<const std::string> images);
+
+/// LLVM IR and assembly of a graph's kernels, generated anew; the image is that of the last one.
+CodegenOutput generated_text(const Graph& lowered);
+
+}  // namespace calque
