@@ -21,6 +21,7 @@ namespace calque {
 bool CompiledFunction::ready(TraceId end, std::span<TensorImpl* const> live) {
   const TraceNode& node = tree_[end];
   const uint32_t first_value = tree_[node.segment_begin].first_value;
+  node.segment->select(tree_, end);
   if (node.segment->covers(live, first_value)) return true;
   const auto what = [] { return std::string("more values of a known way are held than before"); };
   if (node.segment->compiled() && !allows_recompilation(what)) return false;
@@ -43,6 +44,7 @@ bool CompiledFunction::allows_recompilation(const std::function<std::string()>& 
 void CompiledFunction::compile_segment(TraceId end, std::span<TensorImpl* const> live) {
   const TraceNode& node = tree_[end];
   const std::string name = fmt::format("{}.{}", options_.name, end);
+  node.segment->select(tree_, end);
   node.segment->compile(tree_, node.segment_begin, end, live, tree_[node.segment_begin].first_value, name, stats_);
 }
 

@@ -9,6 +9,7 @@
 #include "compiler/kernel_store.h"
 #include "compiler/op_account.h"
 #include "compiler/reasons.h"
+#include "compiler/resize.h"
 #include "compiler/segment.h"
 #include "compiler/symbolizer.h"
 #include "ir/graph/printer.h"
@@ -35,12 +36,27 @@ std::string line_of(const void* location) {
   return line.empty() ? "?" : line;
 }
 
+const SizedSlot* sized_slot(const TraceNode& node, size_t slot) {
+  if (!node.sizes) return nullptr;
+  const auto& slots = node.sizes->slots;
+  const auto found = std::find_if(slots.begin(), slots.end(), [&](const SizedSlot& sized) { return sized.slot == slot; });
+  return found == slots.end() ? nullptr : &*found;
+}
+
+/// `f32[n0,256]`: the name of the symbol where a size differs from call to call.
+std::string symbolic_type(const SlotRecord& record, const SizedSlot* sized) {
+  std::vector<std::string> dims;
+  for (int axis = 0; axis < record.shape.rank(); ++axis)
+    dims.push_back(sized && sized->dims[axis] != kNoSize ? fmt::format("n{}", sized->dims[axis])
+                                                         : std::to_string(record.shape[axis]));
+  return fmt::format("{}[{}]", name(record.dtype), fmt::join(dims, ","));
+}
+
 /// What must hold for a tensor from elsewhere.
-std::string guard_of(size_t slot, const SlotRecord& record) {
-  Type type{record.dtype, record.shape};
+std::string guard_of(size_t slot, const SlotRecord& record, const SizedSlot* sized) {
   const bool is_dense = kernels::is_contiguous({nullptr, record.dtype, record.shape, record.strides});
   return fmt::format(
-      "  guard x{}: {}, {}{}, {}\n", slot, to_string(type),
+      "  guard x{}: {}, {}{}, {}\n", slot, symbolic_type(record, sized),
       is_dense
           ? "row-major"
           : fmt::format("strides {}", fmt::join(std::span(record.strides).first(record.shape.rank()), ",")),
@@ -55,8 +71,25 @@ std::string guards_of(const TraceTree& tree, std::span<const TraceId> path) {
   std::string text;
   size_t slot = 0;
   for (TraceId id : path)
-    for (const SlotRecord& record : tree[id].new_slots) text += guard_of(slot++, record);
+    for (size_t i = 0; i < tree[id].new_slots.size(); ++i)
+      text += guard_of(slot++, tree[id].new_slots[i], sized_slot(tree[id], i));
   return text;
+}
+
+/// The symbols that the segment binds, what they were in the last plan that ran, and for how many sizes there are plans.
+std::string sizes_of(const TraceTree& tree, std::span<const TraceId> path, const Segment& segment) {
+  std::vector<std::string> names;
+  size_t slot = 0;
+  for (TraceId id : path)
+    for (size_t i = 0; i < tree[id].new_slots.size(); ++i, ++slot)
+      if (const SizedSlot* sized = sized_slot(tree[id], i))
+        for (int axis = 0; axis < kMaxRank; ++axis)
+          if (sized->dims[axis] != kNoSize)
+            names.push_back(fmt::format("n{} = dim {} of x{} ({})", sized->dims[axis], axis, slot,
+                                        tree[id].new_slots[i].shape[axis]));
+  if (names.empty()) return "";
+  return fmt::format("  {}: {}; plans for {} sizes\n", with_code(row(Reason::symbolic_size).phrase), fmt::join(names, ", "),
+                     segment.plan_count());
 }
 
 std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& account) {
@@ -92,7 +125,12 @@ std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const S
   return text;
 }
 
-std::string explain_segment(const TraceTree& tree, TraceId end) {
+std::string explain_segment(const TraceTree& all, TraceId end) {
+  // Records of a way may hold sizes of different calls; those of the plan are looked at.
+  const CompiledSegment* planned = all[end].segment->compiled();
+  const std::optional<TraceTree> resized =
+      planned && !all[end].segment->sizes().empty() ? std::optional(resized_way(all, end, all[end].segment->sizes())) : std::nullopt;
+  const TraceTree& tree = resized ? *resized : all;
   const TraceNode& closing = tree[end];
   const CompiledSegment* compiled = closing.segment->compiled();
   const std::vector<TraceId> path = tree.path(closing.segment_begin, end);
@@ -107,7 +145,7 @@ std::string explain_segment(const TraceTree& tree, TraceId end) {
   } else {
     text = fmt::format("segment: {}\n", with_code(row(Reason::seen_once).phrase));
   }
-  text += guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
+  text += sizes_of(tree, path, *closing.segment) + guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
   const ReasonRow* reason = closing.reason ? reason_in(closing.reason) : nullptr;
   return text + (closing.reason
                      ? fmt::format("  ends here: {}{}\n", with_code(closing.reason),

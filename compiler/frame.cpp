@@ -5,7 +5,9 @@
 
 #include "compiler/compiled_function.h"
 #include "compiler/log.h"
+#include "compiler/merge_ways.h"
 #include "compiler/replay.h"
+#include "compiler/resize.h"
 #include "compiler/segment.h"
 #include "compiler/settings.h"
 #include "compiler/trace_difference.h"
@@ -69,6 +71,7 @@ void Frame::finish() {
   if (mode_ != Mode::eager) tree_[root_].is_complete = true;
   thread_state.observer = outer_;
   forget_all();
+  if (mode_ == Mode::record && fork_ != kNoTrace) notes_.end = merge_way(tree_, fork_, notes_.end);
 }
 
 // --- the list of live values
@@ -135,7 +138,7 @@ std::span<TensorImpl* const> Frame::live_values() const {
 }
 
 [[gnu::always_inline]] inline bool Frame::matches(const TraceNode& node, const OpCall& call) {
-  if (node.op != call.op || node.grad_enabled != thread_state.grad_enabled ||
+  if (node.generation != tree_.generation() || node.op != call.op || node.grad_enabled != thread_state.grad_enabled ||
       node.inputs.size() != call.inputs.size() || !(node.attributes == call.attributes))
     return false;
   uint32_t next_new_slot = 0;
@@ -153,6 +156,35 @@ std::span<TensorImpl* const> Frame::live_values() const {
       return false;
     }
   }
+  return true;
+}
+
+bool Frame::matches_resized(TraceId id, const OpCall& call) {
+  const TraceNode& node = tree_[id];
+  if (node.op != call.op || node.grad_enabled != thread_state.grad_enabled || node.inputs.size() != call.inputs.size() ||
+      node.attributes.size() != call.attributes.size())
+    return false;
+  std::vector<const TensorImpl*> fresh;
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    TensorImpl& tensor = *call.inputs[i];
+    const TraceOperand operand = node.inputs[i];
+    const size_t new_slot = operand.index - node.first_slot;
+    if (!operand.is_slot || operand.index < slots_.size() || (!in_segment(tensor) && new_slot < fresh.size())) {
+      const bool same = !operand.is_slot                  ? in_segment(tensor) && tensor.value_id == operand.index
+                        : operand.index < slots_.size() ? slots_[operand.index].impl() == &tensor
+                                                          : fresh[new_slot] == &tensor;
+      if (!same) return false;
+      continue;
+    }
+    if (in_segment(tensor)) return false;
+    if (tensor.is_pending()) materialize(tensor);
+    refresh_history(tensor);
+    if (!node.new_slots[new_slot].fits_but_for_sizes(tensor, origin_of(tensor))) return false;
+    fresh.push_back(&tensor);
+  }
+  if (!fresh.empty() && slots_.size() != node.first_slot) return false;
+  if (fresh.size() != node.new_slots.size() || !resize(tree_, id, fresh, call)) return false;
+  for (const TensorImpl* tensor : fresh) bind(const_cast<TensorImpl&>(*tensor));
   return true;
 }
 
@@ -198,7 +230,8 @@ bool Frame::match(const OpCall& call, std::span<Tensor> results) {
   if (row(call.op).kind == OpKind::indexing) check_or_note(call);
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling) {
     const TraceNode& node = tree_[id];
-    if (node.kind == TraceNode::Kind::op && matches(node, call)) {
+    if (node.kind == TraceNode::Kind::op &&
+        (matches(node, call) || (tree_.has_sizes() && matches_resized(id, call)))) {
       hand_out(id, results);
       ++function_.stats().matched_ops;
       return true;
@@ -242,10 +275,19 @@ void Frame::start_recording(const OpCall* asked) {
   } else if (!tree_[root_].is_complete ||
              function_.allows_recompilation([&] { return describe_new_way(tree_, cursor_, asked); })) {
     mode_ = Mode::record;
+    sample_ = tree_.take_sample();
     ++function_.stats().recorded_calls;
     return;
   }
   note(kTooManyWays);
+}
+
+TraceId Frame::add_node(TraceNode node) {
+  node.generation = tree_.generation();
+  node.sample = sample_;
+  const TraceId id = tree_.add(cursor_, std::move(node));
+  if (fork_ == kNoTrace) fork_ = id;
+  return id;
 }
 
 TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
@@ -264,9 +306,10 @@ void Frame::bind(TensorImpl& tensor) {
   slots_.push_back(Tensor::share(&tensor));
 }
 
-/// Whether the op is a `full` that differs from a recorded sibling in nothing but its value.
+/// Whether the op is a `full` that differs from a recorded sibling in nothing but its value, or did so before.
 bool Frame::is_number_that_changed(const OpCall& call) const {
   if (call.op != Op::full) return false;
+  if (tree_.is_varying_number(call.location)) return true;
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling)
     if (tree_[id].kind == TraceNode::Kind::op && differs_in_value_only(tree_[id], call)) return true;
   return false;
@@ -285,7 +328,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
   node.first_slot = static_cast<uint32_t>(slots_.size());
   if (node.kind == TraceNode::Kind::number) {
     note_number(call, results[0]);
-    cursor_ = tree_.add(cursor_, std::move(node));
+    cursor_ = add_node(std::move(node));
     return;
   }
   for (TensorImpl* input : call.inputs) node.inputs.push_back(record_operand(*input, node));
@@ -294,7 +337,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
     node.results.push_back({impl.dtype, impl.requires_grad, impl.shape, impl.strides});
     link(impl, next_value_++);
   }
-  cursor_ = tree_.add(cursor_, std::move(node));
+  cursor_ = add_node(std::move(node));
 }
 
 // --- segments
@@ -323,7 +366,7 @@ void Frame::end_segment(const char* reason) {
     node.segment_begin = segment_begin_;
     node.reason = reason;
     node.segment = std::make_shared<Segment>();
-    end = tree_.add(cursor_, std::move(node));
+    end = add_node(std::move(node));
     if (function_.options().compile_at_once) function_.compile_segment(end, live_values());
   } else if (mode_ == Mode::match) {
     run_end(end);

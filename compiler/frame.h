@@ -99,6 +99,8 @@ class Frame final : public Observer {
   bool match(const OpCall& call, std::span<Tensor> results);
   void bind(TensorImpl& tensor);
   bool matches(const TraceNode& node, const OpCall& call);
+  /// The same for a node whose records may be of other sizes; they are of the call's afterwards.
+  bool matches_resized(TraceId id, const OpCall& call);
   /// Throws what the op would throw for its types, or for values that are known: the function may catch that
   /// and go on, and an op that fails is no op of the trace.
   static void check(const OpCall& call);
@@ -113,6 +115,7 @@ class Frame final : public Observer {
   /// `asked` is the op that is new; null when the function ended, or a segment had to, where it did not
   /// before.
   void start_recording(const OpCall* asked);
+  TraceId add_node(TraceNode node);
   TraceOperand record_operand(TensorImpl& tensor, TraceNode& node);
   bool is_number_that_changed(const OpCall& call) const;
 
@@ -145,6 +148,8 @@ class Frame final : public Observer {
   TraceId root_;
   TraceId cursor_;            // last node matched or recorded
   TraceId segment_begin_;     // root or end node before the current segment
+  TraceId fork_ = kNoTrace;   // first node recorded
+  uint32_t sample_ = 0;       // sizes when recording began
   uint32_t first_value_ = 0;  // of the current segment
   uint32_t next_value_ = 0;
   std::vector<Tensor>& slots_;  // kept by the function, for their room

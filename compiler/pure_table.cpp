@@ -124,6 +124,7 @@ void PureTable::learn(CompiledFunction& function, std::span<const uint64_t> word
   if (!key.trace || !same_situation(*key.trace, trace)) {
     drop(key);
     key.trace = std::move(trace);
+    if (is_known_way(function.tree(), *key.trace)) make_program(function, key, hash, std::move(prototype));
     return;
   }
   ++audits_;
@@ -132,6 +133,14 @@ void PureTable::learn(CompiledFunction& function, std::span<const uint64_t> word
   if (key.program) return;
   key.trace = std::move(trace);
   make_program(function, key, hash, std::move(prototype));
+}
+
+bool PureTable::is_known_way(const TraceTree& tree, const PureTrace& trace) const {
+  return std::any_of(keys_.begin(), keys_.end(), [&](const auto& entry) {
+    const Key& other = entry.second;
+    return other.trace && &*other.trace != &trace && other.trace->end == trace.end && other.trace->root == trace.root &&
+           same_situation(*other.trace, trace) && difference(tree, *other.trace, trace).empty();
+  });
 }
 
 void PureTable::make_program(CompiledFunction& function, Key& key, uint64_t hash,
@@ -143,7 +152,8 @@ void PureTable::make_program(CompiledFunction& function, Key& key, uint64_t hash
                                       [&](const VariableWrite& write) { return is_value(write.source); });
   std::shared_ptr<const CompiledSegment> compiled;
   if (needs_plan) {
-    const Segment& segment = *function.tree()[trace.end].segment;
+    Segment& segment = *function.tree()[trace.end].segment;
+    segment.select(function.tree(), trace.end);
     compiled = segment.shared();
     if (!compiled) {
       key.refusal = segment.failure().empty() ? "its plan is not made yet" : segment.failure();

@@ -52,6 +52,8 @@ class PureTable {
   void make_room();
   void drop(Key& key);
   void disbelieve(CompiledFunction& function, const std::string& what);
+  /// Whether calls of another key, with other sizes, were found to do the same.
+  bool is_known_way(const TraceTree& tree, const PureTrace& trace) const;
   void make_program(CompiledFunction& function, Key& key, uint64_t hash,
                     std::shared_ptr<const void> prototype);
 

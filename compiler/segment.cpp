@@ -14,43 +14,90 @@
 
 namespace calque {
 
+void Segment::select(const TraceTree& tree, TraceId end) {
+  if (tree.generation() == generation_ && !plans_.empty()) return;
+  generation_ = tree.generation();
+  const BoundSizes sizes = tree.bound_sizes(end);
+  // What is held hardly depends on sizes.
+  const std::vector<uint32_t> held = plans_.empty() ? std::vector<uint32_t>() : current().held;
+  const auto known = std::find_if(plans_.begin(), plans_.end(), [&](const SizedPlan& plan) { return plan.sizes == sizes; });
+  current_ = static_cast<size_t>(known - plans_.begin());
+  if (known == plans_.end() && plans_.size() < kMostPlans) {
+    plans_.push_back({sizes, held, nullptr, "", 0});
+  } else if (known == plans_.end()) {
+    const auto oldest = std::min_element(plans_.begin(), plans_.end(), [](const SizedPlan& a, const SizedPlan& b) {
+      return a.last_use < b.last_use;
+    });
+    forget(*oldest);
+    *oldest = {sizes, held, nullptr, "", 0};
+    current_ = static_cast<size_t>(oldest - plans_.begin());
+  }
+  current().last_use = ++clock_;
+}
+
+void Segment::forget(const SizedPlan& plan) {
+  if (!plan.compiled) return;
+  past_code_generations_ += plan.compiled->code_generations.load(std::memory_order_relaxed);
+  if (plan.compiled->backward) past_backward_runs_ += plan.compiled->backward->runs.load(std::memory_order_relaxed);
+}
+
+size_t Segment::plan_count() const {
+  return static_cast<size_t>(
+      std::count_if(plans_.begin(), plans_.end(), [](const SizedPlan& plan) { return plan.compiled != nullptr; }));
+}
+
+void Segment::add_size(SizeSymbol symbol, int64_t value) {
+  for (SizedPlan& plan : plans_) plan.sizes.emplace_back(symbol, value);
+}
+
+void Segment::adopt(const Segment& other, const BoundSizes& sizes) {
+  if (!other.compiled() || plans_.size() == kMostPlans) return;
+  plans_.push_back(other.current());
+  plans_.back().sizes = sizes;
+  first_value_ = other.first_value_;
+}
+
 bool Segment::covers(std::span<TensorImpl* const> live, uint32_t first_value) const {
-  if (!compiled_) return false;
+  if (!compiled()) return false;
   return std::all_of(live.begin(), live.end(), [&](const TensorImpl* impl) {
-    return std::binary_search(held_.begin(), held_.end(), impl->value_id - first_value);
+    return std::binary_search(current().held.begin(), current().held.end(), impl->value_id - first_value);
   });
 }
 
 bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::span<TensorImpl* const> live,
                       uint32_t first_value, const std::string& name, CompileStats& stats) {
-  if (!failure_.empty()) return false;
+  SizedPlan& plan = current();
+  if (!plan.failure.empty()) return false;
   first_value_ = first_value;
-  std::vector<uint32_t> held = held_;
+  std::vector<uint32_t> held = plan.held;
   for (const TensorImpl* impl : live) held.push_back(impl->value_id - first_value);
   std::sort(held.begin(), held.end());
   held.erase(std::unique(held.begin(), held.end()), held.end());
   try {
-    compiled_ = compile_segment(make_segment_graph(tree, begin, end, held, name), name);
-    held_.clear();
-    for (const HeldValue& value : compiled_->traced.held) held_.push_back(value.value);
+    std::shared_ptr<const CompiledSegment> made = compile_segment(make_segment_graph(tree, begin, end, held, name), name);
+    forget(plan);
+    plan.compiled = std::move(made);
+    plan.held.clear();
+    for (const HeldValue& value : plan.compiled->traced.held) plan.held.push_back(value.value);
   } catch (const std::exception& error) {
-    failure_ = error.what();
-    warn_once("compile " + name + failure_,
-              fmt::format("{} runs eagerly: it could not be compiled: {}", name, failure_));
+    plan.failure = error.what();
+    warn_once("compile " + name + plan.failure,
+              fmt::format("{} runs eagerly: it could not be compiled: {}", name, plan.failure));
     return false;
   }
-  ++(compiled_->from_cache ? stats.cache_hits : stats.compilations);
+  ++(plan.compiled->from_cache ? stats.cache_hits : stats.compilations);
   return true;
 }
 
 void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> live, CompileStats& stats) {
-  RegionRun region(compiled_, slots);
+  const SizedPlan& plan = current();
+  RegionRun region(plan.compiled, slots);
   ++stats.plan_runs;
-  stats.kernel_launches += compiled_->forward->kernel_count();
+  stats.kernel_launches += plan.compiled->forward->kernel_count();
   // In the order in which they were asked for, so that views are views of what the user holds.
   for (TensorImpl* impl : live) {
     const uint32_t value = impl->value_id - first_value_;
-    const size_t index = std::lower_bound(held_.begin(), held_.end(), value) - held_.begin();
+    const size_t index = std::lower_bound(plan.held.begin(), plan.held.end(), value) - plan.held.begin();
     const Tensor made = region.held(index);
     if (impl->is_pending()) {
       fill_placeholder(*impl, *made.impl());
@@ -62,9 +109,13 @@ void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> li
 }
 
 void Segment::add_to(CompileStats& stats) const {
-  if (!compiled_) return;
-  stats.code_generations += compiled_->code_generations.load(std::memory_order_relaxed);
-  if (compiled_->backward) stats.backward_plan_runs += compiled_->backward->runs.load(std::memory_order_relaxed);
+  stats.code_generations += past_code_generations_;
+  stats.backward_plan_runs += past_backward_runs_;
+  for (const SizedPlan& plan : plans_) {
+    if (!plan.compiled) continue;
+    stats.code_generations += plan.compiled->code_generations.load(std::memory_order_relaxed);
+    if (plan.compiled->backward) stats.backward_plan_runs += plan.compiled->backward->runs.load(std::memory_order_relaxed);
+  }
 }
 
 void Segment::check_expected(const TensorImpl& made, uint32_t value) const {

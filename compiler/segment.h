@@ -12,8 +12,12 @@
 
 namespace calque {
 
+/// Has a plan for each of the sizes that calls came with lately. All but select() and what is for people is about the selected
+/// one.
 class Segment {
  public:
+  /// Goes to the plan for the sizes that the way to `end`, of this segment, is bound to now. There may be none yet.
+  void select(const TraceTree& tree, TraceId end);
   /// Whether the plan makes every value that is held now.
   bool covers(std::span<TensorImpl* const> live, uint32_t first_value) const;
   /// Compiles a plan for these values and those that earlier calls held. False when that failed: see failure().
@@ -28,18 +32,40 @@ class Segment {
   /// What only the plan counts: its backward runs, and calls of the code generator.
   void add_to(CompileStats& stats) const;
 
-  const CompiledSegment* compiled() const { return compiled_.get(); }
-  const std::shared_ptr<const CompiledSegment>& shared() const { return compiled_; }
-  const std::string& failure() const { return failure_; }
+  /// Null, empty: before the first select().
+  const CompiledSegment* compiled() const { return plans_.empty() ? nullptr : current().compiled.get(); }
+  std::shared_ptr<const CompiledSegment> shared() const { return plans_.empty() ? nullptr : current().compiled; }
+  std::string failure() const { return plans_.empty() ? "" : current().failure; }
+  const BoundSizes& sizes() const { return current().sizes; }
+  /// For how many sizes there are plans.
+  size_t plan_count() const;
+
+  /// A dimension that was always `value` while these plans were made is a symbol now, the last one.
+  void add_size(SizeSymbol symbol, int64_t value);
+  /// Takes over the plan of a segment of another way that was the same but for sizes, which are these.
+  void adopt(const Segment& other, const BoundSizes& sizes);
 
  private:
+  static constexpr size_t kMostPlans = 32;
+  struct SizedPlan {
+    BoundSizes sizes;
+    std::vector<uint32_t> held;  // numbers from the segment's first, ascending
+    std::shared_ptr<const CompiledSegment> compiled;
+    std::string failure;         // why there is no plan, and will be none
+    uint64_t last_use = 0;
+  };
+  SizedPlan& current() { return plans_[current_]; }
+  const SizedPlan& current() const { return plans_[current_]; }
+  void forget(const SizedPlan& plan);
   void check_expected(const TensorImpl& made, uint32_t value) const;
 
-  std::vector<uint32_t> held_;    // numbers from the segment's first, ascending
+  std::vector<SizedPlan> plans_;
+  size_t current_ = 0;
+  uint32_t generation_ = 0;  // of the sizes that `current_` is for
+  uint64_t clock_ = 0;
   uint32_t first_value_ = 0;
-  std::shared_ptr<const CompiledSegment> compiled_;
-  std::string failure_;           // why there is no plan, and will be none
   std::vector<Tensor> expected_;
+  uint64_t past_backward_runs_ = 0, past_code_generations_ = 0;  // of plans that are kept no more
 };
 
 }  // namespace calque

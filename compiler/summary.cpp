@@ -60,7 +60,7 @@ void add(CompiledFunction& function, Totals& totals) {
        {&CompileStats::calls, &CompileStats::eager_calls, &CompileStats::recorded_calls,
         &CompileStats::matched_ops, &CompileStats::plan_runs, &CompileStats::backward_plan_runs,
         &CompileStats::replayed_ops, &CompileStats::compilations, &CompileStats::cache_hits,
-        &CompileStats::kernel_launches, &CompileStats::recompilations, &CompileStats::trace_nodes,
+        &CompileStats::code_generations, &CompileStats::kernel_launches, &CompileStats::recompilations, &CompileStats::trace_nodes,
         &CompileStats::branches, &CompileStats::entered_calls, &CompileStats::keys, &CompileStats::audits})
     all.*member += one.*member;
   add_segments(function, totals);
@@ -98,8 +98,8 @@ std::vector<std::string> summary_lines() {
                   s.matched_ops, s.trace_nodes, s.branches, s.replayed_ops),
       fmt::format("segments: {}, of which {} could not be compiled{}", totals.segments, totals.failed,
                   totals.failed ? ": " + totals.failure : ""),
-      fmt::format("plans: {} compiled, {} from the cache, {} made again; {:.1f} ms in all", s.compilations,
-                  s.cache_hits, s.recompilations, totals.compile_milliseconds),
+      fmt::format("plans: {} compiled ({} kernels generated), {} from the cache, {} made again; {:.1f} ms in all",
+                  s.compilations, s.code_generations, s.cache_hits, s.recompilations, totals.compile_milliseconds),
       fmt::format("plan runs: {} forward, {} backward; {} kernel launches", s.plan_runs, s.backward_plan_runs,
                   s.kernel_launches),
       fmt::format("memory: {} bytes at the peak of the largest plan, beside its inputs", totals.peak_bytes),

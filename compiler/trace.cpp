@@ -7,12 +7,6 @@
 
 namespace calque {
 
-bool SlotRecord::fits(const TensorImpl& tensor, uint32_t actual_origin) const {
-  return tensor.dtype == dtype && tensor.shape == shape && tensor.requires_grad == requires_grad &&
-         (tensor.producer.get() == nullptr) == is_leaf && actual_origin == origin &&
-         std::equal(strides.begin(), strides.begin() + shape.rank(), tensor.strides.begin());
-}
-
 TraceId TraceTree::root(uint64_t modes) {
   for (const auto& [known, id] : roots_)
     if (known == modes) return id;
@@ -39,6 +33,37 @@ std::vector<TraceId> TraceTree::path(TraceId begin, TraceId end) const {
   for (TraceId id = end; id != begin; id = nodes_[id].parent) ids.push_back(id);
   std::reverse(ids.begin(), ids.end());
   return ids;
+}
+
+void TraceTree::drop_way(TraceId first) {
+  TraceId* link = &nodes_[nodes_[first].parent].first_child;
+  if (*link != first) --branches_;
+  while (*link != first) link = &nodes_[*link].next_sibling;
+  *link = kNoTrace;
+  nodes_.erase(nodes_.begin() + first, nodes_.end());
+}
+
+SizeSymbol TraceTree::add_size(int64_t value) {
+  sizes_.push_back(value);
+  for (std::vector<int64_t>& sample : samples_) sample.resize(sizes_.size(), value);
+  return static_cast<SizeSymbol>(sizes_.size() - 1);
+}
+
+uint32_t TraceTree::take_sample() {
+  if (samples_.back() != sizes_) samples_.push_back(sizes_);
+  return static_cast<uint32_t>(samples_.size() - 1);
+}
+
+BoundSizes TraceTree::bound_sizes(TraceId end) const {
+  BoundSizes bound;
+  if (!has_sizes()) return bound;
+  for (TraceId id = end; id != kNoTrace; id = nodes_[id].parent)
+    if (const NodeSizes* sizes = nodes_[id].sizes.get())
+      for (const SizedSlot& slot : sizes->slots)
+        for (SizeSymbol symbol : slot.dims)
+          if (symbol != kNoSize) bound.emplace_back(symbol, sizes_[symbol]);
+  std::sort(bound.begin(), bound.end());
+  return bound;
 }
 
 }  // namespace calque

@@ -9,9 +9,11 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
+#include "compiler/sizes.h"
 #include "ir/op/op.h"
 #include "runtime/tensor_impl.h"
 
@@ -39,7 +41,14 @@ struct SlotRecord {
   Shape shape;
   std::array<int64_t, kMaxRank> strides;
 
-  bool fits(const TensorImpl& tensor, uint32_t actual_origin) const;
+  bool fits(const TensorImpl& tensor, uint32_t actual_origin) const {
+    return fits_but_for_sizes(tensor, actual_origin) && tensor.shape == shape &&
+           std::equal(strides.begin(), strides.begin() + shape.rank(), tensor.strides.begin());
+  }
+  bool fits_but_for_sizes(const TensorImpl& tensor, uint32_t actual_origin) const {
+    return tensor.dtype == dtype && tensor.shape.rank() == shape.rank() && tensor.requires_grad == requires_grad &&
+           (tensor.producer.get() == nullptr) == is_leaf && actual_origin == origin;
+  }
 };
 
 struct ResultRecord {
@@ -47,6 +56,20 @@ struct ResultRecord {
   bool requires_grad;
   Shape shape;
   std::array<int64_t, kMaxRank> strides;
+};
+
+/// A slot some of whose sizes differ from call to call.
+struct SizedSlot {
+  uint32_t slot = 0;                                     // which of the node's new slots
+  std::array<SizeSymbol, kMaxRank> dims;                 // kNoSize: always the recorded one
+  bool is_dense = false;                                 // row-major whatever the sizes are
+  std::vector<std::pair<int, SizeExpression>> strides;   // of some axes, where it is not
+};
+
+/// What follows from sizes in a node: its records hold what that was in the last call.
+struct NodeSizes {
+  std::vector<SizedWord> words;
+  std::vector<SizedSlot> slots;
 };
 
 struct TraceNode {
@@ -67,6 +90,9 @@ struct TraceNode {
   uint32_t first_value = 0;            // along the path; of `end`: of the segment that follows
   uint32_t first_slot = 0;             // slots bound before this node, within its segment
   bool is_complete = false;            // of `root`: some call went all the way
+  uint32_t generation = 0;             // of the sizes that the records hold; see TraceTree::generation
+  uint32_t sample = 0;                 // the sizes when the node was recorded
+  std::shared_ptr<const NodeSizes> sizes;  // null: nothing of the attributes and new slots differs
 
   TraceId parent = kNoTrace, first_child = kNoTrace, next_sibling = kNoTrace;
   TraceId segment_begin = kNoTrace;    // of `end`: the root or end node before the segment
@@ -91,12 +117,40 @@ class TraceTree {
   int branches() const { return branches_; }
   /// The nodes after `begin` up to `end`, in order.
   std::vector<TraceId> path(TraceId begin, TraceId end) const;
+  /// Takes back what was added from this node on: one way, behind the other children of its parent.
+  void drop_way(TraceId first);
+
+  // Sizes that differ from call to call.
+  bool has_sizes() const { return !sizes_.empty(); }
+  /// The last value of every symbol.
+  std::span<const int64_t> sizes() const { return sizes_; }
+  /// Counts changes of sizes. A node of another generation may hold records of other sizes than the call has.
+  uint32_t generation() const { return generation_; }
+  void set_size(SizeSymbol symbol, int64_t value) {
+    if (std::exchange(sizes_[symbol], value) != value) ++generation_;
+  }
+  /// A new symbol, for what was always `value` so far.
+  SizeSymbol add_size(int64_t value);
+  /// Nothing of what the records hold can be relied on.
+  void renew() { ++generation_; }
+  /// Keeps the values that all symbols have now.
+  uint32_t take_sample();
+  SizeSample sample(uint32_t index) const { return samples_[index]; }
+  /// A `full` at this line had several values, which did not follow from sizes: it is recorded as a number from now on.
+  void note_varying_number(const void* location) { varying_numbers_.insert(location); }
+  bool is_varying_number(const void* location) const { return varying_numbers_.contains(location); }
+  /// The symbols that the way to `end` binds, with their last values: those of a call that matches it.
+  BoundSizes bound_sizes(TraceId end) const;
 
  private:
   static constexpr size_t kMostRoots = 16;
   std::vector<TraceNode> nodes_;
   std::vector<std::pair<uint64_t, TraceId>> roots_;
   int branches_ = 0;
+  std::vector<int64_t> sizes_;
+  uint32_t generation_ = 0;
+  std::vector<std::vector<int64_t>> samples_{{}};
+  std::set<const void*> varying_numbers_;
 };
 
 }  // namespace calque

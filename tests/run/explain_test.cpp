@@ -113,6 +113,9 @@ std::vector<std::string> explanations() {
       },
       in));
   texts.push_back(explained([](const Tensors& x) -> Tensors { return {tanh(x[0])}; }, in, 1));
+  auto any_size = compile([](const Tensor& x) { return tanh(x); });
+  for (int64_t size = 2; size < 6; ++size) any_size(numbers({size}));
+  texts.push_back(any_size.explain());
 
   texts.push_back(explained_pure([](const Tensor& x) { return x * x.to_vector<float>()[0]; }, numbers({4})));
   texts.push_back(explained_pure(

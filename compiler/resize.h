@@ -1,0 +1,24 @@
+// Brings the records of a way from the sizes of one call to those of another.
+#pragma once
+
+#include <span>
+
+#include "compiler/trace.h"
+#include "runtime/observer.h"
+
+namespace calque {
+
+/// The node's op is asked for with operands that are the recorded ones but for sizes; `fresh` are those that its new slots
+/// would be bound to. True when its records, with symbols bound to the sizes of `fresh`, are what is asked for; they then
+/// hold these sizes.
+bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call);
+
+/// A copy of the tree in which the way to `end` holds these sizes, to be looked at.
+TraceTree resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes);
+
+/// Strides of elements that lie in row-major order.
+std::array<int64_t, kMaxRank> row_major_strides(const Shape& shape);
+/// Whether the recorded strides are those.
+bool is_row_major(const Shape& shape, const std::array<int64_t, kMaxRank>& strides);
+
+}  // namespace calque
