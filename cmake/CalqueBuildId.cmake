@@ -4,7 +4,7 @@
 calque_glob(build_id_inputs RECURSE
   "ir/*.cpp" "ir/*.h" "ir/*.def" "ir/*.inc" "passes/*.cpp" "passes/*.h" "codegen/*.cpp" "codegen/*.h"
   "include/calque/kernel_abi.h")
-set(build_id_list ${CMAKE_BINARY_DIR}/generated_lists/build_id_inputs.txt)
+set(build_id_list ${PROJECT_BINARY_DIR}/generated_lists/build_id_inputs.txt)
 list(JOIN build_id_inputs "\n" build_id_lines)
 file(CONFIGURE OUTPUT ${build_id_list} CONTENT "${build_id_lines}" @ONLY)
 

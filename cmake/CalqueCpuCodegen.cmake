@@ -34,8 +34,4 @@ if(codegen_sources)
   if(CALQUE_SANITIZE MATCHES "undefined")
     target_compile_options(calque_cpu_codegen PRIVATE -fno-sanitize=vptr)  # LLVM itself is not instrumented
   endif()
-
-  add_test(NAME check_plugin_exports
-    COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_symbols.py exports $<TARGET_FILE:calque_cpu_codegen>)
-  set_tests_properties(check_plugin_exports PROPERTIES LABELS install)
 endif()

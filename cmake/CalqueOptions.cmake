@@ -1,9 +1,13 @@
-# Language, warnings, floating-point rules, sanitizers and output folders, the same for every target.
-option(CALQUE_WERROR "Treat warnings as errors" ON)
+# What is built; language, warnings, floating-point rules, sanitizers and output folders, the same for every target.
+# A project that includes this one by add_subdirectory wants the library: the rest is off there.
+option(CALQUE_BUILD_PROGRAMS "Build the program calque and the examples" ${PROJECT_IS_TOP_LEVEL})
+option(CALQUE_BUILD_TESTS "Build tests and benchmarks" ${PROJECT_IS_TOP_LEVEL})
+option(CALQUE_INSTALL "Install Calque with this project" ${PROJECT_IS_TOP_LEVEL})
+option(CALQUE_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 set(CALQUE_SANITIZE "" CACHE STRING "Sanitizers for every target, for example address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE)
-  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo)
 endif()
 
 set(CMAKE_CXX_STANDARD 20)
@@ -21,6 +25,11 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
 
 # Engines agree in every bit: no contraction, no fast-math flag anywhere.
 add_compile_options(-Wall -Wextra -ffp-contract=off)
+# Public functions are visible, but nobody replaces them: they are inlined and called directly all the same.
+add_compile_options(-fno-semantic-interposition)
+# The shared library reaches its thread-local variables as fast as a program does; they are few bytes, so that it can
+# still be opened late (dlopen).
+add_compile_options(-ftls-model=initial-exec)
 if(CALQUE_WERROR)
   add_compile_options(-Werror)
 endif()
@@ -30,8 +39,8 @@ if(CALQUE_SANITIZE)
   add_link_options(-fsanitize=${CALQUE_SANITIZE})
 endif()
 
-# The program finds its plugins in its own folder.
-set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
-set(CALQUE_GENERATED_DIR ${CMAKE_BINARY_DIR}/generated)
+# Programs and the shared library find their plugins in their own folder.
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CALQUE_GENERATED_DIR ${PROJECT_BINARY_DIR}/generated)

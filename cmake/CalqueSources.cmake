@@ -15,7 +15,7 @@ endfunction()
 # calque_add_library_sources(<target> [<source>...]): an archive needs one object, even while its folders are empty.
 function(calque_add_library_sources target)
   if(NOT ARGN)
-    set(placeholder ${CMAKE_BINARY_DIR}/generated/${target}_empty.cpp)
+    set(placeholder ${PROJECT_BINARY_DIR}/generated/${target}_empty.cpp)
     file(CONFIGURE OUTPUT ${placeholder} CONTENT "// Keeps an archive without sources valid.\n")
     set(ARGN ${placeholder})
   endif()
@@ -31,15 +31,16 @@ function(calque_needs_plugins program)
   endforeach()
 endfunction()
 
-# calque_add_programs(FOLDER <folder> [PREFIX <prefix>]): each <folder>/<name>.cpp becomes the program <prefix><name>.
+# calque_add_programs(FOLDER <folder> LIBRARY <library> [PREFIX <prefix>]): each <folder>/<name>.cpp becomes the program
+# <prefix><name>.
 function(calque_add_programs)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "FOLDER;PREFIX" "")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "FOLDER;LIBRARY;PREFIX" "")
   calque_glob(sources "${arg_FOLDER}/*.cpp")
   foreach(source ${sources})
     cmake_path(GET source STEM LAST_ONLY name)
     set(program ${arg_PREFIX}${name})
     add_executable(${program} ${source})
-    target_link_libraries(${program} PRIVATE calque)
+    target_link_libraries(${program} PRIVATE ${arg_LIBRARY})
     calque_needs_plugins(${program})
   endforeach()
 endfunction()

@@ -4,7 +4,11 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "ir/op/error.h"
@@ -15,46 +19,41 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The folder of the shared object that holds this function: of the library, or of the program it was linked
-/// into.
+/// The folder of the file that holds this function: of the library, or of the program it was linked into. The kernel
+/// knows its whole path; the dynamic linker would give it as somebody wrote it, perhaps from another working folder.
 fs::path own_folder() {
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&own_folder), &info) == 0 || info.dli_fname == nullptr) return {};
-  // A program is named as it was started, perhaps by a bare word: that says nothing about the working folder.
-  if (!fs::path(info.dli_fname).is_absolute()) return {};
-  std::error_code error;
-  const fs::path path = fs::canonical(info.dli_fname, error);
-  return error ? fs::path() : path.parent_path();
-}
-
-fs::path program_folder() {
-  std::error_code error;
-  const fs::path path = fs::read_symlink("/proc/self/exe", error);
-  return error ? fs::path() : path.parent_path();
-}
-
-std::vector<fs::path> folders() {
-  std::vector<fs::path> result;
-  for (const fs::path& folder : {own_folder(), program_folder()}) {
-    if (folder.empty()) continue;
-    result.push_back(folder);
-    result.push_back((folder / "../lib/calque").lexically_normal());
+  const auto address = reinterpret_cast<uintptr_t>(&own_folder);
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t begin = 0, end = 0;
+    int path = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &begin, &end, &path) != 2) continue;
+    if (address < begin || address >= end) continue;
+    std::error_code error;
+    const fs::path file = fs::canonical(line.substr(path), error);
+    return error ? fs::path() : file.parent_path();
   }
-#ifdef CALQUE_PLUGIN_DIR
-  result.emplace_back(CALQUE_PLUGIN_DIR);
-#endif
+  return {};
+}
+
+/// Beside the library or program (in a build); where they lie when installed: lib/calque beside lib/libcalque.so, and
+/// ../lib/calque from bin/calque. Never anything that depends on the working folder.
+std::vector<fs::path> folders() {
+  const fs::path own = own_folder();
+  if (own.empty()) return {};
+  std::vector<fs::path> result = {own, own / "calque", (own / CALQUE_PLUGINS_FROM_PROGRAM).lexically_normal()};
+  result.erase(std::unique(result.begin(), result.end()), result.end());
   return result;
 }
 
 fs::path find(const std::string& file) {
-  std::string tried;
+  std::vector<std::string> tried;
   for (const fs::path& folder : folders()) {
     std::error_code error;
     if (fs::is_regular_file(folder / file, error)) return folder / file;
-    if (tried.find(folder.string() + ",") == std::string::npos) tried += folder.string() + ", ";
+    tried.push_back(folder.string());
   }
-  if (tried.ends_with(", ")) tried.resize(tried.size() - 2);
-  throw EnvironmentError(fmt::format("the plugin {} is not in any of {}", file, tried));
+  throw EnvironmentError(fmt::format("the plugin {} is not in any of {}", file, fmt::join(tried, ", ")));
 }
 
 }  // namespace

@@ -8,8 +8,8 @@ namespace calque {
 /// A plugin that stays open until the process ends.
 class Plugin {
  public:
-  /// Opens e.g. "libcalque_cpu_codegen.so" from the folder of the library or the program, from ../lib/calque
-  /// beside those, or from where it was installed, the first that has it. Throws EnvironmentError.
+  /// Opens e.g. "libcalque_cpu_codegen.so" from the folder of the library (or of the program that it is linked into), or
+  /// from where an installed tree has it beside that, the first that has it. Throws EnvironmentError.
   explicit Plugin(const std::string& file);
 
   /// A function that the plugin exports. Throws EnvironmentError when it does not.

@@ -79,6 +79,11 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
     plan.compiled = std::move(made);
     plan.held.clear();
     for (const HeldValue& value : plan.compiled->traced.held) plan.held.push_back(value.value);
+  } catch (const EnvironmentError& error) {  // what the machine lacks, it lacks for every function
+    plan.failure = error.what();
+    warn_once("compile" + plan.failure,
+              fmt::format("{} runs eagerly: it could not be compiled: {} (said once for all functions)", name, plan.failure));
+    return false;
   } catch (const std::exception& error) {
     plan.failure = error.what();
     warn_once("compile " + name + plan.failure,

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <new>
+#include <utility>
 
 #include "ir/op/error.h"
 
@@ -40,16 +42,26 @@ struct FreeBlock {
 struct ThreadCache {
   FreeBlock* lists[kClasses] = {};
   size_t bytes = 0;
-  ~ThreadCache();
 };
 
+// Two kilobytes, so it is not itself in thread-local storage, of which a program that opens the library late has little.
+thread_local constinit ThreadCache* cache = nullptr;
 // A tensor may outlive its thread's cache (static destruction order), so the cache says when it is gone.
-thread_local bool cache_is_gone = false;
-thread_local ThreadCache cache;
+thread_local constinit bool cache_is_gone = false;
 
-ThreadCache::~ThreadCache() {
-  release_cached();
-  cache_is_gone = true;
+struct CacheOwner {
+  ~CacheOwner() {
+    release_cached();
+    delete std::exchange(cache, nullptr);
+    cache_is_gone = true;
+  }
+};
+
+/// The thread's cache, made at the first call; null when it is gone or there is no memory for it.
+ThreadCache* thread_cache() {
+  if (cache || cache_is_gone) return cache;
+  static thread_local CacheOwner owner;
+  return cache = new (std::nothrow) ThreadCache;
 }
 
 void* aligned_block(size_t bytes) {
@@ -59,7 +71,7 @@ void* aligned_block(size_t bytes) {
 
 void* fresh_block(size_t bytes) {
   void* block = aligned_block(bytes);
-  if (!block && cache.bytes != 0) {
+  if (!block && cached_bytes() != 0) {
     release_cached();
     block = aligned_block(bytes);
   }
@@ -73,35 +85,37 @@ void* allocate(size_t bytes) {
   if (bytes > SIZE_MAX / 4) throw EnvironmentError("out of memory: " + std::to_string(bytes) + " bytes for a tensor");
   if (kMostCached == 0) return fresh_block(bytes);  // of the exact size, for the sanitizer to guard
   const int size_class = class_of(bytes);
-  if (cache_is_gone) return fresh_block(bytes_of(size_class));
-  FreeBlock*& list = cache.lists[size_class];
-  if (!list) return fresh_block(bytes_of(size_class));
+  ThreadCache* const mine = thread_cache();
+  if (!mine || !mine->lists[size_class]) return fresh_block(bytes_of(size_class));
+  FreeBlock*& list = mine->lists[size_class];
   FreeBlock* block = list;
   list = block->next;
-  cache.bytes -= bytes_of(size_class);
+  mine->bytes -= bytes_of(size_class);
   return block;
 }
 
 void free(void* block, size_t bytes) noexcept {
   const int size_class = class_of(bytes);
   const size_t size = bytes_of(size_class);
-  if (cache_is_gone || cache.bytes + size > kMostCached) return std::free(block);
+  ThreadCache* const mine = thread_cache();
+  if (!mine || mine->bytes + size > kMostCached) return std::free(block);
   FreeBlock* freed = static_cast<FreeBlock*>(block);
-  freed->next = cache.lists[size_class];
-  cache.lists[size_class] = freed;
-  cache.bytes += size;
+  freed->next = mine->lists[size_class];
+  mine->lists[size_class] = freed;
+  mine->bytes += size;
 }
 
-size_t cached_bytes() { return cache.bytes; }
+size_t cached_bytes() { return cache ? cache->bytes : 0; }
 
 void release_cached() {
-  for (FreeBlock*& list : cache.lists)
+  if (!cache) return;
+  for (FreeBlock*& list : cache->lists)
     while (list) {
       FreeBlock* next = list->next;
       std::free(list);
       list = next;
     }
-  cache.bytes = 0;
+  cache->bytes = 0;
 }
 
 }  // namespace calque::memory

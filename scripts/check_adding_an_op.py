@@ -3,14 +3,9 @@
 """Carries out each "Add to `FILE`, behind the line with `TEXT`:" of the page in a copy of the tree, builds the library of ops and
 graphs there, and runs a program that parses, checks and interprets the new ops. Takes a minute."""
 import pathlib
-import re
-import shutil
-import subprocess
-import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-STEP = re.compile(r"Add to `([^`]+)`, behind the line with `([^`]+)`:\n\n```cpp\n(.*?)```", re.S)
+from followed_page import follow, run
 
 PROGRAM = """
 #include <cmath>
@@ -37,33 +32,12 @@ int main() {
 """
 
 
-def run(*command, **options):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
-    if done.returncode != 0:
-        print(done.stdout[-4000:])
-        sys.exit(f"failed: {' '.join(map(str, command))}")
-    return done.stdout
-
-
 def main():
-    steps = STEP.findall((ROOT / "docs/adding-an-op.md").read_text(encoding="utf-8"))
-    if len(steps) != 4:
-        sys.exit(f"docs/adding-an-op.md: {len(steps)} steps were found, not 4")
-    files = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).split()
     with tempfile.TemporaryDirectory(prefix="calque-adding-an-op-") as folder:
         copy = pathlib.Path(folder) / "tree"
-        for file in files:
-            if (ROOT / file).is_file():
-                (copy / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / file, copy / file)
-        for file, text, block in steps:
-            lines = (copy / file).read_text(encoding="utf-8").splitlines(keepends=True)
-            places = [i for i, line in enumerate(lines) if text in line]
-            if len(places) != 1:
-                sys.exit(f"docs/adding-an-op.md: {len(places)} lines of {file} have `{text}`, not one")
-            lines.insert(places[0] + 1, block)
-            (copy / file).write_text("".join(lines), encoding="utf-8")
-        run("cmake", "-S", copy, "-B", copy / "build", "-G", "Ninja", "-D", "CMAKE_BUILD_TYPE=Debug")
+        follow("docs/adding-an-op.md", copy, 4)
+        run("cmake", "-S", copy, "-B", copy / "build", "-G", "Ninja", "-D", "CMAKE_BUILD_TYPE=Debug",
+            "-D", "CALQUE_BUILD_TESTS=OFF", "-D", "CALQUE_BUILD_PROGRAMS=OFF")
         run("cmake", "--build", copy / "build", "--target", "calque_ir")
         (copy / "try.cpp").write_text(PROGRAM, encoding="utf-8")
         run("c++", "-std=c++20", "-I", copy, "-I", copy / "include", copy / "try.cpp", copy / "build/lib/libcalque_ir.a",

@@ -7,6 +7,8 @@
 
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// Whether ops of this thread are recorded for backward().
@@ -45,3 +47,5 @@ std::vector<Tensor> grad(std::initializer_list<Tensor> outputs, std::initializer
                          const GradOptions& options = {});
 
 }  // namespace calque
+
+#pragma GCC visibility pop

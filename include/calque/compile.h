@@ -16,6 +16,8 @@
 
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// What happened so far in one compiled function.
@@ -142,3 +144,5 @@ Compiled<std::decay_t<Function>> compile(Function&& function, const CompileOptio
 }
 
 }  // namespace calque
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 
 #include "calque/ops.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// Without the axes of size 1 among `axes` (all of them when empty). UserError for one of another size.
@@ -39,3 +41,5 @@ Tensor ones_like(const Tensor& x);
 [[gnu::always_inline]] inline Tensor argmin(const Tensor& x) { return argmin(reshape(x, {-1}), 0); }
 
 }  // namespace calque
+
+#pragma GCC visibility pop

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// start:stop:step of one axis, as in Python: Slice{} is all of it, Slice{1, 5}, Slice{{}, -1}, Slice{0, {}, 2}. Negative
@@ -42,3 +44,5 @@ class Index {
 };
 
 }  // namespace calque
+
+#pragma GCC visibility pop

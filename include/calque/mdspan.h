@@ -12,6 +12,8 @@
 
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// A pointer with sizes and strides (in elements), after std::mdspan with layout_stride, for compilers whose standard library
@@ -93,3 +95,5 @@ template <class Element, size_t Rank>
 StridedView<Element, Rank> as_mdspan(Tensor&& tensor) = delete;
 
 }  // namespace calque
+
+#pragma GCC visibility pop

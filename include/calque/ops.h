@@ -20,6 +20,8 @@
 
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 #define CALQUE_HANDLE Tensor
@@ -128,5 +130,7 @@ Tensor unsqueeze(const Tensor& x, int64_t axis);
 Tensor stack(std::span<const Tensor> tensors, int64_t axis = 0);
 
 }  // namespace calque
+
+#pragma GCC visibility pop
 
 #include "calque/composed.h"

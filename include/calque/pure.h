@@ -17,6 +17,8 @@
 #include "calque/compile.h"
 #include "calque/reflect.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 struct Pure {};
@@ -236,3 +238,5 @@ CompiledPure<std::decay_t<Function>> compile(Pure, Function&& function, const Co
 }
 
 }  // namespace calque
+
+#pragma GCC visibility pop

@@ -12,6 +12,8 @@
 #include "calque/ops.h"
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// A seed, and how many numbers were drawn with it. Any number of threads may draw from one; the order in
@@ -56,3 +58,5 @@ Tensor randint(int64_t low, int64_t high, const Shape& shape, Generator& generat
 Tensor dropout(const Tensor& x, double p, bool training = true, Generator& generator = default_generator());
 
 }  // namespace calque
+
+#pragma GCC visibility pop

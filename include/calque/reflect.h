@@ -22,6 +22,8 @@
 #include "calque/state.h"
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque::detail {
 
 // --- members of aggregates
@@ -221,3 +223,5 @@ void walk(Visitor& visitor, Value& value) {
 }
 
 }  // namespace calque::detail
+
+#pragma GCC visibility pop

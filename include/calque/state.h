@@ -9,6 +9,8 @@
 
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// A base for things that functions take by reference and that differ from each other by being different
@@ -60,3 +62,5 @@ class ModeSwitch : Identity {
 };
 
 }  // namespace calque
+
+#pragma GCC visibility pop

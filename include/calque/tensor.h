@@ -15,6 +15,8 @@
 #include "ir/op/error.h"
 #include "ir/op/type.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 struct TensorImpl;
@@ -172,3 +174,5 @@ Tensor zeros(const Shape& shape, DType dtype = DType::f32);
 Tensor ones(const Shape& shape, DType dtype = DType::f32);
 
 }  // namespace calque
+
+#pragma GCC visibility pop

@@ -8,7 +8,9 @@
 #include <span>
 #include <type_traits>
 
-#include "ir/op/type.h"
+#include "type.h"
+
+#pragma GCC visibility push(default)
 
 namespace calque {
 
@@ -82,3 +84,5 @@ struct AttributeSpec {
 };
 
 }  // namespace calque
+
+#pragma GCC visibility pop

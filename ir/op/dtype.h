@@ -7,6 +7,8 @@
 #include <string_view>
 #include <type_traits>
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// Element type of a tensor. `boolean` is stored as one byte, 0 or 1.
@@ -62,3 +64,5 @@ inline constexpr DType dtype_of = [] {
 }();
 
 }  // namespace calque
+
+#pragma GCC visibility pop

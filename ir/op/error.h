@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// Base of every exception that Calque throws.
@@ -24,3 +26,5 @@ struct InternalError : Error {
 };
 
 }  // namespace calque
+
+#pragma GCC visibility pop

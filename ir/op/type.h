@@ -8,7 +8,9 @@
 #include <span>
 #include <string>
 
-#include "ir/op/dtype.h"
+#include "dtype.h"
+
+#pragma GCC visibility push(default)
 
 namespace calque {
 
@@ -67,3 +69,5 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op);
 int64_t normalize_axis(int64_t axis, int rank, const char* op);
 
 }  // namespace calque
+
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@
 #include "calque/nn/module.h"
 #include "calque/random.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque::nn {
 
 /// Makes each element zero with probability p and divides the others by 1 - p (Srivastava et al. 2014); in evaluation mode
@@ -21,3 +23,5 @@ class Dropout : public Module {
 };
 
 }  // namespace calque::nn
+
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@
 #include "calque/nn/module.h"
 #include "calque/ops.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque::nn {
 
 /// x [N,in] -> x @ weight + bias [N,out]. weight [in,out] starts by `xavier`, bias [out] at zero.
@@ -41,3 +43,5 @@ class LayerNorm : public Module {
 };
 
 }  // namespace calque::nn
+
+#pragma GCC visibility pop

@@ -10,6 +10,8 @@
 #include "calque/state.h"
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// Tensors with names, in an order that means something: of a module's parameters, of a file.
@@ -72,3 +74,5 @@ class Module : public Identity {
 };
 
 }  // namespace calque::nn
+
+#pragma GCC visibility pop

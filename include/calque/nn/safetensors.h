@@ -6,6 +6,8 @@
 
 #include "calque/nn/module.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 struct SafetensorsFile {
@@ -25,3 +27,5 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
 SafetensorsFile load_safetensors(const std::string& path);
 
 }  // namespace calque
+
+#pragma GCC visibility pop

@@ -10,6 +10,8 @@
 
 #include "calque/nn/module.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque::nn {
 
 /// What a layer of Sequential has to be: called with a tensor, it gives one.
@@ -60,3 +62,5 @@ class Sequential : public Module {
 };
 
 }  // namespace calque::nn
+
+#pragma GCC visibility pop

@@ -9,6 +9,8 @@
 
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque::nn {
 
 /// All bytes of a file. Throws UserError when it cannot be read.
@@ -57,3 +59,5 @@ class TextBatches {
 };
 
 }  // namespace calque::nn
+
+#pragma GCC visibility pop
