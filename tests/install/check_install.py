@@ -7,6 +7,7 @@ find_package     examples/outside_project with find_package(Calque)
 pkg_config       its program with the flags that pkg-config gives, run with a relative library path
 subdirectory     examples/outside_project with add_subdirectory: what is configured and what its sources can include
 without_plugin   an installed tree that lacks the code generator: eager when cold, compiled from a warm cache, one message
+without_symbolizer  explain() then shows no source lines, and says so once
 late             a program that opens the installed library with dlopen when it is running
 headers          each installed header compiles alone; the plain-C ones compile as C
 program          the installed program finds its plugins
@@ -26,7 +27,9 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 OUTSIDE = ROOT / "examples/outside_project"
 PLUGIN = "libcalque_cpu_codegen.so"
+SYMBOLIZER = "libcalque_symbolizer.so"
 SKIP = 77
+NO_CACHE = {"CALQUE_CACHE": "0", "CALQUE_LOG": ""}
 
 
 def run(*command, env=None, **options):
@@ -61,8 +64,8 @@ class Run:
     """What the outside program said."""
 
     def __init__(self, program, cache, env=None, **options):
-        output, self.errors = run(program, env={"CALQUE_CACHE": "1", "CALQUE_CACHE_DIR": str(cache), "CALQUE_LOG": "", **(env or {})},
-                                  **options)
+        settings = {"CALQUE_CACHE": "1", "CALQUE_CACHE_DIR": str(cache), "CALQUE_LOG": "", **(env or {})}
+        output, self.errors = run(program, env=settings, **options)
         print(output + self.errors, end="")
         expect("the same in every bit" in output, "eager and compiled losses agree in every bit")
         self.compiled, self.cached, self.runs = (int(number) for number in re.search(
@@ -144,11 +147,17 @@ def case_subdirectory(options):
     expect("-Werror" not in command and "-ftls-model" not in command, "Calque's own flags stay with Calque")
 
 
-def case_without_plugin(options):
-    tree = options.work / "no_plugin"
+def tree_without(options, plugin):
+    """The installed tree once more, by hard links, without one of its plugins."""
+    tree = options.work / f"without_{plugin.split('.')[0]}"
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(options.prefix, tree, symlinks=True, copy_function=os.link)
-    (tree / "lib/calque" / PLUGIN).unlink()
+    (tree / "lib/calque" / plugin).unlink()
+    return tree
+
+
+def case_without_plugin(options):
+    tree = tree_without(options, PLUGIN)
     program = options.work / "without_plugin"
     compile_by_pkg_config(options, tree, program)
     lacking, whole = {"LD_LIBRARY_PATH": str(tree / "lib")}, {"LD_LIBRARY_PATH": str(options.prefix / "lib")}
@@ -166,6 +175,13 @@ def case_without_plugin(options):
         warm = Run(program, cache, lacking)
         expect(warm.compiled == 0 and warm.cached == filled.compiled and warm.runs == filled.runs and warm.errors == "",
                "without it, all comes from the cache, and nothing is said")
+
+
+def case_without_symbolizer(options):
+    tree = tree_without(options, SYMBOLIZER)
+    output, errors = run(tree / "bin/calque", "explain", "--hidden", "16", "--batch", "2", env=NO_CACHE)
+    expect(len(errors.splitlines()) == 1 and SYMBOLIZER in errors, "one message names what is missing")
+    expect("matmul" in output and not re.search(r"\.(cpp|h):\d+ ", output), "ops are explained without their lines")
 
 
 LATE = """
@@ -237,7 +253,8 @@ def case_deb(options):
     shutil.rmtree(folder, ignore_errors=True)
     run(options.cmake.parent / "cpack", "--config", options.build / "CPackConfig.cmake", "-B", folder, cwd=options.build)
     [package] = folder.glob("*.deb")
-    fields = {name: run("dpkg-deb", "--field", package, name)[0].strip() for name in ("Package", "Version", "Architecture", "Depends")}
+    fields = {name: run("dpkg-deb", "--field", package, name)[0].strip()
+              for name in ("Package", "Version", "Architecture", "Depends")}
     print(package.name, fields)
     version, _ = run(options.prefix / "bin/calque", "--version")
     expect(fields["Package"] == "calque" and fields["Version"] in version, "the package has the program's version")
@@ -252,10 +269,11 @@ def case_deb(options):
 
 def case_examples(options):
     for name in ("custom_cell", "first_program"):
-        output, errors = run(options.build / "bin" / name, env={"CALQUE_CACHE": "0", "CALQUE_LOG": ""})
+        output, errors = run(options.build / "bin" / name, env=NO_CACHE)
         expect(errors == "", f"{name} says nothing on the standard error output")
         if name == "custom_cell" and can_compile():
-            expect(re.search(r"custom_cell\.cpp:\d+ +layer_norm +fused into kernel", output), "explain names the line and what became of it")
+            expect(re.search(r"custom_cell\.cpp:\d+ +layer_norm +fused into kernel", output),
+                   "explain names the line and what became of it")
 
 
 def main():

@@ -20,6 +20,6 @@ function(calque_add_install_test)
 endfunction()
 
 if(CALQUE_INSTALL AND CALQUE_BUILD_PROGRAMS)
-  calque_add_install_test(prefix find_package pkg_config subdirectory without_plugin late headers program deb examples)
+  calque_add_install_test(prefix find_package pkg_config subdirectory without_plugin without_symbolizer late headers program deb examples)
   set_tests_properties(install_prefix PROPERTIES FIXTURES_SETUP installed_prefix FIXTURES_REQUIRED "")
 endif()
