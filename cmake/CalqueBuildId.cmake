@@ -1,9 +1,11 @@
-# The build id: one hash over all that shapes generated code. Library and plugin compare it when the plugin
+# The build id: one hash over all that shapes generated code and what is stored beside it. Library and plugin compare it when the plugin
 # opens, and it is part of every cache key. Include "calque_build_id.h" from one .cpp file per target: it
 # changes with each edit of these folders.
 calque_glob(build_id_inputs RECURSE
   "ir/*.cpp" "ir/*.h" "ir/*.def" "ir/*.inc" "passes/*.cpp" "passes/*.h" "codegen/*.cpp" "codegen/*.h"
-  "include/calque/kernel_abi.h")
+  "include/calque/kernel_abi.h"
+  "compiler/segment_graph.cpp" "compiler/compiled_segment.cpp" "compiler/absent_gradients.cpp" "compiler/plan_text.cpp"
+  "compiler/plan_entry.cpp" "compiler/kernel_text.cpp" "compiler/kernel_store.cpp")
 set(build_id_list ${PROJECT_BINARY_DIR}/generated_lists/build_id_inputs.txt)
 list(JOIN build_id_inputs "\n" build_id_lines)
 file(CONFIGURE OUTPUT ${build_id_list} CONTENT "${build_id_lines}" @ONLY)

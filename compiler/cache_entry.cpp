@@ -3,6 +3,7 @@
 
 #include <xxhash.h>
 
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr char kMagic[8] = {'C', 'A', 'L', 'Q', 'U', 'E', '\r', '\n'};  // a text conversion breaks it
 constexpr uint32_t kVersion = 1;
+constexpr std::string_view kSuffix = ".calque";  // so that nothing else in the folder is taken for an entry
 
 struct EntryHeader {
   char magic[8];
@@ -75,19 +77,30 @@ DecodedEntry broken(const char* fault) {
 
 }  // namespace
 
-std::string entry_file_name(std::string_view key) {
+std::string checksum_of(std::string_view bytes) {
   XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits(key.data(), key.size()));
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
+  return {reinterpret_cast<const char*>(canonical.digest), sizeof(canonical.digest)};
+}
+
+std::string entry_checksum(std::string_view bytes) {
+  return std::string(bytes.substr(offsetof(EntryHeader, checksum), sizeof(EntryHeader::checksum)));
+}
+
+std::string entry_file_name(std::string_view key) {
   std::string name;
-  for (const unsigned char byte : canonical.digest) {
+  for (const char character : checksum_of(key)) {
+    const auto byte = static_cast<unsigned char>(character);
     name += "0123456789abcdef"[byte >> 4];
     name += "0123456789abcdef"[byte & 15];
   }
+  name += kSuffix;
   return name;
 }
 
 bool is_entry_file_name(std::string_view name) {
-  return name.size() == 32 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (name.size() != 32 + kSuffix.size() || !name.ends_with(kSuffix)) return false;
+  return name.find_first_not_of("0123456789abcdef") == 32;
 }
 
 std::string encode_entry(std::string_view key, const Blobs& parts) {

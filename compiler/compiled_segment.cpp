@@ -7,10 +7,11 @@
 #include <chrono>
 
 #include "compiler/absent_gradients.h"
-#include "compiler/plan_cache.h"
 #include "compiler/codegen_client.h"
 #include "compiler/compile_dump.h"
 #include "compiler/log.h"
+#include "compiler/plan_cache.h"
+#include "compiler/plan_entry.h"
 #include "compiler/plan_text.h"
 #include "compiler/settings.h"
 #include "ir/graph/parser.h"
@@ -43,8 +44,7 @@ PassOptions pass_options(const std::string& dump_name) {
 std::string part_name(const std::string& name, const char* part) { return name.empty() ? "" : name + part; }
 
 std::string cache_key(const SegmentGraph& traced) {
-  std::string key = fmt::format("calque plan\nbuild {}\ncodegen {}\nisa {}\ndisabled {}\n", codegen_build_id(), codegen_version(),
-                                codegen_isa(), fmt::join(settings().disabled_passes, ","));
+  std::string key = print(own_plan_header());
   for (const SlotRecord& slot : traced.slots)
     key += fmt::format("slot {} {} {}\n", slot.requires_grad, slot.is_leaf,
                        fmt::join(std::span(slot.strides).first(slot.shape.rank()), ","));
@@ -251,15 +251,16 @@ void check_fits(const Generated& generated, const SegmentGraph& traced) {
   if (generated.has_backward) check_backward(generated, traced, generated.forward.outputs().size() - traced.roots.size());
 }
 
-std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& traced) {
-  const std::optional<Blobs> blobs = load_plan(key);
-  if (!blobs) return std::nullopt;
+std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& traced, PlanOrigin& origin) {
+  const CachedPlan cached = load_plan(key);
+  if (!cached.parts) return std::nullopt;
   try {
-    Generated generated = from_blobs(*blobs);
+    Generated generated = from_blobs(*cached.parts);
     check_fits(generated, traced);
+    origin = cached.origin;
     return generated;
   } catch (const std::exception& error) {
-    warn_once("cache entry", error.what());
+    warn_of_cache_fault(error.what());
     return std::nullopt;
   }
 }
@@ -268,13 +269,13 @@ std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& 
 Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent, uint64_t& generations) {
   const std::string key = fmt::format("{}absent {}\n", cache_key(segment.traced), fmt::join(absent, ","));
   Generated generated;
-  if (const std::optional<Blobs> blobs = load_plan(key)) {
+  if (const CachedPlan cached = load_plan(key); cached.parts) {
     try {
-      take_backward(*blobs, generated);
+      take_backward(*cached.parts, generated);
       check_backward(generated, segment.traced, segment.forward->graph().outputs().size() - segment.traced.roots.size());
       return generated;
     } catch (const std::exception& error) {
-      warn_once("cache entry", error.what());
+      warn_of_cache_fault(error.what());
       generated = {};
     }
   }
@@ -283,7 +284,7 @@ Generated partial_backward(const CompiledSegment& segment, const std::vector<boo
   generated.backward_kernels = generated_kernels(generated.backward, name + ".backward", generations);
   Blobs blobs;
   add_backward(generated, blobs);
-  store_plan(key, blobs);
+  store_plan(key, std::move(blobs));
   return generated;
 }
 
@@ -295,8 +296,7 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   compiled->traced = std::move(traced);
   const SegmentGraph& segment = compiled->traced;
   const std::string key = cache_key(segment);
-  std::optional<Generated> generated = load_plans(key, segment);
-  compiled->from_cache = generated.has_value();
+  std::optional<Generated> generated = load_plans(key, segment, compiled->origin);
   if (!generated) {
     generated = lower_segment(segment, name);
     compiled->code_generations = generate_code(*generated, name);
@@ -312,7 +312,7 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   compiled->compile_milliseconds = elapsed.count();
   log(LogTopic::compile, "{}: {} ops, {} kernels forward{}, {:.2f} ms{}", name, segment.graph.nodes().size(),
       compiled->forward->kernel_count(), compiled->backward ? " and a backward" : "", elapsed.count(),
-      compiled->from_cache ? " (from the cache)" : "");
+      compiled->is_from_cache() ? " (from the cache)" : "");
   return compiled;
 }
 

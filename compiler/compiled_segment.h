@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compiler/plan.h"
+#include "compiler/plan_cache.h"
 #include "compiler/plan_text.h"
 #include "compiler/segment_graph.h"
 #include "passes/autodiff.h"
@@ -29,7 +30,8 @@ struct CompiledSegment {
   /// failed.
   std::shared_ptr<BackwardProgram> backward_without(const std::vector<bool>& absent) const;
 
-  bool from_cache = false;
+  PlanOrigin origin = PlanOrigin::compiled;
+  bool is_from_cache() const { return origin != PlanOrigin::compiled; }
   double compile_milliseconds = 0;
   /// Calls of the code generator, also those that partial backward passes took.
   mutable std::atomic<uint64_t> code_generations{0};

@@ -102,7 +102,7 @@ std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& accou
       plan.kernel_count(), plan.steps().size(), plan.graph().outputs().size() - compiled.traced.roots.size(),
       amount(flops, "FLOP"), amount(static_cast<double>(plan.peak_bytes()), "B"),
       amount(static_cast<double>(plan.arena_bytes()), "B"),
-      compiled.from_cache ? "taken from the cache" : "compiled", compiled.compile_milliseconds);
+      phrase(compiled.origin), compiled.compile_milliseconds);
   for (const StepAccount& step : account.steps)
     text += fmt::format("  {}: {} ops, reads {}, writes {}, {}\n", step.label, step.ops,
                         amount(static_cast<double>(step.bytes_read), "B"),

@@ -27,8 +27,9 @@ T read_at(std::span<const std::byte> bytes, size_t offset) {
   return value;
 }
 
-/// Every field is checked before it is used; afterwards all offsets lie inside.
-void check(std::span<const std::byte> bytes) {
+}  // namespace
+
+void check_image(std::span<const std::byte> bytes) {
   require(bytes.size() >= sizeof(calque_image_header), "it is shorter than its header");
   const auto header = read_at<calque_image_header>(bytes, 0);
   require(header.magic == CALQUE_IMAGE_MAGIC, "it does not begin as one");
@@ -48,10 +49,8 @@ void check(std::span<const std::byte> bytes) {
   }
 }
 
-}  // namespace
-
 ExecutableImage ExecutableImage::from_bytes(std::span<const std::byte> bytes) {
-  check(bytes);
+  check_image(bytes);
   void* memory = mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     throw EnvironmentError(fmt::format("no memory for compiled code: {}", std::strerror(errno)));

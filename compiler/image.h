@@ -10,12 +10,15 @@
 
 namespace calque {
 
+/// Checks every field of the header and the entries of an image (see calque/kernel_abi.h): afterwards all offsets lie inside.
+/// Throws EnvironmentError.
+void check_image(std::span<const std::byte> bytes);
+
 class ExecutableImage {
  public:
   /// An image without kernels.
   ExecutableImage() = default;
-  /// Checks every field of the header and the entries (see calque/kernel_abi.h), copies the image to fresh
-  /// memory and makes that executable; it is never writable and executable at once. The bytes may come from
+  /// Checks the image, copies it to fresh memory and makes that executable; it is never writable and executable at once. The bytes may come from
   /// anywhere, but whoever passes well-formed ones runs their code. Throws EnvironmentError.
   static ExecutableImage from_bytes(std::span<const std::byte> bytes);
 

@@ -90,7 +90,7 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
               fmt::format("{} runs eagerly: it could not be compiled: {}", name, plan.failure));
     return false;
   }
-  ++(plan.compiled->from_cache ? stats.cache_hits : stats.compilations);
+  ++(plan.compiled->is_from_cache() ? stats.cache_hits : stats.compilations);
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "calque/cache.h"
 #include "compiler/compiled_function.h"
 #include "compiler/log.h"
 #include "compiler/segment.h"
@@ -88,6 +89,7 @@ std::vector<std::string> summary_lines() {
   Totals totals;
   for (const auto& function : noted().functions) add(*function, totals);
   const CompileStats& s = totals.stats;
+  const CacheStats cache = cache_stats();
   return {
       fmt::format("{} compiled functions; the busiest is {} with {} calls", noted().functions.size(),
                   totals.busiest, totals.most_calls),
@@ -100,11 +102,13 @@ std::vector<std::string> summary_lines() {
                   totals.failed ? ": " + totals.failure : ""),
       fmt::format("plans: {} compiled ({} kernels generated), {} from the cache, {} made again; {:.1f} ms in all",
                   s.compilations, s.code_generations, s.cache_hits, s.recompilations, totals.compile_milliseconds),
-      fmt::format("plan runs: {} forward, {} backward; {} kernel launches", s.plan_runs, s.backward_plan_runs,
-                  s.kernel_launches),
+      fmt::format("plan runs: {} forward, {} backward; {} kernel launches; {} threads for each plan", s.plan_runs,
+                  s.backward_plan_runs, s.kernel_launches, ThreadPool::instance().num_threads()),
       fmt::format("memory: {} bytes at the peak of the largest plan, beside its inputs", totals.peak_bytes),
       fmt::format("pure: {} calls entered, {} keys, {} audits", s.entered_calls, s.keys, s.audits),
-      fmt::format("threads: {} for each plan", ThreadPool::instance().num_threads()),
+      fmt::format("cache: {} found in memory, {} on disk, {} nowhere, {} faults; {} programs of {} bytes in memory",
+                  cache.memory_hits, cache.disk_hits, cache.misses, cache.faults, cache.memory_programs,
+                  cache.memory_bytes),
       "fn.explain() accounts for every op; docs/reasons.md says what each code means",
   };
 }

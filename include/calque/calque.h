@@ -2,6 +2,7 @@
 #pragma once
 
 #include "calque/autograd.h"
+#include "calque/cache.h"
 #include "calque/compile.h"
 #include "calque/dlpack.h"
 #include "calque/error.h"

@@ -1,108 +1,20 @@
 // The disk cache under faults: damaged entries, folders that may not be trusted, several processes, killed
 // writers.
-#include <catch2/catch.hpp>
+#include "tests/fault/folders.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <functional>
-#include <string>
-#include <vector>
-
-#include "compiler/cache.h"
-#include "compiler/cache_entry.h"
-#include "ir/op/error.h"
+#include <optional>
 
 namespace fs = std::filesystem;
 using namespace calque;
+using namespace calque::test;
 
 namespace {
-
-constexpr uint64_t kPlenty = uint64_t{1} << 30;
-
-/// A folder of this test alone, removed at its end.
-class Scratch {
- public:
-  Scratch() {
-    std::string name = (fs::temp_directory_path() / "calque-cache-test-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  std::string operator/(const char* name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
-
-std::string read_all(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void write_all(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << bytes;
-}
-
-std::string path_of(const DiskCache& cache, std::string_view key) {
-  return cache.folder() + "/" + entry_file_name(key);
-}
-
-/// Silence on stderr while it lives: the warnings of thousands of damaged entries are expected.
-class Quiet {
- public:
-  Quiet() : before_(dup(STDERR_FILENO)) {
-    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    dup2(nowhere, STDERR_FILENO);
-    close(nowhere);
-  }
-  ~Quiet() {
-    dup2(before_, STDERR_FILENO);
-    close(before_);
-  }
-
- private:
-  int before_;
-};
-
-/// Runs the body in a process of its own; gives its id.
-pid_t start_process(const std::function<bool()>& body) {
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) _exit(body() ? 0 : 1);
-  return child;
-}
-
-bool ended_well(pid_t child) {
-  int status = 0;
-  return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-Blobs parts_of(int number) {
-  return {{"image", std::string(20000 + 997 * static_cast<size_t>(number), static_cast<char>('a' + number))},
-          {"lowered", "graph " + std::to_string(number)}};
-}
-
-std::string key_of(int number) { return "key text number " + std::to_string(number); }
-
-bool is_refused(const DiskCache& cache) {
-  try {
-    cache.list();
-  } catch (const EnvironmentError&) {
-    return true;
-  }
-  return false;
-}
 
 const Blobs kSmall = {{"image", std::string("\0\x01\xff", 3)}, {"empty", ""}, {"text", "graph @cell"}};
 
@@ -124,7 +36,7 @@ TEST_CASE("what was stored is loaded, by another object too") {
   REQUIRE(cache.list().size() == 1);
   CHECK(cache.list()[0].key == "key");
   CHECK(cache.verify().empty());
-  CHECK(cache.clear() == 1);
+  CHECK(cache.clear().entries == 1);
   CHECK_FALSE(cache.load("key"));
 }
 
@@ -303,7 +215,7 @@ TEST_CASE("without a folder nothing is kept and nothing fails") {
   cache.store("key", kSmall);
   CHECK_FALSE(cache.load("key"));
   CHECK(cache.list().empty());
-  CHECK(cache.clear() == 0);
+  CHECK(cache.clear().entries == 0);
 }
 
 TEST_CASE("a folder that cannot be created is only a warning") {
@@ -327,8 +239,7 @@ TEST_CASE("the oldest entries go when the folder is full") {
   const Blobs parts = {{"image", std::string(20'000, 'x')}};
   for (int i = 0; i < 40; ++i) {
     cache.store(key_of(i), parts);
-    const timespec time[2] = {{1'000'000 + i, 0}, {1'000'000 + i, 0}};  // of old, in this order
-    REQUIRE(utimensat(AT_FDCWD, path_of(cache, key_of(i)).c_str(), time, 0) == 0);
+    make_old(path_of(cache, key_of(i)), 1'000'000 + i);  // in this order
   }
   cache.store(key_of(40), parts);
   uint64_t total = 0;
@@ -344,12 +255,22 @@ TEST_CASE("the oldest entries go when the folder is full") {
   CHECK(cache.load(key_of(40)) == parts);  // for which nothing was removed
 }
 
-TEST_CASE("an entry that is used counts as young") {
+TEST_CASE("an entry that is used counts as young, and outlives those that are not") {
   const Scratch scratch;
+  DiskCache full(scratch / "full", 100'000);
+  for (int i = 0; i < 4; ++i) {
+    full.store(key_of(i), {{"image", std::string(20'000, 'x')}});
+    make_old(path_of(full, key_of(i)), 1'000'000 + i);
+  }
+  CHECK(full.load(key_of(0)));
+  full.store(key_of(4), {{"image", std::string(20'000, 'x')}});  // more than fit
+  CHECK(full.load(key_of(0)));
+  CHECK_FALSE(full.load(key_of(1)));
+  CHECK(full.counts().evicted == 2);
+
   DiskCache cache(scratch / "cache", kPlenty);
   cache.store("key", kSmall);
-  const timespec time[2] = {{1'000'000, 0}, {1'000'000, 0}};
-  REQUIRE(utimensat(AT_FDCWD, path_of(cache, "key").c_str(), time, 0) == 0);
+  make_old(path_of(cache, "key"));
   REQUIRE(cache.list().at(0).modified == 1'000'000);
   CHECK(cache.load("key"));
   CHECK(cache.list().at(0).modified > 1'000'000'000);
@@ -378,44 +299,74 @@ TEST_CASE("processes share a folder") {
   DiskCache cache(path, kPlenty);
   CHECK(cache.verify().empty());
   CHECK(cache.list().size() == kKeys);
-  CHECK(std::distance(fs::directory_iterator(path), {}) == kKeys);  // no temporary file is left
+  CHECK(names_in(path).size() == kKeys);  // no temporary file is left
 }
 
-TEST_CASE("a writer killed at any moment breaks nothing") {
+TEST_CASE("a writer killed at any of 50 moments breaks nothing and leaves nothing") {
   const Scratch scratch;
   const std::string path = scratch / "cache";
   DiskCache cache(path, kPlenty);
   cache.store("first", kSmall);
-  int killed = 0;
-  for (int round = 0; round < 20; ++round) {
+  int killed = 0, left_over = 0;
+  for (int round = 0; round < 50; ++round) {
     const pid_t child = start_process([&] {
       DiskCache own(path, kPlenty);
       for (int i = 0;; i = (i + 1) % 6) own.store(key_of(i), parts_of(i));
       return true;
     });
-    usleep(static_cast<useconds_t>(2000 + 1379 * round));
+    usleep(static_cast<useconds_t>(2000 + 379 * round));
     REQUIRE(kill(child, SIGKILL) == 0);
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
     killed += WIFSIGNALED(status);
+    left_over += !holds_entries_only(path);
     CHECK(cache.verify().empty());
     for (int i = 0; i < 6; ++i) {
       const std::optional<Blobs> parts = cache.load(key_of(i));
       CHECK((!parts || *parts == parts_of(i)));
     }
   }
-  CHECK(killed == 20);
+  CHECK(killed == 50);
+  CHECK(left_over > 0);  // else nobody was killed while writing
   CHECK(cache.load("first") == kSmall);
+  DiskCache(path, kPlenty).store("last", kSmall);  // the first store of a process sweeps
+  CHECK(holds_entries_only(path));
+}
 
-  // What the killed writers left is removed when it is old.
-  for (const auto& file : fs::directory_iterator(path)) {
-    const timespec time[2] = {{1'000'000, 0}, {1'000'000, 0}};
-    utimensat(AT_FDCWD, file.path().c_str(), time, 0);
+TEST_CASE("the temporary file of a living writer stays") {
+  const Scratch scratch;
+  const std::string path = scratch / "cache", temporary = path + "/.calque-new-1-2-3";
+  DiskCache cache(path, kPlenty);
+  cache.store("first", kSmall);
+  write_all(temporary, "half an ent");
+  const int writer = open(temporary.c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(flock(writer, LOCK_EX | LOCK_NB) == 0);
+  make_old(temporary);
+  DiskCache(path, kPlenty).store("second", kSmall);
+  CHECK(fs::exists(temporary));
+  close(writer);
+  DiskCache(path, kPlenty).store("third", kSmall);
+  CHECK_FALSE(fs::exists(temporary));
+}
+
+TEST_CASE("clearing removes entries and nothing else") {
+  const Scratch scratch;
+  const std::string path = scratch / "cache";
+  DiskCache cache(path, kPlenty);
+  uint64_t bytes = 0;
+  for (int i = 0; i < 3; ++i) {
+    cache.store(key_of(i), parts_of(i));
+    bytes += fs::file_size(path_of(cache, key_of(i)));
   }
-  write_all(path + "/.new-1-2-3", "half an ent");
-  const timespec time[2] = {{1'000'000, 0}, {1'000'000, 0}};
-  utimensat(AT_FDCWD, (path + "/.new-1-2-3").c_str(), time, 0);
-  DiskCache(path, kPlenty).store("last", kSmall);
-  for (const auto& file : fs::directory_iterator(path))
-    CHECK(is_entry_file_name(file.path().filename().string()));
+  const std::vector<std::string> others = {"0123456789abcdef0123456789abcdef", "notes.txt", "x.calque"};
+  for (const std::string& name : others) write_all(path + "/" + name, "somebody's");
+  fs::create_directory(path + "/" + entry_file_name("a folder"));
+  write_all(path + "/.calque-new-1-2-3", "half an ent");
+  const ClearedEntries cleared = cache.clear();
+  CHECK(cleared.entries == 3);
+  CHECK(cleared.bytes == bytes);
+  std::vector<std::string> expected = others;
+  expected.push_back(entry_file_name("a folder"));
+  std::sort(expected.begin(), expected.end());
+  CHECK(names_in(path) == expected);
 }

@@ -1,0 +1,42 @@
+// What a cache entry of a compiled program says of itself: for which build and processor it was made, from
+// which function, and whether its parts are what they should be.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "compiler/cache.h"
+
+namespace calque {
+
+/// The first lines of a key, which stand before the description of the program.
+struct PlanHeader {
+  std::string build;     // hash of the sources that shape what is stored
+  std::string codegen;   // "LLVM 19.1.7"
+  std::string isa;       // "avx2" or "avx512"
+  std::string disabled;  // passes that were left out
+};
+
+/// That of this process. Throws EnvironmentError where nothing can be compiled.
+PlanHeader own_plan_header();
+std::string print(const PlanHeader& header);
+
+/// A key, taken apart.
+struct PlanKey {
+  PlanHeader header;
+  std::string function;      // name of the program's graph
+  bool is_backward = false;  // a backward pass alone, for outputs of which some get no gradient
+};
+
+/// Nothing when the text is no key of a compiled program.
+std::optional<PlanKey> parse_plan_key(std::string_view key);
+
+/// Whether this library made it: the same sources and the same code generator.
+bool is_of_this_build(const PlanKey& key);
+
+/// What is wrong with the parts of a program of this build (texts that do not parse, images with a wrong
+/// header), or an empty text.
+std::string fault_of_plan(const Blobs& parts);
+
+}  // namespace calque
