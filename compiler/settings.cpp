@@ -25,7 +25,7 @@ constexpr EnvironmentVariable kVariables[] = {
     {"CALQUE_CACHE_DIR", "a folder",
      "Where compiled code is kept; default $XDG_CACHE_HOME/calque, else ~/.cache/calque, else memory only."},
     {"CALQUE_CACHE_MAX_BYTES", "a number (default 536870912)",
-     "Past this size the oldest entries of the disk cache are removed."},
+     "Past this size the entries of the disk cache that were not used for longest are removed."},
     {"CALQUE_DISABLE_COMPILE", "0 or 1 (default 0)", "With 1 compiled functions run eagerly."},
     {"CALQUE_DISABLE_PASSES", "names with commas", "Passes to leave out; `calque opt --list` names them."},
     {"CALQUE_VERIFY", "0 or 1 (default 0)",
