@@ -114,3 +114,31 @@ TEST_CASE("a benchmark refuses options that it does not know, and files that it 
   CHECK(exit_code("'" + program("eager").string() + "' --quick --json '" + unwritable +
                   "' > /dev/null 2>&1") == 1);
 }
+
+TEST_CASE("the driver of the recurrent benchmarks runs ours without any peer, and writes what it prints") {
+  const Scratch scratch;
+  const std::string folder = program("rnn").parent_path().string();
+  for (const std::string bench : {"rnn", "cell"})
+    for (const std::string sweep : {"", " --sweep B"}) {
+      INFO(bench << sweep);
+      const fs::path json = scratch / "compare.json",
+                     plots = scratch / (bench + "_plots" + sweep.substr(0, 3)),
+                     table = scratch / "compare.txt";
+      REQUIRE(exit_code("python3 bench/compare.py " + bench +
+                        " --only-ours --quick --cell lstm indrnn --sizes 3,8,8" +
+                        " --steps 4 --threads 1 --programs '" + folder + "' --plots '" + plots.string() +
+                        "' --json '" + json.string() + "'" + sweep + " > '" + table.string() + "'") == 0);
+      std::string text;
+      for (const std::string& line : lines_of(json)) text += line;
+      for (const char* name :
+           {"workload", "shape", "mode", "ours_us", "best_peer", "ratio", "limit_us", "goal_ratio"})
+        CHECK_FALSE(member(text, name).empty());
+      CHECK(std::atof(member(text, "ours_us").c_str()) > 0);
+      CHECK(text.find("pure_cell") != std::string::npos);
+      const auto headings = lines_of(table);
+      const auto of_cell = [](const std::string& line) { return line.starts_with("indrnn "); };
+      CHECK(std::count_if(headings.begin(), headings.end(), of_cell) == (sweep.empty() ? 2 : 8));
+      CHECK(fs::exists(plots) == !sweep.empty());
+    }
+  CHECK(exit_code("python3 bench/compare.py rnn --only-ours --programs /nowhere > /dev/null 2>&1") == 1);
+}
