@@ -27,7 +27,7 @@ namespace {
 /// Graphs and kernels before they become plans: what a cache entry holds.
 struct Generated {
   Graph forward{"forward"}, backward{"backward"};
-  KernelImages forward_kernels, backward_kernels;
+  Kernels forward_kernels, backward_kernels;
   GradientMap map;
   bool has_backward = false;
 };
@@ -145,9 +145,9 @@ uint64_t generate_code(Generated& generated, const std::string& name) {
 
 std::string kernel_part(const char* graph, size_t kernel) { return fmt::format("{}.kernel {}", graph, kernel); }
 
-void add_kernels(const KernelImages& kernels, const char* graph, Blobs& blobs) {
+void add_kernels(const Kernels& kernels, const char* graph, Blobs& blobs) {
   for (size_t i = 0; i < kernels.size(); ++i) {
-    const std::span<const std::byte> bytes = kernels[i]->bytes();
+    const std::span<const std::byte> bytes = kernels[i].image->bytes();
     blobs[kernel_part(graph, i)] = std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
 }
@@ -171,7 +171,7 @@ const std::string& part(const Blobs& blobs, const char* name) {
   return found->second;
 }
 
-KernelImages kernels_in(const Blobs& blobs, const char* graph, const Graph& lowered) {
+Kernels kernels_in(const Blobs& blobs, const char* graph, const Graph& lowered) {
   std::vector<std::string> images;
   for (auto found = blobs.find(kernel_part(graph, 0)); found != blobs.end();
        found = blobs.find(kernel_part(graph, images.size())))

@@ -6,7 +6,6 @@
 #include <unordered_map>
 
 #include "compiler/compile_dump.h"
-#include "compiler/kernel_text.h"
 #include "compiler/settings.h"
 #include "ir/op/error.h"
 
@@ -64,11 +63,11 @@ void append(CodegenOutput& all, CodegenOutput one) {
 
 }  // namespace
 
-KernelImages generated_kernels(const Graph& lowered, const std::string& dump_name, uint64_t& generations) {
+Kernels generated_kernels(const Graph& lowered, const std::string& dump_name, uint64_t& generations) {
   const bool dumps = !settings().dump_dir.empty();
-  KernelImages kernels;
+  Kernels kernels;
   CodegenOutput dumped;
-  for (const std::string& text : kernel_texts(lowered)) {
+  for (const auto& [text, constants] : kernel_texts(lowered)) {
     Image image = KernelStore::instance().find(text);
     if (!image || dumps) {
       ++generations;
@@ -76,24 +75,26 @@ KernelImages generated_kernels(const Graph& lowered, const std::string& dump_nam
       image = KernelStore::instance().add(text, image_of(output.image));
       append(dumped, std::move(output));
     }
-    kernels.push_back(std::move(image));
+    kernels.push_back({std::move(image), constants});
   }
   dump_code(dump_name, dumped);
   return kernels;
 }
 
-KernelImages stored_kernels(const Graph& lowered, std::span<const std::string> images) {
-  const std::vector<std::string> texts = kernel_texts(lowered);
+Kernels stored_kernels(const Graph& lowered, std::span<const std::string> images) {
+  const std::vector<KernelText> texts = kernel_texts(lowered);
   if (texts.size() != images.size()) throw EnvironmentError("compiled code is broken: it holds another number of kernels");
-  KernelImages kernels;
-  for (size_t i = 0; i < texts.size(); ++i)
-    kernels.push_back(KernelStore::instance().add(texts[i], image_of(std::as_bytes(std::span(images[i])))));
+  Kernels kernels;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    Image image = KernelStore::instance().add(texts[i].text, image_of(std::as_bytes(std::span(images[i]))));
+    kernels.push_back({std::move(image), texts[i].constants});
+  }
   return kernels;
 }
 
 CodegenOutput generated_text(const Graph& lowered) {
   CodegenOutput all;
-  for (const std::string& text : kernel_texts(lowered)) append(all, generate(text, true));
+  for (const KernelText& kernel : kernel_texts(lowered)) append(all, generate(kernel.text, true));
   return all;
 }
 

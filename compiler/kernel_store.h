@@ -9,20 +9,26 @@
 
 #include "compiler/codegen_client.h"
 #include "compiler/image.h"
+#include "compiler/kernel_text.h"
 #include "ir/graph/graph.h"
 
 namespace calque {
 
-/// One image of one kernel for each fusion of a lowered graph, in order.
-using KernelImages = std::vector<std::shared_ptr<const ExecutableImage>>;
+/// The code of a fusion: an image of one kernel, and the constants that it takes behind the fusion's operands.
+struct Kernel {
+  std::shared_ptr<const ExecutableImage> image;
+  std::vector<KernelConstant> constants;
+};
+/// One for each fusion of a lowered graph, in order.
+using Kernels = std::vector<Kernel>;
 
 /// The kernels of a graph; what is not in the store is generated. `generations` counts calls of the code generator.
 /// `dump_name` names the files of CALQUE_DUMP. Any number of threads. Throws EnvironmentError as generate() does.
-KernelImages generated_kernels(const Graph& lowered, const std::string& dump_name, uint64_t& generations);
+Kernels generated_kernels(const Graph& lowered, const std::string& dump_name, uint64_t& generations);
 
 /// The kernels of a graph from images that were stored with it (by another process, say); they become known here. Throws
 /// EnvironmentError when an image is broken, or there is not exactly one of one kernel for each fusion.
-KernelImages stored_kernels(const Graph& lowered, std::span<const std::string> images);
+Kernels stored_kernels(const Graph& lowered, std::span<const std::string> images);
 
 /// LLVM IR and assembly of a graph's kernels, generated anew; the image is that of the last one.
 CodegenOutput generated_text(const Graph& lowered);

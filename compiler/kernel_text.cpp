@@ -2,6 +2,8 @@
 #include "compiler/kernel_text.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <limits>
 #include <optional>
 
@@ -13,6 +15,10 @@ namespace {
 
 // What stands for any number of rows, columns or elements from two on.
 constexpr int64_t kRows = 2, kColumns = 64, kElements = 64;
+constexpr size_t kMostConstants = 32;
+// Smaller numbers are mostly no sizes, and there are few of them.
+constexpr int64_t kLeastCount = 5;
+constexpr double kMostCount = 9007199254740992.0;  // integers up to here are exact
 
 struct Form {
   int64_t rows = 1, width = 1;
@@ -34,6 +40,7 @@ class FixedSizes {
     any_columns_ = domain_ != Domain::rows && all_widths_fit();
     if (domain_ == Domain::flat && !any_columns_) return std::nullopt;
     for (ValueId input : body_.inputs()) values_.push_back(made_.add_input({body_.type(input).dtype, shape_of(input)}));
+    find_constants();
     for (const Node& node : body_.nodes())
       if (!add(node)) return std::nullopt;
     std::vector<ValueId> outputs;
@@ -42,6 +49,7 @@ class FixedSizes {
     return std::move(made_);
   }
 
+  const std::vector<KernelConstant>& constants() const { return constants_; }
   int64_t rows() const { return domain_ != Domain::flat && rows_ > 1 ? kRows : rows_; }
   int64_t columns() const { return any_columns_ ? width_of(columns_) : columns_; }
 
@@ -83,7 +91,55 @@ class FixedSizes {
     return domain_ != Domain::flat && axis == body_.type(node.inputs[0]).shape.rank() - 1;
   }
 
+  /// What these ops do with a number costs the same whether or not it is known to the code; others become simpler.
+  static bool takes_any_number(Op op) { return op == Op::add || op == Op::sub || op == Op::mul || op == Op::div; }
+
+  bool is_constant_operand(const Node& node, const std::vector<bool>& must_be_known) const {
+    if (node.op != Op::full || must_be_known[node.result()] || body_.type(node.result()).shape.element_count() != 1) return false;
+    if (!is_floating(node.attributes.dtype(1))) return false;
+    const int64_t count = count_in(node.attributes.number(0));
+    return count >= kLeastCount && !is_known_width(count);
+  }
+
+  /// n for a number that is n or 1 / n, as the mean of n elements has it; else 0.
+  static int64_t count_in(double number) {
+    if (!(number > 0 && number < kMostCount)) return 0;
+    const double count = std::nearbyint(number < 1 ? std::min(1 / number, kMostCount) : number);
+    const bool fits = number == count || number == 1 / count || number == static_cast<double>(1 / static_cast<float>(count));
+    return fits ? static_cast<int64_t>(count) : 0;
+  }
+
+  /// Whether it is the length of a row, which is part of the text anyway.
+  bool is_known_width(int64_t count) const {
+    if (any_columns_) return false;
+    for (ValueId value = 0; value < body_.value_count(); ++value)
+      if (form(value).width == count) return true;
+    return false;
+  }
+
+  /// Inputs come first in a graph, so the constants are found before any op is added.
+  void find_constants() {
+    std::vector<bool> must_be_known(body_.value_count(), false);
+    for (const Node& node : body_.nodes())
+      if (!takes_any_number(node.op))
+        for (ValueId input : node.inputs) must_be_known[input] = true;
+    for (ValueId output : body_.outputs()) must_be_known[output] = true;
+    for (const Node& node : body_.nodes()) {
+      if (constants_.size() == kMostConstants) return;
+      if (!is_constant_operand(node, must_be_known)) continue;
+      constants_.push_back({node.attributes.dtype(1), node.attributes.number(0)});
+      constant_operands_.emplace_back(node.result(), made_.add_input({constants_.back().dtype, shape_of(node.result())}));
+    }
+  }
+
+  const ValueId* constant_operand(ValueId value) const {
+    for (const auto& [constant, operand] : constant_operands_)
+      if (constant == value) return &operand;
+    return nullptr;
+  }
+
   bool add(const Node& node) {
+    if (const ValueId* operand = constant_operand(node.first_result)) return take(node.first_result, *operand);
     Op op = node.op;
     Attributes attributes = node.attributes;
     const Shape shape = shape_of(node.result());
@@ -148,6 +204,8 @@ class FixedSizes {
   bool any_columns_ = false;
   Graph made_{"body"};
   std::vector<ValueId> values_;  // of the body, in what is made
+  std::vector<KernelConstant> constants_;
+  std::vector<std::pair<ValueId, ValueId>> constant_operands_;  // of the body, in what is made
 };
 
 std::string text_of(Graph body, Domain domain, int64_t rows, int64_t columns) {
@@ -163,15 +221,20 @@ std::string text_of(Graph body, Domain domain, int64_t rows, int64_t columns) {
 
 }  // namespace
 
-std::string kernel_text(const Node& fusion) {
-  const Domain domain = static_cast<Domain>(fusion.attributes[0]);
-  FixedSizes sizes(fusion);
-  if (std::optional<Graph> body = sizes.fusion()) return text_of(std::move(*body), domain, sizes.rows(), sizes.columns());
-  return text_of(*fusion.body, domain, fusion.attributes[1], fusion.attributes[2]);
+uint64_t KernelConstant::bits() const {
+  return dtype == DType::f32 ? std::bit_cast<uint32_t>(static_cast<float>(value)) : std::bit_cast<uint64_t>(value);
 }
 
-std::vector<std::string> kernel_texts(const Graph& lowered) {
-  std::vector<std::string> texts;
+KernelText kernel_text(const Node& fusion) {
+  const Domain domain = static_cast<Domain>(fusion.attributes[0]);
+  FixedSizes sizes(fusion);
+  if (std::optional<Graph> body = sizes.fusion())
+    return {text_of(std::move(*body), domain, sizes.rows(), sizes.columns()), sizes.constants()};
+  return {text_of(*fusion.body, domain, fusion.attributes[1], fusion.attributes[2]), {}};
+}
+
+std::vector<KernelText> kernel_texts(const Graph& lowered) {
+  std::vector<KernelText> texts;
   for (const Node& node : lowered.nodes())
     if (node.op == Op::fusion) texts.push_back(kernel_text(node));
   return texts;

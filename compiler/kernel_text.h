@@ -8,12 +8,26 @@
 
 namespace calque {
 
+/// A number that the code of a kernel takes as an operand of one element, behind those of the fusion.
+struct KernelConstant {
+  DType dtype;
+  double value;
+  /// As it lies in memory.
+  uint64_t bits() const;
+};
+
+struct KernelText {
+  std::string text;
+  std::vector<KernelConstant> constants;
+};
+
 /// A graph of this fusion alone. Sizes that its code takes at run time (elements of a flat domain, rows of a domain of rows,
-/// both sizes of a domain of columns; see calque/kernel_abi.h) are replaced by fixed ones, so that fusions which differ in
-/// nothing else have one text. A size of 0 or 1 stays: its code is another.
-std::string kernel_text(const Node& fusion);
+/// both sizes of a domain of columns; see calque/kernel_abi.h) are replaced by fixed ones, and numbers beside + - * /
+/// that look like such a size (the count of a mean, 1 / B) by operands, so that fusions which differ in nothing else have
+/// one text. A size of 0 or 1 stays: its code is another.
+KernelText kernel_text(const Node& fusion);
 
 /// The texts of all fusions of a lowered graph, in order.
-std::vector<std::string> kernel_texts(const Graph& lowered);
+std::vector<KernelText> kernel_texts(const Graph& lowered);
 
 }  // namespace calque

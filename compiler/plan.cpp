@@ -18,7 +18,7 @@ static_assert(kGranule == CALQUE_PART_COLUMNS);
 constexpr int64_t kPartBytes = 64 << 10;  // of a product's columns that a kernel goes on with: about a first-level cache
 }  // namespace
 
-Plan::Plan(Graph lowered, KernelImages kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh)
+Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh)
     : graph_(std::move(lowered)), kernels_(std::move(kernels)) {
   PlanBuilder(*this, layouts).build(fresh);
 }
@@ -191,16 +191,23 @@ class PlanRun {
     void* buffers[Plan::kMostOperands];
     int64_t row_strides[Plan::kMostOperands];
     size_t count = 0;
-    for (const std::vector<Place>* places : {&step.inputs, &step.results})
-      for (const Place& place : *places) {
+    const auto add = [&](const std::vector<Place>& places, bool is_written) {
+      for (const Place& place : places) {
         buffers[count] = address(place);
         row_strides[count] = row_stride(place);
         if (kAnnouncesAccess && step.products.empty())  // a part of the columns is not described exactly
-          announce_operand(step, place, address(place), row_strides[count], begin, end, places == &step.results);
+          announce_operand(step, place, address(place), row_strides[count], begin, end, is_written);
         ++count;
       }
+    };
+    add(step.inputs, false);
+    for (size_t i = 0; i < step.constants; ++i) {
+      buffers[count] = &plan_.constants_[step.first_constant + i];
+      row_strides[count++] = 0;
+    }
+    add(step.results, true);
     void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * team.rank;
-    plan_.kernels_[step.kernel]->kernel(0)(buffers, row_strides, begin, end, other_begin, other_end, scratch);
+    plan_.kernels_[step.kernel].image->kernel(0)(buffers, row_strides, begin, end, other_begin, other_end, scratch);
   }
 
   /// Bytes from one row to the next; 0 where there is one row only.

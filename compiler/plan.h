@@ -52,6 +52,7 @@ struct PlanStep {
   int64_t rows = 0, columns = 0;
   /// Matrix products whose columns this kernel goes on with, part by part (see compiler/epilogue.h).
   std::vector<PlanStep> products;
+  size_t first_constant = 0, constants = 0;  // of the plan's, that are operands too
   int64_t part_columns = 0;  // of a kernel that can be computed in parts
   // product: for each term the packed operand that may stand for its right side, or -1
   std::vector<int> packed;
@@ -79,12 +80,12 @@ class Plan {
 
   /// `fresh[i]`: output i must be a storage of its own (what a user gets); others may share with inputs and each other.
   /// `kernels`: one for each fusion.
-  Plan(Graph lowered, KernelImages kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh);
+  Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh);
 
   /// Runs on inputs of the graph's types; gives the outputs. Throws what an op throws for bad values.
   PlanOutputs run(std::span<const Tensor> inputs);
 
-  const KernelImages& kernels() const { return kernels_; }
+  const Kernels& kernels() const { return kernels_; }
   const Graph& graph() const { return graph_; }
   std::span<const PlanStep> steps() const { return steps_; }
   size_t arena_bytes() const { return arena_bytes_; }
@@ -99,7 +100,8 @@ class Plan {
   friend class PlanRun;
 
   Graph graph_;
-  KernelImages kernels_;
+  Kernels kernels_;
+  std::vector<uint64_t> constants_;  // of all kernels
   std::vector<Place> inputs_, outputs_;
   std::vector<PlanBuffer> buffers_;
   std::vector<PlanStep> steps_;

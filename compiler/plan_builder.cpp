@@ -141,13 +141,16 @@ void PlanBuilder::add_fusion(const Node& node, NodeId id) {
   step.node = id;
   step.kernel = next_kernel_++;
   if (step.kernel >= plan_.kernel_count()) throw InternalError("plan: there are fewer kernels than fusions");
-  step.part_columns = plan_.kernels_[step.kernel]->part_columns(0);
+  step.part_columns = plan_.kernels_[step.kernel].image->part_columns(0);
+  step.first_constant = plan_.constants_.size();
+  for (const KernelConstant& constant : plan_.kernels_[step.kernel].constants) plan_.constants_.push_back(constant.bits());
+  step.constants = plan_.constants_.size() - step.first_constant;
   step.domain = static_cast<Domain>(node.attributes[0]);
   step.rows = node.attributes[1];
   step.columns = node.attributes[2];
   for (ValueId input : node.inputs) step.inputs.push_back(as_rows(places_[input], step.domain));
   step.results = result_places(node);
-  if (step.inputs.size() + step.results.size() > Plan::kMostOperands)
+  if (step.inputs.size() + step.constants + step.results.size() > Plan::kMostOperands)
     throw InternalError("plan: a fusion has more operands than a kernel takes");
   int64_t widest = step.rows * step.columns;
   for (const Place& place : step.inputs) widest = std::max(widest, place.type.shape.element_count());
@@ -271,7 +274,7 @@ void PlanBuilder::lay_out_arena() {
     plan_.arena_bytes_ = std::max(plan_.arena_bytes_, offset + size);
   }
   for (int i = 0; i < plan_.kernel_count(); ++i)
-    plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, (size_t{plan_.kernels_[i]->scratch_bytes(0)} + 63) / 64 * 64);
+    plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, (size_t{plan_.kernels_[i].image->scratch_bytes(0)} + 63) / 64 * 64);
 }
 
 /// A barrier stands before a step that touches what a step since the last barrier wrote, or writes what one touched.

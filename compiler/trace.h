@@ -82,6 +82,7 @@ struct TraceNode {
   Kind kind = Kind::root;
   Op op{};
   bool grad_enabled = true;
+  uint32_t generation = 0;             // of the sizes that the records hold; see TraceTree::generation
   Attributes attributes;
   const void* location = nullptr;
   std::vector<TraceOperand> inputs;
@@ -90,7 +91,6 @@ struct TraceNode {
   uint32_t first_value = 0;            // along the path; of `end`: of the segment that follows
   uint32_t first_slot = 0;             // slots bound before this node, within its segment
   bool is_complete = false;            // of `root`: some call went all the way
-  uint32_t generation = 0;             // of the sizes that the records hold; see TraceTree::generation
   uint32_t sample = 0;                 // the sizes when the node was recorded
   std::shared_ptr<const NodeSizes> sizes;  // null: nothing of the attributes and new slots differs
 
