@@ -6,7 +6,8 @@
 
 namespace calque::cli {
 
-/// What the chosen sub-command does after parsing; returns the exit code (0 good, 1 failed, 2 wrong usage).
+/// What the chosen sub-command does after parsing; returns the exit code (0 good, 1 failed, 2 wrong usage; 130
+/// after Ctrl-C and 143 after SIGTERM, where these are waited for).
 using Action = std::function<int()>;
 
 void add_demo(CLI::App& program, Action& action);

@@ -9,6 +9,7 @@
 #include "calque/compile.h"
 #include "cli/checkpoint.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/training.h"
 #include "runtime/kernels/isa.h"
@@ -73,12 +74,12 @@ void print_times(const TrainingCurve& eager, const TrainingCurve& compiled) {
 
 /// The runs alternate in blocks of steps, so that a slow phase of a shared machine hits both.
 void take_turns(TrainingRun& eager, TrainingRun& compiled) {
+  const InterruptGuard guard;
   constexpr int64_t kBlock = 10;
   while (!compiled.is_done()) {
     eager.advance(kBlock);
-    if (eager.was_interrupted()) throw Error("interrupted");
     compiled.advance(kBlock);
-    if (compiled.was_interrupted()) throw Error("interrupted");
+    if (noted_signal() != 0) throw Interrupted("interrupted");
   }
 }
 
@@ -141,7 +142,7 @@ int run_demo(const DemoOptions& options) {
   fmt::print("\n--- 300 characters from the model, temperature 0.7 ---\n{}\n---\n\n",
              printable(generate(*model, vocabulary, prompt, 300, 0.7, settings.seed)));
   const std::string checkpoint = options.out + "/model.safetensors";
-  save_checkpoint(checkpoint, *model, vocabulary, settings.steps);
+  save_checkpoint(checkpoint, compiled_run, *model, vocabulary, settings, text);
   fmt::print("checkpoint: {}  (more text: calque sample --checkpoint {})\n", checkpoint, checkpoint);
   write_artifacts(compiled_cell, options.out);
   if (!agree) throw Error("the compiled run left the eager one by more than the tolerance; please report it");

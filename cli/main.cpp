@@ -7,6 +7,7 @@
 #include <new>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/version.h"
 #include "ir/op/error.h"
 #include "runtime/thread_pool.h"
@@ -36,6 +37,9 @@ int run(const Action& action) {
     const int code = action();
     if (std::fflush(stdout) != 0) throw EnvironmentError("cannot write to the standard output");
     return code;
+  } catch (const Interrupted& interrupted) {
+    report("", interrupted.what());
+    return interrupted.exit_code();
   } catch (const InternalError& error) {
     return report("internal error, please report it: ", error.what());
   } catch (const std::bad_alloc&) {

@@ -48,11 +48,11 @@ Progress::Progress(std::string label, int64_t steps, int64_t characters_per_step
 
 void Progress::update(int64_t step, double bits, double seconds) {
   seconds_ = seconds;
-  bits_ = step_ == 0 ? bits : kSmoothing * bits_ + (1 - kSmoothing) * bits;
+  bits_ = step_ == first_step_ ? bits : kSmoothing * bits_ + (1 - kSmoothing) * bits;
   step_ = step;
   const bool is_due =
       on_terminal_ ? Clock::now() - shown_ >= kTerminalPeriod : Clock::now() - shown_ >= kPlainPeriod;
-  if (is_due || step == 1) show();
+  if (is_due || step == first_step_ + 1) show();
 }
 
 void Progress::finish() {
@@ -77,7 +77,7 @@ void Progress::show() {
 }
 
 std::string Progress::figures() const {
-  const double rate = seconds_ > 0 ? static_cast<double>(step_) / seconds_ : 0;
+  const double rate = seconds_ > 0 ? static_cast<double>(step_ - first_step_) / seconds_ : 0;
   const double left = rate > 0 ? static_cast<double>(steps_ - step_) / rate : 0;
   return fmt::format("{:<9} {:>{}}/{}  {:.3f} bits/char  {:>6.0f} chars/s  {} left", label_, step_,
                      std::to_string(steps_).size(), steps_, bits_,

@@ -18,6 +18,8 @@ std::string bold(std::string_view text);
 class Progress {
  public:
   Progress(std::string label, int64_t steps, int64_t characters_per_step);
+  /// So many of the steps were done before, in another run.
+  void start_at(int64_t step) { first_step_ = step_ = step; }
   /// `step` of the steps are done, in `seconds` of work so far; the last one had this loss in bits per character.
   void update(int64_t step, double bits, double seconds);
   /// Ends the line that updates itself.
@@ -30,7 +32,7 @@ class Progress {
   std::string bar(size_t width) const;
 
   std::string label_;
-  int64_t steps_, characters_per_step_, step_ = 0, shown_step_ = -1;
+  int64_t steps_, characters_per_step_, step_ = 0, first_step_ = 0, shown_step_ = -1;
   double bits_ = 0;     // smoothed over the last steps
   double seconds_ = 0;
   bool on_terminal_;

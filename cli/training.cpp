@@ -1,35 +1,15 @@
 // The training loop, and text made by the trained model.
 #include "cli/training.h"
 
-#include <csignal>
-
 #include <algorithm>
 #include <chrono>
 #include <memory>
 
+#include "cli/interrupt.h"
+
 namespace calque::cli {
 
 namespace {
-
-volatile std::sig_atomic_t interrupted = 0;
-
-/// While one is alive, the first Ctrl-C only sets a flag; a second one ends the program as usual.
-class InterruptGuard {
- public:
-  InterruptGuard() {
-    interrupted = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = 1; };
-    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-    sigaction(SIGINT, &action, &before_);
-  }
-  ~InterruptGuard() { sigaction(SIGINT, &before_, nullptr); }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-
- private:
-  struct sigaction before_ {};
-};
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -66,24 +46,39 @@ TrainingRun::TrainingRun(LanguageModel& model, AnyCell cell, const nn::TextBatch
       adam_(model.parameters(), {.learning_rate = settings.learning_rate}),
       progress_(label, settings.steps, settings.batch * settings.length) {
   curve_.characters_per_step = settings.batch * settings.length;
+  checkpoint_.add("model", model_).add("optimizer", adam_).add("random", default_generator()).add("step", step_);
+  checkpoint_.add("h", state_.h).add("c", state_.c);
+}
+
+void TrainingRun::go_on_from(const NamedTensors& tensors) {
+  // The first calls of a compiled cell run op by op, and may add gradients in another order than its plans: they are made now, on
+  // what is replaced next, so that the steps that count are the plans', as they would have been without the interruption.
+  constexpr int kFirstCalls = 3;
+  for (int i = 0; i < kFirstCalls; ++i) {
+    state_ = model_.zero_state(settings_.batch);
+    loss_of(model_, cell_, batches_[0], state_).backward();
+  }
+  model_.zero_grad();
+  state_ = model_.zero_state(settings_.batch);  // of the types that the saved ones must have
+  checkpoint_.load_state(tensors);
+  if (step_ < 1 || !state_.h || !state_.c) throw UserError("its training has not begun");
+  progress_.start_at(step_);
 }
 
 bool TrainingRun::is_done() const {
-  return curve_.interrupted || static_cast<int64_t>(curve_.bits.size()) >= settings_.steps;
+  return noted_signal() != 0 || step_ >= settings_.steps;
 }
 
 void TrainingRun::advance(int64_t steps) {
-  const InterruptGuard guard;
   for (int64_t i = 0; i < steps && !is_done(); ++i) {
     const auto start = std::chrono::steady_clock::now();
-    const auto step = static_cast<int64_t>(curve_.bits.size());
-    const nn::TextBatch batch = batches_[step];
+    const nn::TextBatch batch = batches_[step_];
     if (batch.starts_anew) state_ = model_.zero_state(settings_.batch);
     curve_.bits.push_back(train_step(model_, cell_, batch, state_, adam_, settings_.clip));
+    ++step_;
     curve_.seconds.push_back(seconds_since(start));
     curve_.total_seconds += curve_.seconds.back();
-    progress_.update(step + 1, curve_.bits.back(), curve_.total_seconds);
-    curve_.interrupted = interrupted != 0;
+    progress_.update(step_, curve_.bits.back(), curve_.total_seconds);
   }
 }
 

@@ -23,7 +23,6 @@ struct TrainingCurve {
   std::vector<double> bits;     // loss of each step, in bits per character
   std::vector<double> seconds;  // of each step
   double total_seconds = 0;     // first call and compiling included
-  bool interrupted = false;
   /// Characters of one step.
   int64_t characters_per_step = 0;
   /// Median seconds of a step in the second half, when all is warm.
@@ -34,15 +33,22 @@ struct TrainingCurve {
 
 using AnyCell = std::function<CellState(const Tensor&, const Tensor&, const Tensor&, const CellWeights&)>;
 
-/// A training under way. Several may take turns: each keeps its own optimiser, state and times.
+/// A training under way, within an InterruptGuard. Several may take turns: each keeps its own optimiser, state and times.
 class TrainingRun {
  public:
   TrainingRun(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches, const TrainingSettings& settings,
               const std::string& label);
-  /// Does up to `steps` more steps and shows progress. Ctrl-C ends it after the step that is under way.
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
+  /// Does up to `steps` more steps and shows progress. A signal ends it after the step that is under way.
   void advance(int64_t steps);
   bool is_done() const;
-  bool was_interrupted() const { return curve_.interrupted; }
+  /// Steps done, in earlier runs of this training, too.
+  int64_t steps() const { return step_; }
+  /// What changes from step to step: model, optimiser, random numbers, step (which is the place in the text, too), and the cell's state.
+  nn::Checkpoint& checkpoint() { return checkpoint_; }
+  /// Goes on from `tensors`, the checkpoint of a training with the same settings. Throws UserError.
+  void go_on_from(const NamedTensors& tensors);
   /// What came out so far; the line of progress ends.
   const TrainingCurve& finish();
 
@@ -53,6 +59,8 @@ class TrainingRun {
   const TrainingSettings& settings_;
   optim::Adam adam_;
   CellState state_;
+  int64_t step_ = 0;
+  nn::Checkpoint checkpoint_;
   TrainingCurve curve_;
   Progress progress_;
 };

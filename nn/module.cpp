@@ -48,8 +48,8 @@ NamedTensors Module::state() const {
   return result;
 }
 
-void Module::load_state(const NamedTensors& tensors) {
-  NamedTensors own = state();
+void Module::check_state(const NamedTensors& tensors) const {
+  const NamedTensors own = state();
   for (const auto& [name, tensor] : own) {
     const Tensor source = find(tensors, name);
     if (!source) throw UserError("load_state: there is no tensor for " + name);
@@ -60,7 +60,12 @@ void Module::load_state(const NamedTensors& tensors) {
   }
   for (const auto& [name, tensor] : tensors)
     if (!find(own, name)) throw UserError("load_state: the module has no parameter or buffer named " + name);
+}
+
+void Module::load_state(const NamedTensors& tensors) {
+  check_state(tensors);
   const NoGradGuard guard;
+  NamedTensors own = state();
   for (auto& [name, tensor] : own) tensor.assign_(find(tensors, name));
 }
 

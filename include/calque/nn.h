@@ -1,7 +1,8 @@
-// Neural networks: modules, initialisers, optimisers, text data, npy and safetensors files. Losses are ops
-// (cross_entropy).
+// Neural networks: modules, initialisers, optimisers, schedules, checkpoints, text data, npy and safetensors files. Losses are
+// ops (cross_entropy, mse_loss, ...).
 #pragma once
 
+#include "calque/nn/checkpoint.h"
 #include "calque/nn/dropout.h"
 #include "calque/nn/layers.h"
 #include "calque/nn/module.h"

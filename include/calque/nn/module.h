@@ -41,6 +41,8 @@ class Module : public Identity {
   /// Copies elements into the parameters and buffers of the same names. Throws UserError, and changes
   /// nothing, when one of them has no tensor, a tensor belongs to none, or a type differs.
   void load_state(const NamedTensors& tensors);
+  /// Throws what load_state would throw, and changes nothing.
+  void check_state(const NamedTensors& tensors) const;
 
   /// Puts this module and all inner ones into training mode (as they are made) or, with false, into
   /// evaluation mode. What that means is the layer's: dropout drops in training only.
