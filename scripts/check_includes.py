@@ -34,6 +34,7 @@ CONFINED = [
     ("CUDA", re.compile(r"^(cuda|nvrtc|cublas|cudnn|nvJitLink)[\w./]*\.h$"), ["codegen/cuda/*", "runtime/cuda/*"]),
     ("libdw", re.compile(r"^(elfutils|dwarf\.h|libelf\.h|gelf\.h)"), ["compiler/symbolizer_plugin/*"]),
     ("Catch2", re.compile(r"^catch2/"), ["tests/*"]),
+    ("Eigen", re.compile(r"^Eigen/"), ["include/calque/eigen.h", "tests/unit/eigen_test.cpp"]),
 ]
 
 SOURCE_FOLDERS = ["include", "ir", "passes", "codegen", "runtime", "compiler", "nn", "cli", "python",
