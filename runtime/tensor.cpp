@@ -259,11 +259,12 @@ Tensor from_span(std::span<const T> values, const Shape& shape) {
   std::copy(values.begin(), values.end(), tensor.impl()->view().template as<T>());
   return tensor;
 }
-template Tensor from_span(std::span<const float>, const Shape&);
-template Tensor from_span(std::span<const double>, const Shape&);
-template Tensor from_span(std::span<const int64_t>, const Shape&);
-template Tensor from_span(std::span<const int32_t>, const Shape&);
-template Tensor from_span(std::span<const bool>, const Shape&);
+// Instances do not take the visibility of the header.
+template __attribute__((visibility("default"))) Tensor from_span(std::span<const float>, const Shape&);
+template __attribute__((visibility("default"))) Tensor from_span(std::span<const double>, const Shape&);
+template __attribute__((visibility("default"))) Tensor from_span(std::span<const int64_t>, const Shape&);
+template __attribute__((visibility("default"))) Tensor from_span(std::span<const int32_t>, const Shape&);
+template __attribute__((visibility("default"))) Tensor from_span(std::span<const bool>, const Shape&);
 
 Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0.0, dtype); }
 Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1.0, dtype); }
