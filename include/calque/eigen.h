@@ -9,6 +9,8 @@
 #include "calque/dlpack.h"
 #include "calque/tensor.h"
 
+#pragma GCC visibility push(default)
+
 namespace calque {
 
 /// A matrix of Eigen on a tensor's elements, whatever their strides. With a const Element for reading only.
@@ -85,3 +87,5 @@ Tensor from_eigen(Expression&& expression) {
 }
 
 }  // namespace calque
+
+#pragma GCC visibility pop

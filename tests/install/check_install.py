@@ -207,13 +207,15 @@ def case_headers(options):
     plain_c = [(options.compiler, "c11", include, name) for name in ("calque/kernel_abi.h", "calque/dlpack.h")]
     plain_c += [(options.compiler, "c11", ROOT, name)
                 for name in ("codegen/cpu/plugin_api.h", "compiler/symbolizer_plugin/symbolizer_api.h")]
-    jobs = [(options.compiler, "c++20", include, name) for name in headers] + plain_c
+    eigen = pathlib.Path("/usr/include/eigen3")
+    compiled = [name for name in headers if name != "calque/eigen.h" or eigen.is_dir()]  # the one that needs another library
+    jobs = [(options.compiler, "c++20", include, name) for name in compiled] + plain_c
 
     def check(job):
         compiler, standard, folder, name = job
         language = "c" if standard == "c11" else "c++"
         done = subprocess.run([compiler, "-fsyntax-only", f"-std={standard}", "-Wall", "-Wextra", "-pedantic-errors", "-Werror",
-                               "-I", folder, "-I", include, "-x", language, "-"], input=f"#include <{name}>\n", text=True,
+                               "-I", folder, "-I", include, "-isystem", str(eigen), "-x", language, "-"], input=f"#include <{name}>\n", text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return f"{name} ({standard}):\n{done.stdout}" if done.returncode != 0 else None
 
