@@ -155,6 +155,7 @@ int print_markdown() {
   print_kind(OpKind::indexing, "Indexing", "Places that are read from a tensor of integers, each checked.");
   print_kind(OpKind::creation, "Creation", "Tensors from nothing.");
   print_kind(OpKind::composite, "Composites", "Made of other ops (`ir/op/composites.cpp`, `ir/op/random.cpp`), and fused like them.");
+  print_kind(OpKind::loop, "Loops", "Made by passes from what was traced; printed and parsed like the others.");
   print_kind(OpKind::fusion, "Made by passes", "No user writes these; printed and parsed like the others.");
   print_promotion();
   return 0;

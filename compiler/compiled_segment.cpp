@@ -280,7 +280,8 @@ Generated partial_backward(const CompiledSegment& segment, const std::vector<boo
     }
   }
   const std::string name = segment.traced.graph.name() + ".partial";
-  lower_backward(without_gradients(eager_gradient(segment.traced).differentiation, absent), segment.traced, name, generated);
+  const Differentiation whole = differentiate_segment(segment.traced, prepared_graph(segment.traced));
+  lower_backward(without_gradients(whole, absent), segment.traced, name, generated);
   generated.backward_kernels = generated_kernels(generated.backward, name + ".backward", generations);
   Blobs blobs;
   add_backward(generated, blobs);
@@ -345,7 +346,9 @@ Graph prepared_graph(const SegmentGraph& segment) { return prepare(segment.graph
 
 EagerGradient eager_gradient(const SegmentGraph& segment) {
   EagerGradient result;
-  result.differentiation = differentiate_segment(segment, prepared_graph(segment));
+  PassOptions unrolled = pass_options("");
+  unrolled.disabled.insert("roll");  // loops are no eager ops
+  result.differentiation = differentiate_segment(segment, prepare(segment.graph, unrolled));
   result.saved = result.differentiation.forward.outputs().size() - segment.graph.outputs().size();
   return result;
 }

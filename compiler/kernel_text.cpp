@@ -233,10 +233,16 @@ KernelText kernel_text(const Node& fusion) {
   return {text_of(*fusion.body, domain, fusion.attributes[1], fusion.attributes[2]), {}};
 }
 
+static void add_texts(const Graph& lowered, std::vector<KernelText>& texts) {
+  for (const Node& node : lowered.nodes()) {
+    if (node.op == Op::fusion) texts.push_back(kernel_text(node));
+    if (node.op == Op::loop) add_texts(*node.body, texts);
+  }
+}
+
 std::vector<KernelText> kernel_texts(const Graph& lowered) {
   std::vector<KernelText> texts;
-  for (const Node& node : lowered.nodes())
-    if (node.op == Op::fusion) texts.push_back(kernel_text(node));
+  add_texts(lowered, texts);
   return texts;
 }
 

@@ -27,7 +27,7 @@ struct KernelText {
 /// one text. A size of 0 or 1 stays: its code is another.
 KernelText kernel_text(const Node& fusion);
 
-/// The texts of all fusions of a lowered graph, in order.
+/// The texts of all fusions of a lowered graph, in order; those of a loop's block where the loop stands.
 std::vector<KernelText> kernel_texts(const Graph& lowered);
 
 }  // namespace calque

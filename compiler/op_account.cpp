@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "passes/loops/roll.h"
+
 namespace calque {
 
 namespace {
@@ -35,55 +37,62 @@ double flops_of(const Graph& graph, const Node& node) {
   }
 }
 
+TraceId mark_of(const Node& node) { return static_cast<TraceId>(reinterpret_cast<uintptr_t>(node.location)); }
+
 class Accountant {
  public:
   explicit Accountant(const Graph& lowered) : graph_(lowered) {}
 
   SegmentAccount run() {
-    int kernels = 0, products = 0;
-    for (const Node& node : graph_.nodes()) {
-      switch (row(node.op).kind) {
-        case OpKind::view:
-          continue;
-        case OpKind::fusion:
-          begin(node, fmt::format("kernel {}", kernels++), Reason::fused);
-          break;
-        case OpKind::matmul:
-          begin(node, fmt::format("product {}", products++), Reason::product);
-          break;
-        default:
-          begin(node, fmt::format("eager kernel {}", row(node.op).name), Reason::eager_kernel);
-      }
-      if (!node.body)
-        add(graph_, node);
-      else
-        for (const Node& inner : node.body->nodes()) add(*node.body, inner);
-    }
+    count_block(graph_, 1, "");
     return std::move(account_);
   }
 
  private:
-  void begin(const Node& node, std::string label, Reason fate) {
+  /// Steps of a block that runs `times` times.
+  void count_block(const Graph& graph, int64_t times, const std::string& where) {
+    for (const Node& node : graph.nodes()) {
+      switch (row(node.op).kind) {
+        case OpKind::view:
+          continue;
+        case OpKind::loop:
+          count_block(*node.body, times * node.attributes[0],
+                      fmt::format("{} in loop {} of {} steps", where, loops_++, node.attributes[0]));
+          continue;
+        case OpKind::fusion:
+          begin(graph, node, fmt::format("kernel {}{}", kernels_++, where), Reason::fused, times);
+          break;
+        case OpKind::matmul:
+          begin(graph, node, fmt::format("product {}{}", products_++, where), Reason::product, times);
+          break;
+        default:
+          begin(graph, node, fmt::format("eager kernel {}{}", row(node.op).name, where), Reason::eager_kernel, times);
+      }
+      if (!node.body)
+        add(graph, node, times);
+      else
+        for (const Node& inner : node.body->nodes()) add(*node.body, inner, times);
+    }
+  }
+
+  void begin(const Graph& graph, const Node& node, std::string label, Reason fate, int64_t times) {
     StepAccount step{std::move(label), fate};
-    for (ValueId input : node.inputs) step.bytes_read += bytes_of(graph_.type(input));
+    for (ValueId input : node.inputs) step.bytes_read += times * bytes_of(graph.type(input));
     for (uint32_t i = 0; i < node.result_count; ++i)
-      step.bytes_written += bytes_of(graph_.type(node.result(i)));
+      step.bytes_written += times * bytes_of(graph.type(node.result(i)));
     account_.steps.push_back(std::move(step));
   }
 
-  void add(const Graph& graph, const Node& node) {
+  void add(const Graph& graph, const Node& node, int64_t times) {
     StepAccount& step = account_.steps.back();
     ++step.ops;
-    step.flops += flops_of(graph, node);
+    step.flops += static_cast<double>(times) * flops_of(graph, node);
     if (node.location) account_.steps_of[mark_of(node)].insert(static_cast<int>(account_.steps.size()) - 1);
-  }
-
-  static TraceId mark_of(const Node& node) {
-    return static_cast<TraceId>(reinterpret_cast<uintptr_t>(node.location));
   }
 
   const Graph& graph_;
   SegmentAccount account_;
+  int kernels_ = 0, products_ = 0, loops_ = 0;
 };
 
 }  // namespace
@@ -93,7 +102,10 @@ SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSeg
   for (const HeldValue& value : compiled.traced.held) held.push_back(value.value);
   const SegmentGraph marked = make_segment_graph(tree, tree[end].segment_begin, end, held,
                                                  compiled.traced.graph.name(), NodeLocations::marks);
-  return Accountant(lowered_graphs(marked).forward).run();
+  SegmentAccount account = Accountant(lowered_graphs(marked).forward).run();
+  for (const auto& [later, first] : passes::rolled_nodes(marked.graph))
+    account.rolled.emplace(mark_of(marked.graph.node(later)), mark_of(marked.graph.node(first)));
+  return account;
 }
 
 namespace {
@@ -105,6 +117,7 @@ bool has_products(const SegmentAccount& account) {
 
 std::string fate_of(const TraceTree& tree, TraceId id, const SegmentAccount& account) {
   const TraceNode& node = tree[id];
+  if (account.rolled.contains(id)) return row(Reason::rolled).phrase;
   if (node.op == Op::full) return row(Reason::constant).phrase;
   const auto found = account.steps_of.find(id);
   if (found == account.steps_of.end()) {

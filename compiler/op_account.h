@@ -26,6 +26,7 @@ struct StepAccount {
 struct SegmentAccount {
   std::vector<StepAccount> steps;
   std::map<TraceId, std::set<int>> steps_of;  // of each recorded op; one that is missing has no step
+  std::map<TraceId, TraceId> rolled;          // ops of later iterations, with the same op of the first
 };
 
 /// Lowers the segment once more, each op marked with its place in the tree, and looks where the marks are.

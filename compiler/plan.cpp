@@ -1,6 +1,7 @@
 // Running a plan.
 #include "compiler/plan.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 
@@ -22,6 +23,20 @@ Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts,
     : graph_(std::move(lowered)), kernels_(std::move(kernels)) {
   PlanBuilder(*this, layouts).build(fresh);
 }
+
+uint64_t Plan::loop_count() const {
+  return static_cast<uint64_t>(std::count_if(
+      steps_.begin(), steps_.end(), [](const PlanStep& step) { return step.kind == PlanStep::Kind::loop; }));
+}
+
+static uint64_t launches_of(std::span<const PlanStep> steps) {
+  uint64_t count = 0;
+  for (const PlanStep& step : steps)
+    count += step.kind == PlanStep::Kind::kernel ? 1 : static_cast<uint64_t>(step.length) * launches_of(step.body);
+  return count;
+}
+
+uint64_t Plan::launch_count() const { return launches_of(steps_); }
 
 size_t Plan::peak_bytes() const {
   size_t total = arena_bytes_ + scratch_bytes_ * static_cast<size_t>(ThreadPool::instance().num_threads());
@@ -75,9 +90,16 @@ class PlanRun {
     return Tensor::adopt(copy);
   }
 
-  std::byte* address(const Place& place) const {
+  /// A member of the team that runs the plan, or a loop of it.
+  struct Member {
+    Team& team;
+    int64_t iteration = 0;  // of the loop that it is in
+  };
+
+  std::byte* address(const Place& place, int64_t iteration) const {
     const PlanBuffer& buffer = plan_.buffers_[place.buffer];
-    const int64_t offset = place.offset * static_cast<int64_t>(size_of(place.type.dtype));
+    const int64_t offset =
+        (place.offset + place.walk.offset(iteration)) * static_cast<int64_t>(size_of(place.type.dtype));
     switch (buffer.kind) {
       case PlanBuffer::Kind::input: return static_cast<std::byte*>(inputs_[buffer.index].impl()->view().data) + offset;
       case PlanBuffer::Kind::owned: return owned_[buffer.index]->data() + offset;
@@ -85,9 +107,12 @@ class PlanRun {
     }
     return nullptr;
   }
-  kernels::View view(const Place& place) const { return {address(place), place.type.dtype, place.type.shape, place.strides}; }
+  kernels::View view(const Place& place, int64_t iteration = 0) const {
+    return {address(place, iteration), place.type.dtype, place.type.shape, place.strides};
+  }
 
-  /// A weight is packed when it is seen unchanged for the second time: one that changes on every call is read as it is.
+  /// A weight is packed when it is seen unchanged for the second time: one that changes on every call is read as it is, unless
+  /// a loop reads it.
   void find_stale_packing() {
     if (!lock_.owns_lock()) return;
     for (size_t i = 0; i < plan_.packed_.size(); ++i) {
@@ -97,7 +122,7 @@ class PlanRun {
       const bool unchanged = operand.storage.get() == input.storage.get() && operand.offset == input.offset &&
                              operand.version == version && !input.storage->written_unseen.load(std::memory_order_relaxed);
       if (!unchanged) operand.is_packed = false;
-      else if (!operand.is_packed) stale_.push_back(static_cast<int>(i));
+      if (!operand.is_packed && (unchanged || operand.is_read_often)) stale_.push_back(static_cast<int>(i));
       operand.storage = input.storage;
       operand.offset = input.offset;
       operand.version = version;
@@ -134,20 +159,33 @@ class PlanRun {
 
   void work(Team& team) {
     pack_stale(team);
-    for (const PlanStep& step : plan_.steps_) {
-      if (step.barrier_before) team.barrier();
+    run_steps(plan_.steps_, {team});
+  }
+
+  void run_steps(std::span<const PlanStep> steps, const Member& member) {
+    for (const PlanStep& step : steps) {
+      if (step.barrier_before) member.team.barrier();
       switch (step.kind) {
         case PlanStep::Kind::kernel:
-          if (!step.products.empty()) run_with_products(step, team);
-          else run_kernel(step, team);
+          if (!step.products.empty()) run_with_products(step, member);
+          else run_kernel(step, member);
           break;
-        case PlanStep::Kind::product: run_product(step, team); break;
-        default: run_native(step, team);
+        case PlanStep::Kind::product: run_product(step, member); break;
+        case PlanStep::Kind::loop: run_loop(step, member); break;
+        default: run_native(step, member);
       }
     }
   }
 
-  void run_kernel(const PlanStep& step, Team& team) const {
+  void run_loop(const PlanStep& loop, const Member& member) {
+    if (loop.on_one_thread && member.team.rank != 0) return;
+    Team alone;
+    Team& team = loop.on_one_thread ? alone : member.team;
+    for (int64_t i = 0; i < loop.length; ++i) run_steps(loop.body, {team, i});
+  }
+
+  void run_kernel(const PlanStep& step, const Member& member) const {
+    const Team& team = member.team;
     const int64_t extent = step.domain == Domain::rows ? step.rows : step.columns;
     const int64_t granule = step.domain == Domain::rows ? 1 : kGranule;
     const int64_t chunks = (extent + granule - 1) / granule;
@@ -155,25 +193,27 @@ class PlanRun {
     const int64_t end = std::min(extent, chunks * (team.rank + 1) / team.size * granule);
     // A domain of columns sums all of its rows.
     const int64_t other_end = step.domain == Domain::columns ? step.rows : step.part_columns;
-    if (begin < end) call_kernel(step, team, begin, end, 0, other_end);
+    if (begin < end) call_kernel(step, member, begin, end, 0, other_end);
   }
 
   /// Each member computes some columns of the products and goes on with them: no barrier, and while they are in its cache.
   /// Where that would leave members idle, or where all that a member makes stays in its cache anyway, products come first as
   /// a whole: they run a little faster so.
-  void run_with_products(const PlanStep& step, Team& team) const {
+  void run_with_products(const PlanStep& step, const Member& member) const {
+    Team& team = member.team;
     const int64_t granules = (step.part_columns + kGranule - 1) / kGranule, part = columns_of_part(step);
     const bool uneven = granules % team.size != 0 && granules < 8 * team.size;
     if (uneven || part * team.size >= step.part_columns) {
-      for (const PlanStep& product : step.products) run_product(product, team);
+      for (const PlanStep& product : step.products) run_product(product, member);
       team.barrier();
-      return run_kernel(step, team);
+      return run_kernel(step, member);
     }
     const int64_t end = std::min(step.part_columns, granules * (team.rank + 1) / team.size * kGranule);
     for (int64_t begin = granules * team.rank / team.size * kGranule; begin < end; begin += part) {
       const int64_t part_end = std::min(begin + part, end);
-      for (const PlanStep& product : step.products) run_product_columns(product, begin, part_end, step.part_columns);
-      call_kernel(step, team, 0, step.rows, begin, part_end);
+      for (const PlanStep& product : step.products)
+        run_product_columns(product, member, begin, part_end, step.part_columns);
+      call_kernel(step, member, 0, step.rows, begin, part_end);
     }
   }
 
@@ -186,17 +226,17 @@ class PlanRun {
     return std::max<int64_t>(kPartBytes / column_bytes / kGranule, 1) * kGranule;
   }
 
-  void call_kernel(const PlanStep& step, const Team& team, int64_t begin, int64_t end, int64_t other_begin,
+  void call_kernel(const PlanStep& step, const Member& member, int64_t begin, int64_t end, int64_t other_begin,
                    int64_t other_end) const {
     void* buffers[Plan::kMostOperands];
     int64_t row_strides[Plan::kMostOperands];
     size_t count = 0;
     const auto add = [&](const std::vector<Place>& places, bool is_written) {
       for (const Place& place : places) {
-        buffers[count] = address(place);
+        buffers[count] = address(place, member.iteration);
         row_strides[count] = row_stride(place);
         if (kAnnouncesAccess && step.products.empty())  // a part of the columns is not described exactly
-          announce_operand(step, place, address(place), row_strides[count], begin, end, is_written);
+          announce_operand(step, place, address(place, member.iteration), row_strides[count], begin, end, is_written);
         ++count;
       }
     };
@@ -206,7 +246,7 @@ class PlanRun {
       row_strides[count++] = 0;
     }
     add(step.results, true);
-    void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * team.rank;
+    void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * member.team.rank;
     plan_.kernels_[step.kernel].image->kernel(0)(buffers, row_strides, begin, end, other_begin, other_end, scratch);
   }
 
@@ -218,44 +258,43 @@ class PlanRun {
     return 0;
   }
 
-  void run_product(const PlanStep& step, Team& team) const {
-    with_product(step, [&](const auto& product) { kernels::product_sum(product, team); });
+  void run_product(const PlanStep& step, const Member& member) const {
+    with_product(step, member.iteration, [&](const auto& product) { kernels::product_sum(product, member.team); });
   }
-  void run_product_columns(const PlanStep& step, int64_t begin, int64_t end, int64_t stride) const {
-    with_product(step, [&](const auto& product) {
+  void run_product_columns(const PlanStep& step, const Member& member, int64_t begin, int64_t end, int64_t stride) const {
+    with_product(step, member.iteration, [&](const auto& product) {
       kernels::product_columns(product, begin, end, product.n / stride, stride);
     });
   }
 
   template <class Function>
-  void with_product(const PlanStep& step, const Function& function) const {
-    if (step.results[0].type.dtype == DType::f32) with_typed_product<float>(step, function);
-    else with_typed_product<double>(step, function);
+  void with_product(const PlanStep& step, int64_t iteration, const Function& function) const {
+    if (step.results[0].type.dtype == DType::f32) with_typed_product<float>(step, iteration, function);
+    else with_typed_product<double>(step, iteration, function);
   }
   template <class T, class Function>
-  void with_typed_product(const PlanStep& step, const Function& function) const {
+  void with_typed_product(const PlanStep& step, int64_t iteration, const Function& function) const {
     kernels::ProductTerm<T> terms[Plan::kMostTerms];
     const size_t count = step.packed.size();
     for (size_t i = 0; i < count; ++i) {
-      const kernels::View a = view(step.inputs[2 * i]), b = view(step.inputs[2 * i + 1]);
+      const kernels::View a = view(step.inputs[2 * i], iteration), b = view(step.inputs[2 * i + 1], iteration);
       terms[i] = {matrix<T>(a), matrix<T>(b), a.shape[1], nullptr};
       if (step.packed[i] >= 0 && lock_.owns_lock() && plan_.packed_[step.packed[i]].is_packed)
         terms[i].packed_b = plan_.packed_[step.packed[i]].memory.impl()->view().template as<T>();
     }
-    const kernels::View c = view(step.results[0]);
+    const kernels::View c = view(step.results[0], iteration);
     function(kernels::ProductSum<T>{c.shape[0], c.shape[1], terms, static_cast<int64_t>(count), c.as<T>(), c.strides[0], false});
   }
 
   /// Ops without generated code run on one member; what they throw is kept until all have finished.
-  void run_native(const PlanStep& step, Team& team) {
-    if (team.rank != 0 || failure_) return;
+  void run_native(const PlanStep& step, const Member& member) {
+    if (member.team.rank != 0 || failure_) return;
     try {
       std::vector<kernels::View> inputs, results;
-      for (const Place& place : step.inputs) inputs.push_back(view(place));
-      for (const Place& place : step.results) results.push_back(view(place));
+      for (const Place& place : step.inputs) inputs.push_back(view(place, member.iteration));
+      for (const Place& place : step.results) results.push_back(view(place, member.iteration));
       if (step.kind == PlanStep::Kind::copy) return kernels::copy(inputs[0], results[0]);
-      const Node& node = plan_.graph_.node(step.node);
-      kernels::eager_kernel(node.op)(inputs, node.attributes, results);
+      kernels::eager_kernel(step.node->op)(inputs, step.node->attributes, results);
     } catch (...) {
       failure_ = std::current_exception();
     }

@@ -23,12 +23,25 @@ struct InputLayout {
   Strides strides;
 };
 
+/// How a value's place moves from one iteration of a loop to the next, in elements.
+struct Walk {
+  int64_t step = 0;
+  bool alternates = false;   // between two places, `step` apart: what one iteration writes, the next reads
+  bool starts_behind = false;  // an alternating walk that begins with the second place
+
+  int64_t offset(int64_t iteration) const {
+    return alternates ? ((iteration + starts_behind) & 1) * step : iteration * step;
+  }
+  bool operator==(const Walk&) const = default;
+};
+
 /// Where a value of the graph lies: in a buffer, at an offset (elements), with strides.
 struct Place {
   int buffer = -1;
   Type type;
   Strides strides{};
   int64_t offset = 0;
+  Walk walk{};               // of a value of a loop's block
 };
 
 struct PlanBuffer {
@@ -41,10 +54,10 @@ struct PlanBuffer {
 };
 
 struct PlanStep {
-  enum class Kind : uint8_t { kernel, product, native, copy };
+  enum class Kind : uint8_t { kernel, product, native, copy, loop };
   Kind kind;
   bool barrier_before = false;
-  NodeId node = kNoNode;     // of the lowered graph
+  const Node* node = nullptr;  // of the lowered graph; none of a copy
   std::vector<Place> inputs, results;
   // kernel
   int kernel = -1;
@@ -57,7 +70,13 @@ struct PlanStep {
   // product: for each term the packed operand that may stand for its right side, or -1
   std::vector<int> packed;
 
-  /// All places that the step reads, or writes; its products' too.
+  // loop
+  std::vector<PlanStep> body;
+  int64_t length = 0;
+  bool on_one_thread = false;  // its steps are too small to share
+  int first_inner_buffer = 0;  // buffers from here on live in one iteration, those before for the whole loop
+
+  /// All places that the step reads, or writes; its products' and its body's too.
   std::vector<Place> reads() const;
   std::vector<Place> writes() const;
 };
@@ -69,6 +88,7 @@ struct PackedOperand {
   int64_t offset = 0;        // of the input in it
   uint32_t version = 0;
   bool is_packed = false;
+  bool is_read_often = false;  // by every iteration of a loop: worth packing for one run
   Tensor memory;
 };
 
@@ -91,6 +111,10 @@ class Plan {
   size_t arena_bytes() const { return arena_bytes_; }
   /// Most memory that a run takes beside its inputs: results, saved values, scratch of each thread, packed weights.
   size_t peak_bytes() const;
+  /// Loops of the graph, those inside of others not counted.
+  uint64_t loop_count() const;
+  /// How often one run calls generated kernels.
+  uint64_t launch_count() const;
   int kernel_count() const { return static_cast<int>(kernels_.size()); }
   /// Place of output i, relative to its own buffer.
   const Place& output(size_t i) const { return outputs_[i]; }

@@ -10,8 +10,6 @@
 
 namespace calque {
 
-namespace {
-
 Strides dense_strides(const Shape& shape) {
   Strides strides{};
   int64_t step = 1;
@@ -21,6 +19,8 @@ Strides dense_strides(const Shape& shape) {
   }
   return strides;
 }
+
+namespace {
 
 bool is_dense(const Place& place) {
   return kernels::is_contiguous({nullptr, place.type.dtype, place.type.shape, place.strides});
@@ -47,44 +47,55 @@ bool walks_as_rows(const Place& place) {
 
 std::vector<Place> PlanStep::reads() const {
   std::vector<Place> places = inputs;
-  for (const PlanStep& product : products) places.insert(places.end(), product.inputs.begin(), product.inputs.end());
+  for (const std::vector<PlanStep>* steps : {&products, &body})
+    for (const PlanStep& step : *steps) {
+      const std::vector<Place> inner = step.reads();
+      places.insert(places.end(), inner.begin(), inner.end());
+    }
   return places;
 }
 
 std::vector<Place> PlanStep::writes() const {
   std::vector<Place> places = results;
-  for (const PlanStep& product : products) places.insert(places.end(), product.results.begin(), product.results.end());
+  for (const std::vector<PlanStep>* steps : {&products, &body})
+    for (const PlanStep& step : *steps) {
+      const std::vector<Place> inner = step.writes();
+      places.insert(places.end(), inner.begin(), inner.end());
+    }
   return places;
 }
 
 PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
-    : plan_(plan), graph_(plan.graph_), places_(graph_.value_count()) {
-  for (size_t i = 0; i < graph_.inputs().size(); ++i) {
-    const Type& type = graph_.type(graph_.inputs()[i]);
+    : plan_(plan), graph_(&plan.graph_), places_(graph_->value_count()), steps_(&plan.steps_) {
+  for (size_t i = 0; i < graph_->inputs().size(); ++i) {
+    const Type& type = graph_->type(graph_->inputs()[i]);
     plan_.buffers_.push_back({PlanBuffer::Kind::input, static_cast<int>(i), 0, 0, 0, 0});
     const Place place{static_cast<int>(i), type, layouts[i].strides, 0};
     plan_.inputs_.push_back(place);
-    places_[graph_.inputs()[i]] = place;
+    places_[graph_->inputs()[i]] = place;
   }
 }
 
 void PlanBuilder::build(const std::vector<bool>& fresh) {
-  for (NodeId id = 0; id < graph_.nodes().size(); ++id) add_node(id);
+  for (const Node& node : graph_->nodes()) add_node(node);
   place_outputs(fresh);
-  note_lifetimes();
+  plan_.estimated_nanoseconds_ = nanoseconds_;
+  std::vector<bool> seen(plan_.buffers_.size(), false);
+  note_lifetimes(plan_.steps_, 0, seen);
   lay_out_arena();
-  place_barriers();
+  Touched touched;
+  place_barriers(plan_.steps_, touched);
   if (next_kernel_ != plan_.kernel_count()) throw InternalError("plan: there is another number of kernels than fusions");
 }
 
-void PlanBuilder::add_node(NodeId id) {
-  const Node& node = graph_.node(id);
+void PlanBuilder::add_node(const Node& node) {
   switch (row(node.op).kind) {
     case OpKind::view: return add_view(node);
-    case OpKind::fusion: return add_fusion(node, id);
-    case OpKind::matmul: return graph_.type(node.result()).shape.rank() == 2 ? add_product(node, id) : add_native(node, id);
+    case OpKind::fusion: return add_fusion(node);
+    case OpKind::loop: return add_loop(node);
+    case OpKind::matmul: return graph_->type(node.result()).shape.rank() == 2 ? add_product(node) : add_native(node);
     case OpKind::composite: throw InternalError("plan: a composite was not expanded");
-    default: return add_native(node, id);
+    default: return add_native(node);
   }
 }
 
@@ -96,7 +107,8 @@ Place PlanBuilder::new_place(const Type& type) {
 std::vector<Place> PlanBuilder::result_places(const Node& node) {
   std::vector<Place> results;
   for (uint32_t i = 0; i < node.result_count; ++i) {
-    results.push_back(new_place(graph_.type(node.result(i))));
+    const auto reserved = reserved_.find(node.result(i));
+    results.push_back(reserved != reserved_.end() ? reserved->second : new_place(graph_->type(node.result(i))));
     places_[node.result(i)] = results.back();
   }
   return results;
@@ -105,12 +117,13 @@ std::vector<Place> PlanBuilder::result_places(const Node& node) {
 void PlanBuilder::add_view(const Node& node) {
   Place base = places_[node.inputs[0]];
   for (uint32_t i = 0; i < node.result_count; ++i) {
-    Place view{base.buffer, graph_.type(node.result(i)), {}, 0};
+    Place view{base.buffer, graph_->type(node.result(i)), {}, 0, base.walk};
     ViewMap map;
     if (!map_view(node.op, node.attributes, base.type.shape, base.strides, static_cast<int>(i), view.type.shape, map)) {
       base = dense_copy(base);  // a reshape of elements that do not lie in order
       map = {};
       view.buffer = base.buffer;
+      view.walk = base.walk;
       map_view(node.op, node.attributes, base.type.shape, base.strides, static_cast<int>(i), view.type.shape, map);
     }
     view.strides = map.strides;
@@ -120,13 +133,18 @@ void PlanBuilder::add_view(const Node& node) {
 }
 
 Place PlanBuilder::dense_copy(const Place& place) {
+  const Place copy = new_place(place.type);
+  add_copy(place, copy);
+  return copy;
+}
+
+void PlanBuilder::add_copy(const Place& from, const Place& to) {
   PlanStep step;
   step.kind = PlanStep::Kind::copy;
-  step.inputs = {place};
-  step.results = {new_place(place.type)};
-  plan_.steps_.push_back(step);
-  plan_.estimated_nanoseconds_ += 0.1 * static_cast<double>(bytes_of(place.type));
-  return step.results[0];
+  step.inputs = {from};
+  step.results = {to};
+  steps_->push_back(std::move(step));
+  estimate(0.1 * static_cast<double>(bytes_of(from.type)));
 }
 
 Place PlanBuilder::as_rows(const Place& place, Domain domain) {
@@ -135,10 +153,10 @@ Place PlanBuilder::as_rows(const Place& place, Domain domain) {
   return fits ? place : dense_copy(place);
 }
 
-void PlanBuilder::add_fusion(const Node& node, NodeId id) {
+void PlanBuilder::add_fusion(const Node& node) {
   PlanStep step;
   step.kind = PlanStep::Kind::kernel;
-  step.node = id;
+  step.node = &node;
   step.kernel = next_kernel_++;
   if (step.kernel >= plan_.kernel_count()) throw InternalError("plan: there are fewer kernels than fusions");
   step.part_columns = plan_.kernels_[step.kernel].image->part_columns(0);
@@ -154,9 +172,9 @@ void PlanBuilder::add_fusion(const Node& node, NodeId id) {
     throw InternalError("plan: a fusion has more operands than a kernel takes");
   int64_t widest = step.rows * step.columns;
   for (const Place& place : step.inputs) widest = std::max(widest, place.type.shape.element_count());
-  plan_.estimated_nanoseconds_ += 0.1 * static_cast<double>(widest * node.body->nodes().size());
+  estimate(0.1 * static_cast<double>(widest * node.body->nodes().size()));
   attach_products(step, *node.body);
-  plan_.steps_.push_back(std::move(step));
+  steps_->push_back(std::move(step));
 }
 
 void PlanBuilder::attach_products(PlanStep& kernel, const Graph& body) {
@@ -166,62 +184,64 @@ void PlanBuilder::attach_products(PlanStep& kernel, const Graph& body) {
     return std::any_of(step.inputs.begin(), step.inputs.end(),
                        [&](const Place& input) { return input.buffer == product.buffer; });
   };
-  while (!plan_.steps_.empty() && plan_.steps_.back().kind == PlanStep::Kind::product) {
-    const Place& product = plan_.steps_.back().results[0];
+  while (!steps_->empty() && steps_->back().kind == PlanStep::Kind::product) {
+    const Place& product = steps_->back().results[0];
     if (!reads(kernel, product) || !reads_by_parts(kernel, body, product, kernel.part_columns)) return;
     // A product of this product needs all of its columns.
     for (const PlanStep& later : kernel.products)
       if (reads(later, product)) return;
-    kernel.products.insert(kernel.products.begin(), std::move(plan_.steps_.back()));
-    plan_.steps_.pop_back();
+    kernel.products.insert(kernel.products.begin(), std::move(steps_->back()));
+    steps_->pop_back();
   }
 }
 
-void PlanBuilder::add_product(const Node& node, NodeId id) {
+void PlanBuilder::add_product(const Node& node) {
   PlanStep step;
   step.kind = PlanStep::Kind::product;
-  step.node = id;
+  step.node = &node;
   if (node.inputs.size() > 2 * Plan::kMostTerms) throw InternalError("plan: a sum of products has too many terms");
   for (size_t i = 0; i < node.inputs.size(); i += 2) {
     const Place &left = places_[node.inputs[i]], &right = places_[node.inputs[i + 1]];
     step.inputs.push_back(left);
     step.inputs.push_back(right);
     step.packed.push_back(packed_operand(right));
-    plan_.estimated_nanoseconds_ +=
-        0.02 * static_cast<double>(left.type.shape.element_count()) * static_cast<double>(right.type.shape[1]);
+    estimate(0.02 * static_cast<double>(left.type.shape.element_count()) * static_cast<double>(right.type.shape[1]));
   }
   step.results = result_places(node);
-  plan_.steps_.push_back(std::move(step));
+  steps_->push_back(std::move(step));
 }
 
 int PlanBuilder::packed_operand(const Place& right) {
-  if (plan_.buffers_[right.buffer].kind != PlanBuffer::Kind::input || right.type.shape[1] < 16) return -1;
+  const bool is_input = plan_.buffers_[right.buffer].kind == PlanBuffer::Kind::input && right.walk == Walk{};
+  if (!is_input || right.type.shape[1] < 16) return -1;
   for (size_t i = 0; i < plan_.packed_.size(); ++i) {
     const Place& known = plan_.packed_[i].place;
     if (known.buffer == right.buffer && known.offset == right.offset && known.strides == right.strides &&
-        known.type == right.type)
+        known.type == right.type) {
+      plan_.packed_[i].is_read_often |= loop_depth_ > 0;
       return static_cast<int>(i);
+    }
   }
-  plan_.packed_.push_back({right, {}, 0, 0, false, {}});
+  plan_.packed_.push_back({right, {}, 0, 0, false, loop_depth_ > 0, {}});
   return static_cast<int>(plan_.packed_.size()) - 1;
 }
 
-void PlanBuilder::add_native(const Node& node, NodeId id) {
+void PlanBuilder::add_native(const Node& node) {
   PlanStep step;
   step.kind = PlanStep::Kind::native;
-  step.node = id;
+  step.node = &node;
   for (ValueId input : node.inputs) step.inputs.push_back(places_[input]);
   step.results = result_places(node);
   for (const Place& place : step.results)
-    plan_.estimated_nanoseconds_ += 0.5 * static_cast<double>(place.type.shape.element_count());
-  plan_.steps_.push_back(std::move(step));
+    estimate(0.5 * static_cast<double>(place.type.shape.element_count()));
+  steps_->push_back(std::move(step));
 }
 
 /// A fresh output gets a buffer that nobody else has; others keep their place, which must not be in the arena.
 void PlanBuilder::place_outputs(const std::vector<bool>& fresh) {
-  std::vector<bool> given_away(plan_.buffers_.size() + graph_.outputs().size(), false);
-  for (size_t i = 0; i < graph_.outputs().size(); ++i) {
-    Place place = places_[graph_.outputs()[i]];
+  std::vector<bool> given_away(plan_.buffers_.size() + graph_->outputs().size(), false);
+  for (size_t i = 0; i < graph_->outputs().size(); ++i) {
+    Place place = places_[graph_->outputs()[i]];
     if (fresh[i]) {
       const bool is_taken = plan_.buffers_[place.buffer].kind == PlanBuffer::Kind::input || given_away[place.buffer];
       const bool is_part = plan_.buffers_[place.buffer].bytes != bytes_of(place.type) || !is_dense(place);
@@ -238,19 +258,28 @@ void PlanBuilder::place_outputs(const std::vector<bool>& fresh) {
   }
 }
 
-void PlanBuilder::note_lifetimes() {
-  std::vector<bool> seen(plan_.buffers_.size(), false);
-  for (size_t s = 0; s < plan_.steps_.size(); ++s) {
-    const auto touch = [&](const Place& place) {
-      PlanBuffer& buffer = plan_.buffers_[place.buffer];
-      if (!seen[place.buffer]) buffer.first_step = static_cast<int>(s);
-      seen[place.buffer] = true;
-      buffer.last_step = static_cast<int>(s);
-    };
-    const std::vector<Place> reads = plan_.steps_[s].reads(), writes = plan_.steps_[s].writes();
-    std::for_each(reads.begin(), reads.end(), touch);
-    std::for_each(writes.begin(), writes.end(), touch);
+/// Numbers steps from `first` on, those of a loop one by one; gives the next number. What lives longer than an iteration is
+/// alive from a loop's first step to its last.
+int PlanBuilder::note_lifetimes(std::span<const PlanStep> steps, int first, std::vector<bool>& seen) {
+  const auto touch = [&](int buffer, int begin, int end) {
+    PlanBuffer& noted = plan_.buffers_[buffer];
+    if (!seen[buffer]) noted.first_step = begin;
+    seen[buffer] = true;
+    noted.last_step = std::max(noted.last_step, end);
+  };
+  for (const PlanStep& step : steps) {
+    const int begin = first;
+    first = step.kind == PlanStep::Kind::loop ? note_lifetimes(step.body, first, seen) : first + 1;
+    const int last = std::max(begin, first - 1);
+    for (const std::vector<Place>& places : {step.reads(), step.writes()})
+      for (const Place& place : places) {
+        const bool inner = step.kind == PlanStep::Kind::loop && place.buffer >= step.first_inner_buffer;
+        if (inner) continue;
+        touch(place.buffer, begin, last);
+        plan_.buffers_[place.buffer].first_step = std::min(plan_.buffers_[place.buffer].first_step, begin);
+      }
   }
+  return first;
 }
 
 /// First fit: each buffer at the lowest offset where it meets no buffer that is alive at the same time.
@@ -277,16 +306,17 @@ void PlanBuilder::lay_out_arena() {
     plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, (size_t{plan_.kernels_[i].image->scratch_bytes(0)} + 63) / 64 * 64);
 }
 
-/// A barrier stands before a step that touches what a step since the last barrier wrote, or writes what one touched.
-void PlanBuilder::place_barriers() {
+/// A barrier stands before a step that touches what a step since the last barrier wrote, or writes what one touched. The
+/// body of a loop is walked twice: what its last step touches, its first one may meet.
+void PlanBuilder::place_barriers(std::span<PlanStep> steps, Touched& touched) {
   const auto overlap = [&](int a, int b) {
     const PlanBuffer &x = plan_.buffers_[a], &y = plan_.buffers_[b];
     if (a == b) return true;
     if (x.kind != PlanBuffer::Kind::arena || y.kind != PlanBuffer::Kind::arena) return false;
     return x.arena_offset < y.arena_offset + y.bytes && y.arena_offset < x.arena_offset + x.bytes;
   };
-  std::vector<int> written, read;
-  for (PlanStep& step : plan_.steps_) {
+  auto& [written, read] = touched;
+  for (PlanStep& step : steps) {
     bool conflict = false;
     const std::vector<Place> reads = step.reads(), writes = step.writes();
     for (const Place& input : reads)
@@ -295,10 +325,15 @@ void PlanBuilder::place_barriers() {
       for (int buffer : written) conflict |= overlap(result.buffer, buffer);
       for (int buffer : read) conflict |= overlap(result.buffer, buffer);
     }
-    step.barrier_before = conflict;
-    if (conflict) {
+    step.barrier_before |= conflict;
+    if (step.barrier_before) {
       written.clear();
       read.clear();
+    }
+    if (step.kind == PlanStep::Kind::loop && !step.on_one_thread) {
+      Touched in_body;
+      place_barriers(step.body, in_body);
+      place_barriers(step.body, in_body);
     }
     for (const Place& input : reads) read.push_back(input.buffer);
     for (const Place& result : writes) written.push_back(result.buffer);

@@ -1,6 +1,7 @@
 // Makes the steps of a plan: places every value, inserts the copies that layouts need, lays out the arena.
 #pragma once
 
+#include <map>
 #include <span>
 #include <vector>
 
@@ -8,17 +9,22 @@
 
 namespace calque {
 
+Strides dense_strides(const Shape& shape);
+
 class PlanBuilder {
  public:
   PlanBuilder(Plan& plan, std::span<const InputLayout> layouts);
   void build(const std::vector<bool>& fresh);
 
  private:
-  void add_node(NodeId id);
+  void add_node(const Node& node);
   void add_view(const Node& node);
-  void add_fusion(const Node& node, NodeId id);
-  void add_product(const Node& node, NodeId id);
-  void add_native(const Node& node, NodeId id);
+  void add_fusion(const Node& node);
+  void add_product(const Node& node);
+  void add_native(const Node& node);
+  /// See plan_loop.cpp.
+  void add_loop(const Node& node);
+  friend class LoopPlanner;
   /// Takes the products that a kernel may follow part by part into its step.
   void attach_products(PlanStep& kernel, const Graph& body);
   void place_outputs(const std::vector<bool>& fresh);
@@ -28,14 +34,27 @@ class PlanBuilder {
   /// The place itself if its rows can be walked with one stride, else that of a dense copy.
   Place as_rows(const Place& place, Domain domain);
   Place dense_copy(const Place& place);
+  void add_copy(const Place& from, const Place& to);
+  /// Counts work, once for each iteration of the loops around it.
+  void estimate(double nanoseconds) { nanoseconds_ += nanoseconds; }
   int packed_operand(const Place& right);
-  void note_lifetimes();
+  int note_lifetimes(std::span<const PlanStep> steps, int first, std::vector<bool>& seen);
   void lay_out_arena();
-  void place_barriers();
+  /// Buffers that steps touched since the last barrier.
+  struct Touched {
+    std::vector<int> written, read;
+  };
+  void place_barriers(std::span<PlanStep> steps, Touched& touched);
 
   Plan& plan_;
-  const Graph& graph_;
-  std::vector<Place> places_;  // by value
+  // The block that is being planned: the graph, or the body of a loop.
+  const Graph* graph_;
+  std::vector<Place> places_;            // by value
+  std::map<ValueId, Place> reserved_;    // where results have to lie
+  std::vector<PlanStep>* steps_;
+  int buffer_count() const { return static_cast<int>(plan_.buffers_.size()); }
+  int loop_depth_ = 0;
+  double nanoseconds_ = 0;               // of one run of the block
   int next_kernel_ = 0;
 };
 

@@ -70,7 +70,8 @@ void PureTable::drop(Key& key) {
   past_runs_ += key.program->runs();
   if (const CompiledSegment* compiled = key.program->compiled()) {
     past_plan_runs_ += key.program->runs();
-    past_launches_ += key.program->runs() * compiled->forward->kernel_count();
+    past_launches_ += key.program->runs() * compiled->forward->launch_count();
+    past_loops_ += key.program->runs() * compiled->forward->loop_count();
   }
   key.calls = key.program->calls();
   key.program->revoke();
@@ -204,19 +205,21 @@ void PureTable::disbelieve(CompiledFunction& function, const std::string& what) 
 
 void PureTable::add_to(CompileStats& stats) const {
   const std::lock_guard lock(mutex_);
-  uint64_t runs = past_runs_, plan_runs = past_plan_runs_, launches = past_launches_;
+  uint64_t runs = past_runs_, plan_runs = past_plan_runs_, launches = past_launches_, loops = past_loops_;
   for (const auto& [hash, key] : keys_) {
     if (!key.program) continue;
     runs += key.program->runs();
     if (const CompiledSegment* compiled = key.program->compiled()) {
       plan_runs += key.program->runs();
-      launches += key.program->runs() * compiled->forward->kernel_count();
+      launches += key.program->runs() * compiled->forward->launch_count();
+      loops += key.program->runs() * compiled->forward->loop_count();
     }
   }
   stats.calls += runs;
   stats.entered_calls = runs;
   stats.plan_runs += plan_runs;
   stats.kernel_launches += launches;
+  stats.loop_runs += loops;
   stats.keys = keys_.size();
   stats.audits = audits_;
   stats.dropped_keys = dropped_;

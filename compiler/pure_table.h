@@ -65,7 +65,7 @@ class PureTable {
   std::string disbelief_;
   uint64_t clock_ = 0, audits_ = 0, dropped_ = 0;
   // Of keys that were dropped.
-  uint64_t past_runs_ = 0, past_launches_ = 0, past_plan_runs_ = 0;
+  uint64_t past_runs_ = 0, past_launches_ = 0, past_loops_ = 0, past_plan_runs_ = 0;
 };
 
 }  // namespace calque

@@ -98,7 +98,8 @@ void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> li
   const SizedPlan& plan = current();
   RegionRun region(plan.compiled, slots);
   ++stats.plan_runs;
-  stats.kernel_launches += plan.compiled->forward->kernel_count();
+  stats.kernel_launches += plan.compiled->forward->launch_count();
+  stats.loop_runs += plan.compiled->forward->loop_count();
   // In the order in which they were asked for, so that views are views of what the user holds.
   for (TensorImpl* impl : live) {
     const uint32_t value = impl->value_id - first_value_;

@@ -61,7 +61,8 @@ void add(CompiledFunction& function, Totals& totals) {
        {&CompileStats::calls, &CompileStats::eager_calls, &CompileStats::recorded_calls,
         &CompileStats::matched_ops, &CompileStats::plan_runs, &CompileStats::backward_plan_runs,
         &CompileStats::replayed_ops, &CompileStats::compilations, &CompileStats::cache_hits,
-        &CompileStats::code_generations, &CompileStats::kernel_launches, &CompileStats::recompilations, &CompileStats::trace_nodes,
+        &CompileStats::code_generations, &CompileStats::kernel_launches, &CompileStats::loop_runs,
+        &CompileStats::recompilations, &CompileStats::trace_nodes,
         &CompileStats::branches, &CompileStats::entered_calls, &CompileStats::keys, &CompileStats::audits})
     all.*member += one.*member;
   add_segments(function, totals);
@@ -102,8 +103,8 @@ std::vector<std::string> summary_lines() {
                   totals.failed ? ": " + totals.failure : ""),
       fmt::format("plans: {} compiled ({} kernels generated), {} from the cache, {} made again; {:.1f} ms in all",
                   s.compilations, s.code_generations, s.cache_hits, s.recompilations, totals.compile_milliseconds),
-      fmt::format("plan runs: {} forward, {} backward; {} kernel launches; {} threads for each plan", s.plan_runs,
-                  s.backward_plan_runs, s.kernel_launches, ThreadPool::instance().num_threads()),
+      fmt::format("plan runs: {} forward, {} backward; {} kernel launches, {} loops; {} threads for each plan", s.plan_runs,
+                  s.backward_plan_runs, s.kernel_launches, s.loop_runs, ThreadPool::instance().num_threads()),
       fmt::format("memory: {} bytes at the peak of the largest plan, beside its inputs", totals.peak_bytes),
       fmt::format("pure: {} calls entered, {} keys, {} audits", s.entered_calls, s.keys, s.audits),
       fmt::format("cache: {} found in memory, {} on disk, {} nowhere, {} faults; {} programs of {} bytes in memory",

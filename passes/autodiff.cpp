@@ -13,16 +13,12 @@
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/expand_composites.h"
+#include "passes/loops/loop_gradient.h"
 #include "passes/partition.h"
 #include "passes/rewriter.h"
 
 namespace calque {
 
-namespace {
-
-using passes::JointGraph;
-
-/// Which values a gradient flows into: floating ones that depend on an input that requires it.
 std::vector<bool> values_with_gradient(const Graph& program, std::span<const bool> input_requires_grad) {
   std::vector<bool> requires_grad(program.value_count());
   for (size_t i = 0; i < program.inputs().size(); ++i)
@@ -36,6 +32,10 @@ std::vector<bool> values_with_gradient(const Graph& program, std::span<const boo
   }
   return requires_grad;
 }
+
+namespace {
+
+using passes::JointGraph;
 
 /// Writes the gradients of a program behind it.
 class ReverseMode {
@@ -56,7 +56,7 @@ class ReverseMode {
   }
 
   void run() {
-    for (size_t id = program_.nodes().size(); id-- > 0;) differentiate(program_.node(id));
+    for (size_t id = program_.nodes().size(); id-- > 0;) differentiate(static_cast<NodeId>(id));
   }
 
   /// The gradient of an input; null where there is none.
@@ -64,10 +64,34 @@ class ReverseMode {
     const ValueId input = program_.inputs()[i];
     return requires_grad_[input] ? gradients_[input] : Value{};
   }
-  Graph take_joint() { return std::move(joint_); }
+  /// With these outputs.
+  Graph take_joint(std::vector<ValueId> outputs) {
+    joint_.set_outputs(std::move(outputs));
+    return passes::install_saving_loops(joint_, saving_loops_);
+  }
 
  private:
-  void differentiate(const Node& node) {
+  void differentiate_loop(NodeId id) {
+    const Node& node = program_.node(id);
+    std::vector<std::optional<ValueId>> result_gradients;
+    for (uint32_t i = 0; i < node.result_count; ++i) {
+      const Value& gradient = gradients_[node.result(i)];
+      result_gradients.push_back(gradient ? std::optional(gradient.id) : std::nullopt);
+    }
+    const auto needed = std::make_unique<bool[]>(node.inputs.size());
+    for (size_t i = 0; i < node.inputs.size(); ++i) needed[i] = requires_grad_[node.inputs[i]];
+    const passes::LoopGradient gradient =
+        passes::append_loop_gradient(joint_, id, {needed.get(), node.inputs.size()}, result_gradients);
+    if (gradient.saving_loop == kNoNode) return;
+    saving_loops_.emplace_back(id, gradient.saving_loop);
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (needed[i] && gradient.operands[i])
+        gradients_[node.inputs[i]] = accumulate(gradients_[node.inputs[i]], emitter_.value(*gradient.operands[i]));
+  }
+
+  void differentiate(NodeId id) {
+    const Node& node = program_.node(id);
+    if (node.op == Op::loop) return differentiate_loop(id);
     std::vector<Value> inputs, results, result_gradients;
     for (ValueId input : node.inputs) inputs.push_back(emitter_.value(input));
     for (uint32_t i = 0; i < node.result_count; ++i) {
@@ -95,6 +119,7 @@ class ReverseMode {
   Graph joint_;  // the program with the same value ids, and what is written behind it
   GraphEmitter emitter_;
   std::vector<Value> gradients_;  // by value of the program
+  std::vector<std::pair<NodeId, NodeId>> saving_loops_;
 };
 
 /// Names for further inputs that no input of the program has.
@@ -210,8 +235,7 @@ Differentiation differentiate(const Graph& program_with_composites, std::span<co
     outputs.push_back(gradient.id);
     result.wanted.push_back(static_cast<int>(i));
   }
-  Graph joint = reverse.take_joint();
-  joint.set_outputs(std::move(outputs));
+  const Graph joint = reverse.take_joint(std::move(outputs));
   // Every gradient is written down, so values may be merged now without changing the order of any sum.
   const JointGraph whole{passes::dce(passes::cse(passes::dce(joint))), program.inputs().size(),
                          program.outputs().size()};

@@ -29,8 +29,11 @@ struct Differentiation {
   std::vector<int> wanted;
 };
 
+/// Which values a gradient flows into: floating ones that depend on an input that requires it.
+std::vector<bool> values_with_gradient(const Graph& program, std::span<const bool> input_requires_grad);
+
 /// Reverse mode, by the gradient rules of the op table and in the order of the eager tape, so that gradients
-/// agree with it in every bit: nodes from the last to the first, each adding to its inputs in their order,
+/// agree with it in every bit (but for sums over the steps of a loop, see passes/loops/loop_gradient.h): nodes from the last to the first, each adding to its inputs in their order,
 /// the gradient of an output counting before that of any node. The program has no fusions; composites are
 /// expanded first.
 ///

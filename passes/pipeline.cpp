@@ -17,7 +17,12 @@
 #include "passes/expand_composites.h"
 #include "passes/fold.h"
 #include "passes/fuse.h"
+#include "passes/loops/blocks.h"
+#include "passes/loops/hoist.h"
+#include "passes/loops/roll.h"
+#include "passes/loops/trim.h"
 #include "passes/merge_products.h"
+#include "passes/products_of_rows.h"
 #include "passes/simplify.h"
 
 namespace calque {
@@ -27,17 +32,22 @@ namespace {
 struct Pass {
   std::string_view name;
   Graph (*run)(const Graph&);
+  bool is_about_loops = false;  // others run in the blocks of loops as well
 };
 
 // Gradients are added in the order of the values that carry them, so before autodiff no such value is dropped
 // or merged.
 constexpr Pass kPrepare[] = {
+    {"roll", passes::roll, true},
     {"expand_composites", passes::expand_composites},
     {"fold", passes::fold},
     {"dce", passes::dce},
+    {"hoist", passes::hoist, true},
+    {"products_of_rows", passes::products_of_rows, true},
 };
 
 constexpr Pass kLower[] = {
+    {"trim_loops", passes::trim_loops, true},
     {"canonical_reductions", passes::canonical_reductions},
     {"simplify", passes::simplify},
     {"cse", passes::cse},
@@ -47,11 +57,16 @@ constexpr Pass kLower[] = {
     {"dce", passes::dce},
 };
 
+Graph run_everywhere(const Pass& pass, const Graph& graph) {
+  if (pass.is_about_loops) return pass.run(graph);
+  return passes::in_loops(pass.run(graph), [&](const Graph& body) { return run_everywhere(pass, body); });
+}
+
 Graph run(const Pass& pass, Graph graph, const PassOptions& options) {
   using Clock = std::chrono::steady_clock;
   if (options.disabled.contains(std::string(pass.name))) return graph;
   const auto start = Clock::now();
-  Graph result = pass.run(graph);
+  Graph result = run_everywhere(pass, graph);
   const std::chrono::duration<double, std::micro> elapsed = Clock::now() - start;
   if (options.timings)
     options.timings->push_back({pass.name, elapsed.count(), graph.nodes().size(), result.nodes().size()});

@@ -7,8 +7,7 @@ namespace calque::passes {
 
 const Node& append_copy(Graph& graph, const Node& node, std::span<const ValueId> inputs) {
   if (!node.body) return graph.add(node.op, inputs, node.attributes, node.location);
-  return graph.add_fusion(inputs, static_cast<Domain>(node.attributes[0]), node.attributes[1],
-                          node.attributes[2], *node.body, node.location);
+  return graph.add_block(node.op, inputs, node.attributes, node.body, node.location);
 }
 
 Rewriter::Rewriter(const Graph& source)

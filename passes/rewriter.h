@@ -35,7 +35,7 @@ class Rewriter {
   std::vector<ValueId> map_;
 };
 
-/// Appends a copy of `node`, which may be a fusion, with other operands.
+/// Appends a copy of `node`, which may have a block, with other operands.
 const Node& append_copy(Graph& graph, const Node& node, std::span<const ValueId> inputs);
 
 }  // namespace calque::passes

@@ -33,6 +33,7 @@ struct CompileStats {
   uint64_t code_generations = 0;  // calls of the code generator for them: each gives a kernel that no plan had before
   uint64_t cache_hits = 0;       // plans that came from the cache, in memory or on disk
   uint64_t kernel_launches = 0;  // calls into generated kernels
+  uint64_t loop_runs = 0;        // loops of the function that ran as one step of a plan
   uint64_t recompilations = 0;   // further ways of a mode, and plans made again to hold more values
   uint64_t trace_nodes = 0;      // recorded ops and ends of segments, of all ways
   uint64_t branches = 0;         // ways beside the first

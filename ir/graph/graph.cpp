@@ -32,13 +32,40 @@ const Node& Graph::add(Op op, std::span<const ValueId> inputs, Attributes attrib
   return append({op, attributes, {inputs.begin(), inputs.end()}, 0, 0, nullptr, location}, results);
 }
 
+LoopForm LoopForm::of(const Attributes& attributes) {
+  return {attributes[0], static_cast<size_t>(attributes[1]), static_cast<size_t>(attributes[2]), attributes.flag(3)};
+}
+
+std::vector<Type> block_result_types(Op op, const Attributes& attributes, const Graph& body) {
+  std::vector<Type> results;
+  for (ValueId output : body.outputs()) {
+    Type type = body.type(output);
+    const bool stacked = op == Op::loop && results.size() >= static_cast<size_t>(attributes[1]);
+    if (stacked) {
+      type.shape.insert(0, attributes[0]);
+      type.shape = Shape(type.shape.dims());  // which checks the sizes
+    }
+    results.push_back(type);
+  }
+  return results;
+}
+
+const Node& Graph::add_block(Op op, std::span<const ValueId> inputs, const Attributes& attributes,
+                             std::shared_ptr<const Graph> body, const void* location) {
+  const std::vector<Type> results = block_result_types(op, attributes, *body);
+  return append({op, attributes, {inputs.begin(), inputs.end()}, 0, 0, std::move(body), location}, results);
+}
+
 const Node& Graph::add_fusion(std::span<const ValueId> inputs, Domain domain, int64_t rows, int64_t columns,
                               Graph body, const void* location) {
-  std::vector<Type> results;
-  for (ValueId output : body.outputs()) results.push_back(body.type(output));
-  return append({Op::fusion, Attributes::of(static_cast<int64_t>(domain), rows, columns),
-                 {inputs.begin(), inputs.end()}, 0, 0, std::make_shared<const Graph>(std::move(body)), location},
-                results);
+  return add_block(Op::fusion, inputs, Attributes::of(static_cast<int64_t>(domain), rows, columns),
+                   std::make_shared<const Graph>(std::move(body)), location);
+}
+
+const Node& Graph::add_loop(std::span<const ValueId> inputs, const LoopForm& form, Graph body, const void* location) {
+  const Attributes attributes = Attributes::of(form.length, static_cast<int64_t>(form.carried),
+                                               static_cast<int64_t>(form.scanned), form.reverse);
+  return add_block(Op::loop, inputs, attributes, std::make_shared<const Graph>(std::move(body)), location);
 }
 
 std::vector<uint32_t> Graph::use_counts() const {

@@ -23,7 +23,7 @@ struct Node {
   std::vector<ValueId> inputs;
   ValueId first_result = 0;               // results are consecutive
   uint32_t result_count = 0;
-  std::shared_ptr<const Graph> body;      // of a fusion; null otherwise
+  std::shared_ptr<const Graph> body;      // of a fusion or a loop; null otherwise
   const void* location = nullptr;         // return address in the user's code while tracing; symbolised when printed
 
   ValueId result(uint32_t i = 0) const { return first_result + i; }
@@ -35,6 +35,20 @@ struct Node {
 ///            differ between values (slices, concat); reductions run over the last axis
 ///   columns  results are sums over the `rows` rows for each of `columns` columns
 enum class Domain : int64_t { flat = 0, rows = 1, columns = 2 };
+
+/// How a loop walks (its attributes). Operands, and inputs of its block, are in this order: `carried` values, which a
+/// step hands to the next; `scanned` sequences, of which a step sees one step of the first axis; what all steps share.
+/// The block returns the next carried values, then what is stacked.
+struct LoopForm {
+  int64_t length = 0;
+  size_t carried = 0, scanned = 0;
+  bool reverse = false;  // from the last step to the first; stacked results lie in the order of the sequences
+
+  static LoopForm of(const Attributes& attributes);
+};
+
+/// Types of the results of a node with a block. Throws UserError when a stacked one would have too many axes.
+std::vector<Type> block_result_types(Op op, const Attributes& attributes, const Graph& body);
 
 class Graph {
  public:
@@ -50,6 +64,11 @@ class Graph {
   /// Appends a fusion: body.inputs() correspond to `inputs`, its outputs to the results.
   const Node& add_fusion(std::span<const ValueId> inputs, Domain domain, int64_t rows, int64_t columns, Graph body,
                          const void* location = nullptr);
+  /// Appends a loop; the verifier tells what its block must be.
+  const Node& add_loop(std::span<const ValueId> inputs, const LoopForm& form, Graph body, const void* location = nullptr);
+  /// Appends a node with any block: a fusion or a loop with other operands.
+  const Node& add_block(Op op, std::span<const ValueId> inputs, const Attributes& attributes,
+                        std::shared_ptr<const Graph> body, const void* location = nullptr);
   void set_outputs(std::vector<ValueId> outputs) { outputs_ = std::move(outputs); }
 
   std::span<const ValueId> inputs() const { return inputs_; }

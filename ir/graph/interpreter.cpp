@@ -30,6 +30,28 @@ void interpret_fusion(const Evaluation& evaluation) {
   std::ranges::move(results, evaluation.results.begin());
 }
 
+void interpret_loop(const Evaluation& evaluation) {
+  if (!evaluation.body) throw InternalError("interpreter: a loop has no block");
+  const LoopForm form = LoopForm::of(evaluation.attributes);
+  std::vector<Literal> inputs;
+  for (const Literal* input : evaluation.inputs) inputs.push_back(*input);
+  for (int64_t i = 0; i < form.length; ++i) {
+    const int64_t step = form.reverse ? form.length - 1 - i : i;
+    for (size_t s = form.carried; s < form.carried + form.scanned; ++s) {
+      Literal element(evaluation.body->type(evaluation.body->inputs()[s]));
+      std::copy_n(evaluation.inputs[s]->bytes.begin() + static_cast<std::ptrdiff_t>(step * element.bytes.size()),
+                  element.bytes.size(), element.bytes.begin());
+      inputs[s] = std::move(element);
+    }
+    std::vector<Literal> results = interpret(*evaluation.body, inputs);
+    for (size_t r = form.carried; r < results.size(); ++r)
+      std::ranges::copy(results[r].bytes, evaluation.results[r].bytes.begin() +
+                                              static_cast<std::ptrdiff_t>(step * results[r].bytes.size()));
+    std::move(results.begin(), results.begin() + static_cast<std::ptrdiff_t>(form.carried), inputs.begin());
+  }
+  std::move(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(form.carried), evaluation.results.begin());
+}
+
 namespace {
 
 using Meaning = void (*)(const Evaluation&);
@@ -87,9 +109,8 @@ std::vector<Value> InterpreterEmitter::emit(Op op, std::span<const Value> inputs
   return evaluate(*this, op, inputs, attributes, results, nullptr);
 }
 
-std::vector<Value> InterpreterEmitter::emit_fusion(const Node& node, std::span<const Value> inputs) {
-  std::vector<Type> types;
-  for (ValueId output : node.body->outputs()) types.push_back(node.body->type(output));
+std::vector<Value> InterpreterEmitter::emit_block(const Node& node, std::span<const Value> inputs) {
+  const std::vector<Type> types = block_result_types(node.op, node.attributes, *node.body);
   return evaluate(*this, node.op, inputs, node.attributes, types, node.body.get());
 }
 
@@ -110,7 +131,7 @@ std::vector<Literal> interpret(const Graph& graph, std::span<const Literal> inpu
     std::vector<Value> operands;
     for (ValueId input : node.inputs) operands.push_back(values[input]);
     const std::vector<Value> results =
-        node.body ? emitter.emit_fusion(node, operands) : emitter.emit(node.op, operands, node.attributes);
+        node.body ? emitter.emit_block(node, operands) : emitter.emit(node.op, operands, node.attributes);
     std::ranges::copy(results, values.begin() + node.first_result);
   }
   std::vector<Literal> outputs;

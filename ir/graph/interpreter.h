@@ -21,8 +21,8 @@ class InterpreterEmitter final : public Emitter {
  public:
   Value add(Literal literal);
   std::vector<Value> emit(Op op, std::span<const Value> inputs, Attributes attributes) override;
-  /// Runs the block of a fusion.
-  std::vector<Value> emit_fusion(const Node& node, std::span<const Value> inputs);
+  /// Runs a fusion or a loop.
+  std::vector<Value> emit_block(const Node& node, std::span<const Value> inputs);
   Type type(Value value) override { return literals_[value.id].type; }
   const Literal& literal(Value value) const { return literals_[value.id]; }
 

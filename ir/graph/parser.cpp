@@ -1,4 +1,4 @@
-// A parser by descent over characters. Only fusion bodies nest, and their depth is limited.
+// A parser by descent over characters. Only the blocks of fusions and loops nest, and their depth is limited.
 #include "ir/graph/parser.h"
 
 #include <fmt/format.h>
@@ -270,8 +270,8 @@ class Parser {
     cursor_.expect(":", "before the types of the results");
     const size_t types_position = cursor_.skip();
     const std::vector<Type> declared = types();
-    if (*op == Op::fusion)
-      fusion(graph, inputs, given, depth);
+    if (*op == Op::fusion || *op == Op::loop)
+      node_with_block(*op, graph, inputs, given, depth);
     else
       cursor_.at(op_position, [&] { graph.add(*op, inputs, given); });
     std::vector<Type> actual;
@@ -280,13 +280,16 @@ class Parser {
     require_equal(types_position, declared, actual, "the shape rule gives");
   }
 
-  void fusion(Graph& graph, std::span<const ValueId> operands, const Attributes& given, int depth) {
+  void node_with_block(Op op, Graph& graph, std::span<const ValueId> operands, const Attributes& given, int depth) {
     const size_t position = cursor_.skip();
     if (depth == kMostNesting) cursor_.fail(position, "blocks are nested too deeply");
     Graph body;
     const Names names = inputs(body);
     block(body, names, depth + 1);
-    graph.add_fusion(operands, static_cast<Domain>(given[0]), given[1], given[2], std::move(body));
+    cursor_.at(position, [&] {
+      if (op == Op::loop && given[1] < 0) throw UserError("loop: a negative number of carried values");
+      graph.add_block(op, operands, given, std::make_shared<const Graph>(std::move(body)));
+    });
   }
 
   /// `{name = value, ...}`: every attribute of the op, in the order of its row.

@@ -1,4 +1,4 @@
-// Prints graphs: one line for each node, fusion bodies indented.
+// Prints graphs: one line for each node, blocks indented.
 #include "ir/graph/printer.h"
 
 #include <fmt/format.h>

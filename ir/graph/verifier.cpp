@@ -51,13 +51,10 @@ void check_attributes(const Graph& graph, const Node& node) {
   }
 }
 
-/// The types that the shape rule gives, or those that the block of a fusion returns.
+/// The types that the shape rule gives, or those that come from the block.
 std::vector<Type> expected_types(const Graph& graph, const Node& node) {
   std::vector<Type> results;
-  if (node.body) {
-    for (ValueId output : node.body->outputs()) results.push_back(node.body->type(output));
-    return results;
-  }
+  if (node.body) return block_result_types(node.op, node.attributes, *node.body);
   std::vector<Type> inputs;
   for (ValueId input : node.inputs) inputs.push_back(graph.type(input));
   Attributes attributes = node.attributes;
@@ -80,12 +77,12 @@ void check_node(const Graph& graph, NodeId id) {
   for (uint32_t i = 0; i < node.result_count; ++i)
     if (node.result(i) >= graph.value_count() || graph.producer(node.result(i)) != id)
       fail(graph, where, "a result does not name this node as its producer");
-  if ((node.op == Op::fusion) != (node.body != nullptr))
-    fail(graph, where, "a fusion, and nothing else, has a block");
+  if ((node.op == Op::fusion || node.op == Op::loop) != (node.body != nullptr))
+    fail(graph, where, "a fusion or a loop, and nothing else, has a block");
   check_attributes(graph, node);
   if (node.body) {
     verify(*node.body);
-    check_fusion(graph, node);
+    node.op == Op::fusion ? check_fusion(graph, node) : check_loop(graph, node);
   }
   const std::vector<Type> expected = expected_types(graph, node);
   if (expected.size() != node.result_count)

@@ -11,8 +11,14 @@ namespace calque {
 ///     the result of one node;
 ///   - attributes are as many as the row specifies and as its shape rule leaves them (no negative axis);
 ///   - result types are those that the shape rule gives;
-///   - only a fusion has a block, and it keeps the rules of `check_fusion`.
+///   - only a fusion or a loop has a block, and it keeps the rules of `check_fusion` or `check_loop`.
 void verify(const Graph& graph);
+
+/// The rules of loops; see LoopForm. Throws InternalError.
+///   - sizes are not negative, and there are as many operands and results as they ask for;
+///   - operands and inputs of the block correspond: the same types, of a sequence one step of `length`;
+///   - a carried value keeps its type.
+void check_loop(const Graph& graph, const Node& node);
 
 /// The rules of fusions, the contract between the fuse pass and the code generators (check_fusion.cpp).
 /// `node` is a fusion of `graph` whose block keeps the rules above. Throws InternalError. A value of the

@@ -102,6 +102,10 @@ const Sample kSamples[] = {
     {Op::randint,
      "(%s: i64[2]) -> i64[] { %0 = randint %s {low = -3, high = 7, shape = []} : i64[] return %0 }"},
     {Op::dropout, "(%x: f32[2,3], %s: i64[2]) -> f32[2,3] { %0 = dropout %x, %s {p = 0.1} : f32[2,3] return %0 }"},
+    {Op::loop,
+     "(%h: f32[2], %xs: f32[5,2], %w: f32[2]) -> (f32[2], f32[5,2]) { %0 = loop %h, %xs, %w {length = 5, carried = 1, "
+     "scanned = 1, reverse = true} : (f32[2], f32[5,2]) (%h: f32[2], %x: f32[2], %w: f32[2]) { %0 = mul %h, %w : f32[2] "
+     "%1 = add %0, %x : f32[2] return %1, %0 } return %0.0, %0.1 }"},
     {Op::fusion,
      "(%x: f32[2,3]) -> f32[2,1] { %0 = fusion %x {domain = 1, rows = 2, columns = 3} : f32[2,1] (%x: "
      "f32[2,3]) "

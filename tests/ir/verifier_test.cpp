@@ -107,14 +107,38 @@ TEST_CASE("types and attributes are those of the shape rule", "[verifier]") {
   check_refused(counted, "another number of results");
 }
 
-TEST_CASE("only fusions have blocks", "[verifier]") {
+TEST_CASE("only fusions and loops have blocks", "[verifier]") {
   Graph graph = two_nodes();
   nodes_of(graph)[0].body = std::make_shared<const Graph>(two_nodes());
-  check_refused(graph, "a fusion, and nothing else, has a block");
+  check_refused(graph, "a fusion or a loop, and nothing else, has a block");
   Graph fusion = fused(kFlat, "f32[4,6]", "return %x");
   verify(fusion);
   nodes_of(fusion)[0].body = nullptr;
-  check_refused(fusion, "a fusion, and nothing else, has a block");
+  check_refused(fusion, "a fusion or a loop, and nothing else, has a block");
+}
+
+TEST_CASE("loops agree with their blocks", "[verifier]") {
+  const auto loop = [](const std::string& attributes, const std::string& types, const std::string& block) {
+    return parse("graph @g(%h: f32[2], %xs: f32[5,2], %w: f32[2]) -> () {\n%0 = loop %h, %xs, %w {" + attributes +
+                 "} : " + types + "\n" + block + "\nreturn }");
+  };
+  const std::string form = "length = 5, carried = 1, scanned = 1, reverse = false", inputs = "(%h: f32[2], %x: f32[2], %w: f32[2])",
+                    step = " { %0 = mul %h, %w : f32[2] %1 = add %0, %x : f32[2] return %1, %0 }";
+  Graph good = loop(form, "(f32[2], f32[5,2])", inputs + step);
+  CHECK_NOTHROW(verify(good));
+  nodes_of(good)[0].attributes.set(0, 4);
+  check_refused(good, "operand 1 is f32[5,2], but the block asks for f32[4,2]");
+  nodes_of(good)[0].attributes.set(0, -1);
+  check_refused(good, "a size is negative");
+  nodes_of(good)[0].attributes.set(0, 5);
+  nodes_of(good)[0].attributes.set(1, 3);
+  check_refused(good, "fewer operands than carried values and sequences");
+  nodes_of(good)[0].attributes.set(2, 0);
+  check_refused(good, "the block returns fewer values than are carried");
+  check_refused(loop(form, "f32[]", inputs + " { %0 = sum %h {keepdim = false, axes = [0]} : f32[] return %0 }"),
+                "carried value 0 becomes f32[], but begins as f32[2]");
+  check_refused(loop(form, "f32[2]", "(%h: f32[2], %x: f32[2]) { return %h }"),
+                "operands and inputs of the block differ in number");
 }
 
 TEST_CASE("fusions agree with their blocks", "[verifier]") {

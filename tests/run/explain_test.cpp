@@ -50,6 +50,13 @@ std::vector<std::string> explanations() {
   texts.push_back(explained([](const Tensors& x) -> Tensors { return {x[0] * sum(x[1]).item()}; }, in));
   texts.push_back(explained(
       [](const Tensors& x) -> Tensors {
+        Tensor state = x[0];
+        for (int64_t i = 0; i < 4; ++i) state = tanh(state * x[1][i]) + state;
+        return {state};
+      },
+      in));
+  texts.push_back(explained(
+      [](const Tensors& x) -> Tensors {
         const Tensor y = tanh(x[0]);
         std::thread([&] { y.to_vector<float>(); }).join();
         return {y + 1.0};

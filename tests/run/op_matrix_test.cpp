@@ -133,6 +133,7 @@ std::string reason_without(Op op, Check check) {
   if (!can_compile()) return "baseline";
   if (kind == OpKind::view || kind == OpKind::creation) return "no work";  // index maps; constants alone
   if (kind == OpKind::matmul) return "gemm";
+  if (kind == OpKind::loop) return "its block";
   if (kind == OpKind::indexing || op == Op::argmax || op == Op::argmin || op == Op::flip || op == Op::index_select) return "native";
   return "";
 }
@@ -188,6 +189,25 @@ TEST_CASE("matrix: sums of products", "[matrix]") {
       const ValueId total[] = {graph.add(Op::add, terms).result()};
       graph.set_outputs({graph.add(Op::tanh, total).result()});
       check_program(graph, inputs_for(graph, static_cast<uint64_t>(n)), Op::product_sum);
+    }
+}
+
+TEST_CASE("matrix: loops", "[matrix]") {
+  for (DType dtype : kFloats)
+    for (int64_t steps : {3, 8}) {
+      Graph graph("loop");
+      const ValueId xs = graph.add_input({dtype, {steps, 5}}), w = graph.add_input({dtype, {5}});
+      ValueId state = graph.add_input({dtype, {1, 5}});
+      for (int64_t t = 0; t < steps; ++t) {
+        const ValueId sequence[] = {xs};
+        const ValueId step = graph.add(Op::slice, sequence, Attributes::of(int64_t{0}, t, t + 1)).result();
+        const ValueId factors[] = {state, w};
+        const ValueId terms[] = {step, graph.add(Op::mul, factors).result()};
+        const ValueId sum[] = {graph.add(Op::add, terms).result()};
+        state = graph.add(Op::tanh, sum).result();
+      }
+      graph.set_outputs({state});
+      check_program(graph, inputs_for(graph, static_cast<uint64_t>(steps)), Op::loop);
     }
 }
 

@@ -15,7 +15,7 @@ struct Evaluation {
   const Attributes& attributes;
   std::span<const Literal* const> inputs;
   std::span<Literal> results;
-  const Graph* body = nullptr;  // of a fusion
+  const Graph* body = nullptr;  // of a fusion or a loop
 
   const Literal& input(size_t i = 0) const { return *inputs[i]; }
   Literal& result(size_t i = 0) const { return results[i]; }

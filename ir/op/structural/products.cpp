@@ -1,4 +1,4 @@
-// Rules of the matrix products, and of the fusion node that only passes make.
+// Rules of the matrix products, and of the nodes with a block, which only passes make.
 #include <fmt/format.h>
 
 #include "ir/op/emitter.h"
@@ -70,9 +70,13 @@ void infer_product_sum(std::span<const Type> inputs, Attributes&, std::vector<Ty
       throw UserError("product_sum: the products differ in type");
 }
 
-/// The types of a fusion are those that its block returns, so the graph checks it; see ir/graph/verifier.cpp.
+/// The types of a fusion or loop come from its block, so the graph knows them; see block_result_types.
 void infer_fusion(std::span<const Type>, Attributes&, std::vector<Type>&) {
   throw UserError("fusion: its result types come from its block, which is missing");
+}
+
+void infer_loop(std::span<const Type>, Attributes&, std::vector<Type>&) {
+  throw UserError("loop: its result types come from its block, which is missing");
 }
 
 }  // namespace calque

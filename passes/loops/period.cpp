@@ -1,0 +1,189 @@
+// Finds periods by comparing what nodes look like, then checks where their operands come from.
+#include "passes/loops/period.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace calque::passes {
+
+namespace {
+
+constexpr size_t kFewestNodes = 3, kMostNodes = 4096;  // of an iteration
+constexpr int64_t kFewestIterations = 3;
+
+/// Attributes that may differ from one iteration to the next: which step is read, and numbers.
+bool may_vary(Op op) { return op == Op::slice || op == Op::full; }
+
+/// Equal numbers for nodes that could be the same node of two iterations.
+std::vector<uint32_t> looks_of_nodes(const Graph& graph) {
+  std::map<std::vector<int64_t>, uint32_t> known;
+  std::vector<uint32_t> looks;
+  const auto add_type = [&](std::vector<int64_t>& look, const Type& type) {
+    look.push_back(static_cast<int64_t>(type.dtype));
+    look.push_back(type.shape.rank());
+    look.insert(look.end(), type.shape.begin(), type.shape.end());
+  };
+  for (const Node& node : graph.nodes()) {
+    std::vector<int64_t> look{static_cast<int64_t>(node.op), static_cast<int64_t>(node.inputs.size())};
+    for (ValueId input : node.inputs) add_type(look, graph.type(input));
+    for (uint32_t i = 0; i < node.result_count; ++i) add_type(look, graph.type(node.result(i)));
+    if (!may_vary(node.op))
+      for (int i = 0; i < node.attributes.size(); ++i) look.push_back(node.attributes[i]);
+    if (node.body) look.push_back(-1 - static_cast<int64_t>(looks.size()));  // like no other
+    looks.push_back(known.try_emplace(std::move(look), static_cast<uint32_t>(known.size())).first->second);
+  }
+  return looks;
+}
+
+/// Checks one candidate.
+class PeriodChecker {
+ public:
+  PeriodChecker(const Graph& graph, NodeId first, size_t period, int64_t length) : graph_(graph) {
+    result_.first = first;
+    result_.period = period;
+    result_.length = length;
+    result_.origins.resize(period);
+    result_.moved.resize(period);
+  }
+
+  /// Shortens the period to the iterations that are alike.
+  std::optional<Period> run() {
+    for (NodeId offset = 0; offset < result_.period; ++offset)
+      if (!check_node(offset)) return std::nullopt;
+    for (NodeId offset = 0; offset < result_.period; ++offset)
+      if (!classify(offset)) return std::nullopt;
+    for (const std::vector<OperandOrigin>& origins : result_.origins)
+      for (const OperandOrigin& origin : origins)
+        if (origin.kind == OperandOrigin::Kind::carried && result_.moved[origin.offset]) return std::nullopt;
+    return result_.length >= kFewestIterations ? std::optional(std::move(result_)) : std::nullopt;
+  }
+
+ private:
+  const Node& node(int64_t iteration, NodeId offset) const { return graph_.node(result_.node(iteration, offset)); }
+  bool is_inside(ValueId value, int64_t iteration) const {
+    if (iteration < 0 || graph_.is_input(value)) return false;
+    const NodeId producer = graph_.producer(value);
+    return producer >= result_.node(iteration, 0) && producer < result_.node(iteration + 1, 0);
+  }
+  bool is_outside(ValueId value) const { return graph_.is_input(value) || graph_.producer(value) < result_.first; }
+
+  /// The origin that the operand has in an iteration; none if it comes from further back.
+  std::optional<OperandOrigin> origin(ValueId value, int64_t iteration) const {
+    if (is_outside(value)) return OperandOrigin{OperandOrigin::Kind::family};
+    for (int64_t back : {0, 1}) {
+      if (!is_inside(value, iteration - back)) continue;
+      const Node& made = graph_.node(graph_.producer(value));
+      return OperandOrigin{back == 0 ? OperandOrigin::Kind::same_iteration : OperandOrigin::Kind::carried,
+                           graph_.producer(value) - result_.node(iteration - back, 0), value - made.first_result};
+    }
+    return std::nullopt;
+  }
+  static bool same(const OperandOrigin& a, const OperandOrigin& b) {
+    return a.kind == b.kind && a.offset == b.offset && a.result == b.result;
+  }
+
+  /// The origins of a node's operands, from its second iteration; cuts the period where they change.
+  bool check_node(NodeId offset) {
+    for (size_t k = 0; k < node(1, offset).inputs.size(); ++k) {
+      const std::optional<OperandOrigin> expected = origin(node(1, offset).inputs[k], 1);
+      const std::optional<OperandOrigin> first = origin(node(0, offset).inputs[k], 0);
+      if (!expected || !first) return false;
+      const bool begins = expected->kind == OperandOrigin::Kind::carried ? first->kind == OperandOrigin::Kind::family
+                                                                         : same(*expected, *first);
+      if (!begins) return false;
+      for (int64_t i = 2; i < result_.length; ++i) {
+        const std::optional<OperandOrigin> actual = origin(node(i, offset).inputs[k], i);
+        if (!actual || !same(*actual, *expected)) result_.length = i;
+      }
+      result_.origins[offset].push_back(*expected);
+    }
+    return result_.length >= kFewestIterations;
+  }
+
+  /// Once the length is known: which outside operands are invariant, and which nodes move out.
+  bool classify(NodeId offset) {
+    bool varies = false, reads_inside = false;
+    for (size_t k = 0; k < result_.origins[offset].size(); ++k) {
+      OperandOrigin& origin = result_.origins[offset][k];
+      const bool is_moved_value = origin.kind == OperandOrigin::Kind::same_iteration && result_.moved[origin.offset];
+      if (origin.kind != OperandOrigin::Kind::family) {
+        reads_inside |= !is_moved_value;
+        continue;
+      }
+      bool constant = true;
+      for (int64_t i = 1; i < result_.length; ++i) constant &= node(i, offset).inputs[k] == node(0, offset).inputs[k];
+      if (constant) origin.kind = OperandOrigin::Kind::invariant;
+      else if (is_weight(node(0, offset), k)) return false;
+    }
+    for (int64_t i = 1; i < result_.length; ++i) varies |= node(i, offset).attributes != node(0, offset).attributes;
+    result_.moved[offset] = varies;
+    return !varies || !reads_inside;
+  }
+
+  /// A family of right sides of products is a stack of layers, not a sequence.
+  static bool is_weight(const Node& node, size_t operand) { return node.op == Op::matmul && operand == 1; }
+
+  const Graph& graph_;
+  Period result_;
+};
+
+int64_t bytes_of(const Type& type) { return type.shape.element_count() * static_cast<int64_t>(size_of(type.dtype)); }
+
+/// Bytes that one iteration hands to the next if iterations begin at `first`; negative when none.
+int64_t carried_bytes(const Graph& graph, NodeId first, size_t period) {
+  std::set<ValueId> carried;
+  const NodeId begin = first + static_cast<NodeId>(period), end = begin + static_cast<NodeId>(period);
+  for (NodeId id = begin; id < end; ++id)
+    for (ValueId input : graph.node(id).inputs)
+      if (!graph.is_input(input) && graph.producer(input) >= first && graph.producer(input) < begin) carried.insert(input);
+  int64_t bytes = 0;
+  for (ValueId value : carried) bytes += bytes_of(graph.type(value));
+  return carried.empty() ? -1 : bytes;
+}
+
+/// The nodes [begin, end) look alike one period later: where do iterations begin?
+std::optional<Period> best_phase(const Graph& graph, NodeId begin, NodeId end, size_t period) {
+  const size_t rest = (end - begin) % period;
+  std::vector<std::pair<int64_t, NodeId>> phases;  // bytes, first node; whole iterations lost count first
+  for (NodeId phase = 0; phase < period; ++phase) {
+    const int64_t bytes = carried_bytes(graph, begin + phase, period);
+    const int64_t lost = phase > rest ? int64_t{1} << 50 : 0;
+    if (bytes >= 0 && (end - begin - phase) / period >= static_cast<size_t>(kFewestIterations))
+      phases.emplace_back(lost + bytes, begin + phase);
+  }
+  std::sort(phases.begin(), phases.end());
+  constexpr size_t kMostTries = 8;
+  if (phases.size() > kMostTries) phases.resize(kMostTries);
+  for (const auto& [bytes, first] : phases)
+    for (NodeId peeled : {NodeId{0}, static_cast<NodeId>(period)}) {  // a first step may differ
+      const auto length = static_cast<int64_t>((end - first - peeled) / period);
+      if (end < first + peeled || length < kFewestIterations) continue;
+      if (std::optional<Period> found = PeriodChecker(graph, first + peeled, period, length).run()) return found;
+    }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) {
+  const std::vector<uint32_t> looks = looks_of_nodes(graph);
+  const size_t count = end - begin;
+  std::optional<Period> best;
+  const auto covered = [](const Period& found) { return found.period * static_cast<size_t>(found.length); };
+  for (size_t period = kFewestNodes; period <= std::min(kMostNodes, count / kFewestIterations); ++period) {
+    if (best && 2 * covered(*best) >= count) break;  // a longer one could only repeat it
+    for (size_t i = begin, run = begin; i + period <= end; ++i) {
+      if (i + period < end && looks[i] == looks[i + period]) continue;
+      if (i + period - run >= period * kFewestIterations) {
+        std::optional<Period> found =
+            best_phase(graph, static_cast<NodeId>(run), static_cast<NodeId>(i + period), period);
+        if (found && (!best || covered(*found) > covered(*best))) best = std::move(found);
+      }
+      run = i + 1;
+    }
+  }
+  return best;
+}
+
+}  // namespace calque::passes

@@ -1,0 +1,45 @@
+// What repeats in an unrolled program: a run of nodes that is several iterations of one loop.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "ir/graph/graph.h"
+
+namespace calque::passes {
+
+/// Where an operand of a node of the loop comes from.
+struct OperandOrigin {
+  enum class Kind : uint8_t {
+    same_iteration,  // result `result` of the node at `offset`
+    carried,         // the same, one iteration before; in the first iteration from outside
+    invariant,       // one value from outside
+    family,          // from outside, another one in each iteration
+  };
+  Kind kind;
+  NodeId offset = 0;
+  uint32_t result = 0;
+};
+
+/// Nodes `first`, ..., first + period * length - 1 are `length` iterations of the same `period` nodes: equal ops, types and
+/// attributes, operands of the same origin. Attributes of nodes marked `moved` differ, as do those of what they read from:
+/// all that they read comes from outside.
+struct Period {
+  NodeId first = 0;
+  size_t period = 0;
+  int64_t length = 0;
+  std::vector<std::vector<OperandOrigin>> origins;  // by node of an iteration and operand
+  std::vector<bool> moved;                          // by node of an iteration
+
+  NodeId node(int64_t iteration, NodeId offset) const {
+    return first + static_cast<NodeId>(iteration * static_cast<int64_t>(period)) + offset;
+  }
+  NodeId end() const { return node(length, 0); }
+};
+
+/// The longest period among the nodes [begin, end) that is worth a loop: at least three iterations, of at least three nodes,
+/// with something carried. Of the places where an iteration could begin, the one that carries the fewest bytes.
+std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end);
+
+}  // namespace calque::passes

@@ -1,0 +1,202 @@
+// Recognises steps that were cut out of one tensor, and steps that are put together again.
+#include "passes/loops/sequence.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <optional>
+
+#include "passes/dce.h"
+#include "passes/rewriter.h"
+
+namespace calque::passes {
+
+namespace {
+
+ValueId add(Graph& graph, Op op, ValueId input, const Attributes& attributes, const void* location) {
+  const ValueId inputs[] = {input};
+  return graph.add(op, inputs, attributes, location).result();
+}
+
+ValueId reshape(Graph& graph, ValueId value, const Shape& shape, const void* location) {
+  return graph.type(value).shape == shape ? value : add(graph, Op::reshape, value, Attributes::of(Ints(shape)), location);
+}
+
+/// Moves axis `from` to `to`; the others keep their order.
+ValueId move_axis(Graph& graph, ValueId value, int from, int to, const void* location) {
+  if (from == to) return value;
+  std::vector<int64_t> axes(graph.type(value).shape.rank());
+  std::iota(axes.begin(), axes.end(), 0);
+  axes.erase(axes.begin() + from);
+  axes.insert(axes.begin() + to, from);
+  return add(graph, Op::permute, value, Attributes::of(Ints(axes)), location);
+}
+
+const Node* producer_of(const Graph& graph, ValueId value) {
+  return graph.is_input(value) ? nullptr : &graph.node(graph.producer(value));
+}
+
+/// A part of one axis of a value, which is no such part itself.
+struct Cut {
+  ValueId base;
+  int axis;
+  int64_t start, stop;
+};
+
+std::optional<Cut> one_cut(const Graph& graph, ValueId value) {
+  const Node* node = producer_of(graph, value);
+  if (node && node->op == Op::slice)
+    return Cut{node->inputs[0], static_cast<int>(node->attributes[0]), node->attributes[1], node->attributes[2]};
+  if (node && node->op == Op::split) {
+    const int axis = static_cast<int>(node->attributes[1]);
+    const int64_t width = graph.type(value).shape[axis], index = value - node->first_result;
+    return Cut{node->inputs[0], axis, index * width, (index + 1) * width};
+  }
+  return std::nullopt;
+}
+
+std::optional<Cut> cut_of(const Graph& graph, ValueId value) {
+  std::optional<Cut> cut = one_cut(graph, value);
+  for (std::optional<Cut> outer = cut; cut && (outer = one_cut(graph, cut->base)) && outer->axis == cut->axis;)
+    cut = Cut{outer->base, cut->axis, cut->start + outer->start, cut->stop + outer->start};
+  return cut;
+}
+
+/// Cuts that follow each other without gaps, upwards or downwards, as a view of what they were cut from.
+std::optional<Sequence> join_cuts(Graph& graph, std::span<const ValueId> steps, const void* location) {
+  std::vector<Cut> cuts;
+  for (ValueId step : steps) {
+    const std::optional<Cut> cut = cut_of(graph, step);
+    if (!cut || (!cuts.empty() && (cut->base != cuts[0].base || cut->axis != cuts[0].axis))) return std::nullopt;
+    cuts.push_back(*cut);
+  }
+  const int64_t width = cuts[0].stop - cuts[0].start, count = static_cast<int64_t>(cuts.size());
+  const bool descending = cuts.back().start < cuts[0].start;
+  for (int64_t i = 1; i < count; ++i)
+    if (cuts[i].start != cuts[i - 1].start + (descending ? -width : width)) return std::nullopt;
+  const int axis = cuts[0].axis;
+  const int64_t start = std::min(cuts[0].start, cuts.back().start);
+  Shape shape = graph.type(cuts[0].base).shape;
+  if (shape.rank() == kMaxRank || width == 0) return std::nullopt;
+  ValueId value = cuts[0].base;
+  if (start != 0 || count * width != shape[axis])
+    value = add(graph, Op::slice, value, Attributes::of(int64_t{axis}, start, start + count * width), location);
+  shape.set(axis, width);
+  shape.insert(axis, count);
+  return Sequence{move_axis(graph, reshape(graph, value, shape, location), axis, 0, location), descending};
+}
+
+/// Reshapes of steps as the reshape of a sequence.
+std::optional<Sequence> join_reshapes(Graph& graph, std::span<const ValueId> steps, const void* location) {
+  std::vector<ValueId> inner;
+  for (ValueId step : steps) {
+    const Node* node = producer_of(graph, step);
+    if (!node || node->op != Op::reshape) return std::nullopt;
+    inner.push_back(node->inputs[0]);
+    if (graph.type(inner.back()) != graph.type(inner[0])) return std::nullopt;
+  }
+  Shape shape = graph.type(steps[0]).shape;
+  if (graph.type(inner[0]).shape.rank() == kMaxRank) return std::nullopt;
+  shape.insert(0, static_cast<int64_t>(steps.size()));
+  Sequence sequence = join_steps(graph, std::move(inner), location);
+  sequence.value = reshape(graph, sequence.value, shape, location);
+  return sequence;
+}
+
+}  // namespace
+
+Sequence join_steps(Graph& graph, std::vector<ValueId> steps, const void* location) {
+  if (const std::optional<Sequence> cut = join_cuts(graph, steps, location)) return *cut;
+  if (const std::optional<Sequence> reshaped = join_reshapes(graph, steps, location)) return *reshaped;
+  Shape one = graph.type(steps[0]).shape;
+  one.insert(0, 1);
+  for (ValueId& step : steps) step = reshape(graph, step, one, location);
+  return {graph.add(Op::concat, steps, Attributes::of(int64_t{0}), location).result(), false};
+}
+
+ValueId in_order(Graph& graph, const Sequence& sequence, bool descending, const void* location) {
+  if (sequence.descending == descending) return sequence.value;
+  return add(graph, Op::flip, sequence.value, Attributes::of(Ints{0}), location);
+}
+
+ValueId step_of(Graph& graph, ValueId sequence, int64_t index, const void* location) {
+  Shape shape = graph.type(sequence).shape;
+  shape.erase(0);
+  const ValueId cut = add(graph, Op::slice, sequence, Attributes::of(int64_t{0}, index, index + 1), location);
+  return reshape(graph, cut, shape, location);
+}
+
+namespace {
+
+/// The sequence that a value is one step of, seen through reshapes.
+struct Step {
+  ValueId sequence;
+  int64_t index;
+};
+/// The last carried value of a loop that stacks it as well.
+std::optional<Step> last_step(const Node& loop, ValueId value) {
+  const LoopForm form = LoopForm::of(loop.attributes);
+  const auto outputs = loop.body->outputs();
+  const size_t carried = value - loop.first_result;
+  for (size_t i = form.carried; carried < form.carried && i < outputs.size(); ++i)
+    if (outputs[i] == outputs[carried])
+      return Step{loop.result(static_cast<uint32_t>(i)), form.reverse ? 0 : form.length - 1};
+  return std::nullopt;
+}
+
+std::optional<Step> step_behind(const Graph& graph, ValueId value) {
+  const Node* node = producer_of(graph, value);
+  for (; node && node->op == Op::reshape; node = producer_of(graph, value)) value = node->inputs[0];
+  if (node && node->op == Op::loop) return last_step(*node, value);
+  const bool is_step = node && node->op == Op::slice && node->attributes[0] == 0 &&
+                       node->attributes[2] == node->attributes[1] + 1;
+  return is_step ? std::optional(Step{node->inputs[0], node->attributes[1]}) : std::nullopt;
+}
+
+/// The parts of a concat, if they are consecutive steps of one sequence.
+std::optional<Sequence> steps_joined(Rewriter& rewrite, const Node& node, const std::vector<ValueId>& parts) {
+  std::vector<Step> steps;
+  Graph& graph = rewrite.graph();
+  for (ValueId part : parts) {
+    const std::optional<Step> step = step_behind(graph, part);
+    if (!step || graph.type(part) != graph.type(parts[0])) return std::nullopt;
+    if (!steps.empty() && step->sequence != steps[0].sequence) return std::nullopt;
+    steps.push_back(*step);
+  }
+  const auto count = static_cast<int64_t>(steps.size());
+  if (count < 2) return std::nullopt;
+  const int64_t direction = steps[1].index - steps[0].index;
+  if (direction != 1 && direction != -1) return std::nullopt;
+  for (int64_t i = 1; i < count; ++i)
+    if (steps[i].index != steps[i - 1].index + direction) return std::nullopt;
+  const int64_t first = std::min(steps[0].index, steps.back().index);
+  ValueId value = steps[0].sequence;
+  if (count != graph.type(value).shape[0])
+    value = add(graph, Op::slice, value, Attributes::of(int64_t{0}, first, first + count), node.location);
+  return Sequence{value, direction < 0};
+}
+
+}  // namespace
+
+Graph collect_steps(const Graph& graph) {
+  Rewriter rewrite(graph);
+  for (const Node& node : graph.nodes()) {
+    const std::vector<ValueId> parts = rewrite(node.inputs);
+    std::optional<Sequence> joined;
+    if (node.op == Op::concat) joined = steps_joined(rewrite, node, parts);
+    Shape shape = joined ? rewrite.graph().type(parts[0]).shape : Shape();
+    if (!joined || shape.rank() == kMaxRank) {
+      rewrite.copy(node);
+      continue;
+    }
+    Graph& made = rewrite.graph();
+    const int axis = static_cast<int>(node.attributes[0]);
+    shape.insert(0, static_cast<int64_t>(parts.size()));
+    ValueId value = reshape(made, in_order(made, *joined, false, node.location), shape, node.location);
+    value = move_axis(made, value, 0, axis, node.location);
+    rewrite.set(node.result(), reshape(made, value, graph.type(node.result()).shape, node.location));
+  }
+  return dce(rewrite.finish());
+}
+
+}  // namespace calque::passes

@@ -1,0 +1,28 @@
+// Values of one type, one for each step of a loop, as one value with a first axis of steps; and the way back.
+#pragma once
+
+#include <span>
+
+#include "ir/graph/graph.h"
+
+namespace calque::passes {
+
+/// What a loop scans: `value` is [steps, ...]; if `descending`, the steps lie in it from the last to the first.
+struct Sequence {
+  ValueId value = 0;
+  bool descending = false;
+};
+
+/// Joins values of one type. Steps cut out of one tensor become a view of it, others are copied into one.
+Sequence join_steps(Graph& graph, std::vector<ValueId> steps, const void* location);
+
+/// The sequence in the order asked for.
+ValueId in_order(Graph& graph, const Sequence& sequence, bool descending, const void* location);
+
+/// Step `index` of a sequence, as a view.
+ValueId step_of(Graph& graph, ValueId sequence, int64_t index, const void* location);
+
+/// Where the parts of a concat are steps of one sequence, in order or in reverse, it becomes a view or a flip of that.
+Graph collect_steps(const Graph& graph);
+
+}  // namespace calque::passes

@@ -1,0 +1,311 @@
+// Loops over time: they roll, give eager execution's bits forward and its gradients within rounding, and what looks like a
+// loop but is none stays right.
+#include <functional>
+
+#include "calque/calque.h"
+#include "tests/run/match_harness.h"
+
+using namespace calque;
+
+namespace {
+
+Tensor doubles(const Shape& shape, double start) {
+  std::vector<double> values(static_cast<size_t>(shape.element_count()));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = start + 0.13 * static_cast<double>((i * 7) % 19) - 0.9;
+  return from_vector(values, shape);
+}
+
+constexpr int64_t kBatch = 3, kHidden = 16;
+
+/// A program on a sequence [T, B, H], two states [B, H] and weights.
+struct Loop {
+  const char* name;
+  std::function<Tensors(const Tensor& xs, Tensor h, Tensor c, const Tensors& w)> run;
+  int loops;  // so many must roll; of at least 3 steps
+};
+
+Tensors lstm_step(const Tensor& x, const Tensor& h, const Tensor& c, const Tensors& w) {
+  const auto [i, f, g, o] = split<4>(matmul(x, w[0]) + matmul(h, w[1]) + w[2], -1);
+  const Tensor next = sigmoid(f) * c + sigmoid(i) * tanh(g);
+  return {sigmoid(o) * tanh(next), next};
+}
+
+Tensors lstm(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  Tensors hs;
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const Tensors next = lstm_step(xs[t], h, c, w);
+    h = next[0], c = next[1];
+    hs.push_back(h);
+  }
+  if (!hs.empty()) return {stack(hs), h, c};
+  return {h, c};
+}
+
+Tensors backwards(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  Tensors hs(static_cast<size_t>(xs.size(0)));
+  for (int64_t t = xs.size(0) - 1; t >= 0; --t) {
+    const Tensors next = lstm_step(xs[t], h, c, w);
+    h = next[0], c = next[1];
+    hs[static_cast<size_t>(t)] = h;
+  }
+  return {stack(hs, 1), c};
+}
+
+Tensors both_ways(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  const Tensors there = lstm(xs, h, c, w), back = backwards(xs, h, c, w);
+  return {concat({there[0], permute(back[0], {1, 0, 2})}, 2), there[2]};
+}
+
+Tensors two_layers(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  Tensor h2 = h * 0.5, c2 = c * 0.5;
+  Tensors hs;
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const Tensors first = lstm_step(xs[t], h, c, w);
+    h = first[0], c = first[1];
+    const Tensors second = lstm_step(h, h2, c2, w);
+    h2 = second[0], c2 = second[1];
+    hs.push_back(h2);
+  }
+  return {stack(hs), h, c2};
+}
+
+Tensors gru(const Tensor& xs, Tensor h, Tensor, const Tensors& w) {
+  Tensor total = zeros({kBatch, kHidden}, h.dtype());
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const auto [a, b, n, unused] = split<4>(matmul(xs[t], w[0]) + w[2], -1);
+    const auto [u, v, m, unused2] = split<4>(matmul(h, w[1]), -1);
+    const Tensor reset = sigmoid(a + u), update = sigmoid(b + v);
+    h = (1.0 - update) * tanh(n + reset * m) + update * h;
+    total = total + h;
+  }
+  return {h, total};
+}
+
+Tensors layer_norm_rnn(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const Tensors next = lstm_step(layer_norm(xs[t]), layer_norm(h), c, w);
+    h = next[0], c = next[1];
+  }
+  return {h, c};
+}
+
+Tensors vector_of_steps(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  const Tensors steps = split(xs, xs.size(0), 0);
+  for (const Tensor& step : steps) {
+    const Tensors next = lstm_step(squeeze(step, {0}), h, c, w);
+    h = next[0], c = next[1];
+  }
+  return {h};
+}
+
+/// Each step reads the state of two steps before: two steps are one iteration.
+Tensors two_steps_back(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  Tensor before = c;
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const Tensor next = tanh(matmul(h, w[3]) + before * xs[t]);
+    before = h;
+    h = next;
+  }
+  return {h};
+}
+
+Tensors first_step_differs(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const Tensor x = t == 0 ? xs[t] * 2.0 : xs[t];
+    const Tensors next = lstm_step(x, h, c, w);
+    h = next[0], c = next[1];
+  }
+  return {h, c};
+}
+
+Tensors numbers_change(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    h = tanh(matmul(h, w[3]) + xs[t] * (1.0 / static_cast<double>(t + 1)));
+    c = c * 0.9 + h;
+  }
+  return {h, c};
+}
+
+Tensors states_kept(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  Tensors all;
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const Tensors next = lstm_step(xs[t], h, c, w);
+    h = next[0], c = next[1];
+    all.push_back(h);
+    all.push_back(c);
+  }
+  return all;
+}
+
+/// Swaps its states, hands one through, and keeps one that nobody reads.
+Tensors odd_states(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  Tensor unread = h;
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    const Tensor next = tanh(matmul(h, w[3]) + xs[t]);
+    unread = unread * 0.5 + c;
+    h = c;
+    c = next;
+  }
+  return {h, c};
+}
+
+const std::vector<Loop>& loops() {
+  static const std::vector<Loop> all{{"lstm", lstm, 1},
+                                     {"backwards", backwards, 1},
+                                     {"both ways", both_ways, 2},
+                                     {"two layers", two_layers, 1},
+                                     {"gru", gru, 1},
+                                     {"layer norm", layer_norm_rnn, 1},
+                                     {"vector of steps", vector_of_steps, 1},
+                                     {"two steps back", two_steps_back, 1},
+                                     {"first step differs", first_step_differs, 1},
+                                     {"numbers change", numbers_change, 1},
+                                     {"states kept", states_kept, 1},
+                                     {"odd states", odd_states, 1}};
+  return all;
+}
+
+/// Weights that ask for gradients, made anew.
+Tensors weights() {
+  Tensors w{doubles({kHidden, 4 * kHidden}, 0.1) * 0.2, doubles({kHidden, 4 * kHidden}, -0.05) * 0.3,
+            doubles({4 * kHidden}, 0.0), doubles({kHidden, kHidden}, 0.2) * 0.4};
+  for (Tensor& weight : w) weight = detach(weight).set_requires_grad();
+  return w;
+}
+
+/// Results of a call, then the gradients of the weights and of the sequence.
+template <class Program>
+Tensors with_gradients(Program&& program, int64_t steps) {
+  const Tensors w = weights();
+  Tensor xs = doubles({steps, kBatch, kHidden}, 0.05).set_requires_grad();
+  Tensors results = program(xs, doubles({kBatch, kHidden}, 0.3), doubles({kBatch, kHidden}, -0.2), w);
+  Tensor loss = sum(results[0] * results[0]);
+  for (size_t i = 1; i < results.size(); ++i) loss = loss + sum(results[i] * results[i]) * 0.1;
+  loss.backward();
+  for (const Tensor& weight : w) results.push_back(weight.grad());
+  results.push_back(xs.grad());
+  return results;
+}
+
+void check_close(const Tensors& ours, const Tensors& expected) {
+  REQUIRE(ours.size() == expected.size());
+  for (size_t i = 0; i < ours.size(); ++i) {
+    INFO("tensor " << i);
+    REQUIRE(static_cast<bool>(ours[i]) == static_cast<bool>(expected[i]));
+    if (!ours[i]) continue;
+    REQUIRE(ours[i].shape() == expected[i].shape());
+    const double scale = 1.0 + max(abs(expected[i])).item();
+    CHECK(max(abs(ours[i] - expected[i])).item() <= 1e-12 * scale);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("loops: eager execution's bits, one loop run for each loop of the program") {
+  for (const Loop& loop : loops())
+    for (int64_t steps : {3, 4, 7, 20}) {
+      INFO(loop.name << ", " << steps << " steps");
+      const Tensors w = weights();
+      const NoGradGuard no_grad;
+      auto compiled = compile(loop.run);
+      for (int call = 0; call < 4; ++call) {
+        const Tensor xs = doubles({steps, kBatch, kHidden}, 0.1 * call), h = doubles({kBatch, kHidden}, 0.3),
+                     c = doubles({kBatch, kHidden}, -0.2);
+        check_same(compiled(xs, h, c, w), loop.run(xs, h, c, w), "results");
+      }
+      if (steps >= 7) CHECK_COMPILED(compiled.stats().loop_runs == 3u * static_cast<unsigned>(loop.loops));
+    }
+}
+
+TEST_CASE("loops: gradients within rounding of the tape's") {
+  for (const Loop& loop : loops())
+    for (int64_t steps : {3, 7, 20}) {
+      INFO(loop.name << ", " << steps << " steps");
+      auto compiled = compile(loop.run);
+      const Tensors expected = with_gradients(loop.run, steps);
+      for (int call = 0; call < 3; ++call) check_close(with_gradients(compiled, steps), expected);
+      CHECK_COMPILED(compiled.stats().backward_plan_runs >= 2);
+    }
+}
+
+TEST_CASE("loops: lengths change from call to call, down to nothing") {
+  auto compiled = compile(lstm);
+  for (int64_t steps : {5, 5, 2, 0, 9, 1, 5, 2, 0, 1, 9, 3, 3}) {
+    INFO(steps << " steps");
+    const Tensors w = weights();
+    const NoGradGuard no_grad;
+    const Tensor xs = doubles({steps, kBatch, kHidden}, 0.1), h = doubles({kBatch, kHidden}, 0.3),
+                 c = doubles({kBatch, kHidden}, -0.2);
+    check_same(compiled(xs, h, c, w), lstm(xs, h, c, w), "results");
+  }
+}
+
+TEST_CASE("loops: second gradients") {
+  const auto second = [](auto&& program) {
+    const Tensors w = weights();
+    const Tensor xs = doubles({6, kBatch, kHidden}, 0.05);
+    const Tensors results = program(xs, doubles({kBatch, kHidden}, 0.3), doubles({kBatch, kHidden}, -0.2), w);
+    const Tensors first = grad({sum(results[0] * results[0])}, {w[0], w[1], w[2]}, {.create_graph = true});
+    return grad({sum(first[0] * first[0]) + sum(first[1] * first[1])}, {w[0], w[1], w[2]});
+  };
+  auto compiled = compile(lstm);
+  const Tensors expected = second(lstm);
+  for (int call = 0; call < 3; ++call) check_close(second(compiled), expected);
+}
+
+TEST_CASE("loops: a host that decides, reads and keeps in the middle of a loop") {
+  for (int variant = 0; variant < 3; ++variant) {
+    INFO("variant " << variant);
+    const auto make = [variant] {
+      return [variant, calls = 0](const Tensors& in) mutable -> Tensors {
+        ++calls;
+        Tensor state = in[0];
+        Tensors kept;
+        for (int64_t t = 0; t < 12; ++t) {
+          const bool coin = variant == 0 && (t * 7 + calls) % 5 < 2;
+          state = coin ? tanh(state * in[1]) + 0.5 : sigmoid(state * in[1]) - in[0];
+          if (variant == 1 && t == 6 && sum(state).item() > 0) state = state * 0.5;
+          if (variant == 2 && t == calls) kept.push_back(state);
+        }
+        kept.push_back(state);
+        return kept;
+      };
+    };
+    same_as_plain(make, two_matrices, 8);
+  }
+}
+
+TEST_CASE("loops: weights that are written between calls are packed anew") {
+  Tensors w = weights();
+  const NoGradGuard no_grad;
+  auto compiled = compile(lstm);
+  const Tensor xs = doubles({8, kBatch, kHidden}, 0.1), h = doubles({kBatch, kHidden}, 0.3), c = doubles({kBatch, kHidden}, 0.1);
+  for (int call = 0; call < 6; ++call) {
+    check_same(compiled(xs, h, c, w), lstm(xs, h, c, w), "results");
+    if (call % 2 == 1) w[1].assign_(w[1] * 0.9);
+  }
+}
+
+TEST_CASE("loops: wide enough for a team of threads") {
+  manual_seed(3);
+  const NoGradGuard no_grad;
+  const Tensors w{randn({128, 512}) * 0.05, randn({128, 512}) * 0.05, randn({512})};
+  auto compiled = compile(lstm);
+  for (int call = 0; call < 4; ++call) {
+    const Tensor xs = randn({25, 16, 128}), h = randn({16, 128}), c = randn({16, 128});
+    check_same(compiled(xs, h, c, w), lstm(xs, h, c, w), "results");
+  }
+  CHECK_COMPILED(compiled.stats().loop_runs == 3);
+}
+
+TEST_CASE("loops: a pure function enters the loop") {
+  manual_seed(4);
+  const NoGradGuard no_grad;
+  const Tensors w = weights();
+  auto compiled = compile(pure, [](const Tensor& xs, Tensor h, Tensor c, const Tensors& w) { return lstm(xs, h, c, w); });
+  for (int call = 0; call < 12; ++call) {
+    const Tensor xs = doubles({9, kBatch, kHidden}, 0.1 * call), h = doubles({kBatch, kHidden}, 0.3), c = h * 0.5;
+    check_same(compiled(xs, h, c, w), lstm(xs, h, c, w), "results");
+  }
+  CHECK_COMPILED(compiled.stats().entered_calls > 0);
+}
