@@ -30,14 +30,15 @@ class Bug:
 
 
 BUGS = [
-    Bug("guard", "a match does not look whether an outside tensor requires grad", "compiler/trace.cpp",
+    Bug("guard", "a match does not look whether an outside tensor requires grad", "compiler/trace.h",
         "tensor.requires_grad == requires_grad &&", "", ["run"]),
-    Bug("shape_guard", "a match does not look at the shape of an outside tensor", "compiler/trace.cpp",
+    Bug("shape_guard", "a match does not look at the shape of an outside tensor", "compiler/trace.h",
         "tensor.shape == shape &&", "", ["run"]),
     Bug("attributes", "a match ignores the attributes of an op", "compiler/frame.cpp",
         "!(node.attributes == call.attributes)", "node.attributes.size() != call.attributes.size()", ["run"]),
     Bug("grad_mode", "a match ignores whether gradients are recorded", "compiler/frame.cpp",
-        "node.grad_enabled != thread_state.grad_enabled ||", "", ["run"]),
+        "node.generation != tree_.generation() || node.op != call.op || node.grad_enabled != thread_state.grad_enabled ||",
+        "node.generation != tree_.generation() || node.op != call.op ||", ["run"]),
     Bug("nan_max", "the maximum loses a NaN", "ir/op/scalar/formulas.h",
         "select((a >= b) | (a != a), a, b)", "select(a >= b, a, b)", ["unit", "run"]),
     Bug("reduction_tail", "a reduction over rows leaves out the last element after the whole lanes",
@@ -58,7 +59,7 @@ BUGS = [
     Bug("cache_key", "the cache key lacks the strides of outside tensors", "compiler/compiled_segment.cpp",
         "fmt::join(std::span(slot.strides).first(slot.shape.rank()), \",\")", "slot.shape.rank()", ["run"]),
     Bug("barrier", "no step of a plan waits for what other threads write", "compiler/plan_builder.cpp",
-        "step.barrier_before = conflict;", "step.barrier_before = false;", ["run", "fuzz"]),
+        "step.barrier_before |= conflict;", "step.barrier_before = false;", ["run", "fuzz"]),
     Bug("write_border", "a write in place does not make pending reads run first", "runtime/in_place.cpp",
         "border(\"a write in place\");", "", ["run"]),
 ]

@@ -6,6 +6,7 @@
 #include "calque/calque.h"
 #include "compiler/kernel_text.h"
 #include "ir/graph/parser.h"
+#include "runtime/kernels/isa.h"
 #include "tests/support/same_bits.h"
 
 namespace calque::test {
@@ -73,7 +74,7 @@ TEST_CASE("plans of other sizes use the kernels that there are, and give the bit
     }
     if (rows == 5) after_first = f.stats().code_generations;
   }
-  CHECK(after_first > 0);
+  if (kernels::isa_level() != kernels::IsaLevel::baseline) CHECK(after_first > 0);
   CHECK(f.stats().code_generations == after_first);
 }
 
