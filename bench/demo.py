@@ -207,10 +207,10 @@ def measure(contenders, options):
 
 
 def report(times, options):
-    base = statistics.median(times["calque compiled"])
+    base = statistics.median(times["calque loop"])
     print(f"ms per step: B={options.batch} H={options.hidden} T={options.length}, {options.threads} threads, "
-          f"{len(times['calque compiled'])} steps in rounds of {options.steps}, load {os.getloadavg()[0]:.1f}")
-    print(f"{'':<18}{'median':>9}{'minimum':>9}{'times calque compiled':>24}")
+          f"{len(times['calque loop'])} steps in rounds of {options.steps}, load {os.getloadavg()[0]:.1f}")
+    print(f"{'':<18}{'median':>9}{'minimum':>9}{'times calque loop':>24}")
     for name, samples in times.items():
         median = statistics.median(samples)
         print(f"{name:<18}{median:>9.2f}{min(samples):>9.2f}{median / base:>23.2f}x")
@@ -229,7 +229,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         data_file = os.path.join(folder, "data.safetensors")
         save_file(weights | {"inputs": inputs, "targets": targets}, data_file)
-        contenders = [Calque(options, mode, data_file, folder) for mode in ("compiled", "eager")]
+        contenders = [Calque(options, mode, data_file, folder) for mode in ("loop", "cell", "eager")]
         modes = ["eager"] if options.without_torch_compile else ["compile", "eager"]
         contenders += [Torch(options, mode, weights, inputs, targets) for mode in modes]
         worst = check(contenders)

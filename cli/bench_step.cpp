@@ -17,7 +17,7 @@ namespace calque::cli {
 namespace {
 
 struct BenchOptions {
-  std::string mode = "compiled", cell = "layernorm_lstm";
+  std::string mode = "loop", cell = "layernorm_lstm";
   double learning_rate = 3e-3;
 };
 
@@ -35,8 +35,9 @@ class BenchSession {
     if (!embedding || embedding.rank() != 2) throw UserError(path + " has no embedding.weight [V,H]");
     model_ = std::make_unique<LanguageModel>(kind_, embedding.size(0), embedding.size(1));
     model_->load_state(weights);
-    cell_ =
-        options.mode == "eager" ? AnyCell(kind_.cell) : AnyCell(compile(kind_.cell, {.name = options.cell}));
+    run_ = batch_function(*model_, options.mode == "eager"  ? Compiling::nothing
+                                   : options.mode == "cell" ? Compiling::cell
+                                                            : Compiling::loop);
     adam_ = std::make_unique<optim::Adam>(model_->parameters(),
                                           optim::AdamOptions{.learning_rate = options.learning_rate});
     state_ = model_->zero_state(streams());
@@ -45,15 +46,14 @@ class BenchSession {
   /// Milliseconds and the loss (in nats) of one update.
   std::pair<double, double> step() {
     const auto start = std::chrono::steady_clock::now();
-    const double loss = train_step(*model_, cell_, piece(next_++), state_, *adam_) * std::numbers::ln2;
+    const double loss = train_step(*model_, run_, piece(next_++), state_, *adam_) * std::numbers::ln2;
     return {std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count(),
             loss};
   }
 
   /// Gradients of the first piece from a zero state, without an update. Returns the loss.
   double save_gradients(const std::string& path) {
-    CellState state = model_->zero_state(streams());
-    const Tensor loss = loss_of(*model_, cell_, piece(0), state);
+    const Tensor loss = run_(piece(0), model_->zero_state(streams())).loss;
     loss.backward();
     NamedTensors gradients;
     for (const auto& [name, parameter] : model_->named_parameters())
@@ -82,7 +82,7 @@ class BenchSession {
   const CellKind& kind_;
   Tensor inputs_, targets_;
   std::unique_ptr<LanguageModel> model_;
-  AnyCell cell_;
+  BatchFunction run_;
   std::unique_ptr<optim::Adam> adam_;
   CellState state_;
   int64_t next_ = 0;
@@ -129,8 +129,8 @@ void add_bench_step(CLI::App& program, Action& action) {
   const auto options = std::make_shared<BenchOptions>();
   CLI::App* command = program.add_subcommand(
       "bench-step", "The demo's training step for benchmarks, driven by lines of text");
-  command->add_option("--mode", options->mode, "eager or compiled")
-      ->check(CLI::IsMember({"eager", "compiled"}))
+  command->add_option("--mode", options->mode, "what is compiled: nothing (eager), the cell, or the loop over time")
+      ->check(CLI::IsMember({"eager", "cell", "loop"}))
       ->type_name("MODE");
   command->add_option("--cell", options->cell, "layernorm_lstm, lstm or gru")
       ->check(CLI::IsMember({"layernorm_lstm", "lstm", "gru"}))

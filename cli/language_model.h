@@ -2,12 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <numbers>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "calque/autograd.h"
+#include "calque/compile.h"
 #include "cli/cells.h"
 
 namespace calque::cli {
@@ -77,14 +79,43 @@ Tensor loss_of(const LanguageModel& model, AnyCell& cell, const nn::TextBatch& b
   return cross_entropy(model.output(concat(outputs, 0)), batch.targets);
 }
 
+/// What a batch gives, from the state before it: the loss, and the state behind it.
+struct BatchResult {
+  Tensor loss;
+  CellState state;
+};
+using BatchFunction = std::function<BatchResult(const nn::TextBatch&, const CellState&)>;
+
+/// How much of the program is compiled.
+enum class Compiling { nothing, cell, loop };
+
+/// The loop over a batch's steps, around a cell that may be compiled.
+template <class AnyCell>
+auto loop_over(const LanguageModel& model, AnyCell cell) {
+  return [&model, cell](const nn::TextBatch& batch, const CellState& state) mutable {
+    BatchResult result{{}, state};
+    result.loss = loss_of(model, cell, batch, result.state);
+    return result;
+  };
+}
+
+inline BatchFunction batch_function(const LanguageModel& model, Compiling compiling) {
+  const Cell cell = model.kind.cell;
+  const std::string name = model.kind.name;
+  switch (compiling) {
+    case Compiling::cell: return loop_over(model, compile(cell, {.name = name}));
+    case Compiling::loop: return compile(loop_over(model, cell), {.name = name});
+    default: return loop_over(model, cell);
+  }
+}
+
 /// One update: forward, backward through the batch's steps, clipping, Adam. Returns the loss in bits per
 /// character.
-template <class AnyCell>
-double train_step(LanguageModel& model, AnyCell& cell, const nn::TextBatch& batch, CellState& state,
-                  optim::Adam& adam, double clip = 1.0) {
-  const Tensor loss = loss_of(model, cell, batch, state);
+inline double train_step(LanguageModel& model, const BatchFunction& run, const nn::TextBatch& batch, CellState& state,
+                         optim::Adam& adam, double clip = 1.0) {
+  const auto [loss, next] = run(batch, state);
   loss.backward();
-  state = {state.h.detach(), state.c.detach()};  // gradients end where the batch began
+  state = {next.h.detach(), next.c.detach()};  // gradients end where the batch began
   optim::clip_grad_norm(model.parameters(), clip);
   adam.step();
   adam.zero_grad();

@@ -70,8 +70,8 @@ int run_train(const TrainOptions& options) {
   const nn::TextBatches batches(start.vocabulary.encode(text), settings.batch, settings.length);
   const std::string folder = folder_for(options), path = folder + "/model.safetensors";
   make_folder(folder);
-  const AnyCell cell = options.eager ? AnyCell(model.kind.cell) : AnyCell(compile(model.kind.cell, {.name = settings.cell}));
-  TrainingRun run(model, cell, batches, settings, options.eager ? "eager" : "compiled");
+  const BatchFunction function = batch_function(model, options.eager ? Compiling::nothing : Compiling::loop);
+  TrainingRun run(model, function, batches, settings, options.eager ? "eager" : "compiled");
   if (!options.resume.empty()) go_on(run, options, start);
   fmt::print("{} characters, {} distinct; {} steps of {} x {}, {} of them done\n", text.size(), start.vocabulary.size(),
              settings.steps, settings.batch, settings.length, run.steps());

@@ -37,10 +37,10 @@ std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int6
   return std::make_unique<LanguageModel>(cell_kind(settings.cell), vocabulary, settings.hidden);
 }
 
-TrainingRun::TrainingRun(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches,
+TrainingRun::TrainingRun(LanguageModel& model, BatchFunction run, const nn::TextBatches& batches,
                          const TrainingSettings& settings, const std::string& label)
     : model_(model),
-      cell_(std::move(cell)),
+      run_(std::move(run)),
       batches_(batches),
       settings_(settings),
       adam_(model.parameters(), {.learning_rate = settings.learning_rate}),
@@ -56,7 +56,7 @@ void TrainingRun::go_on_from(const NamedTensors& tensors) {
   constexpr int kFirstCalls = 3;
   for (int i = 0; i < kFirstCalls; ++i) {
     state_ = model_.zero_state(settings_.batch);
-    loss_of(model_, cell_, batches_[0], state_).backward();
+    run_(batches_[0], state_).loss.backward();
   }
   model_.zero_grad();
   state_ = model_.zero_state(settings_.batch);  // of the types that the saved ones must have
@@ -74,7 +74,7 @@ void TrainingRun::advance(int64_t steps) {
     const auto start = std::chrono::steady_clock::now();
     const nn::TextBatch batch = batches_[step_];
     if (batch.starts_anew) state_ = model_.zero_state(settings_.batch);
-    curve_.bits.push_back(train_step(model_, cell_, batch, state_, adam_, settings_.clip));
+    curve_.bits.push_back(train_step(model_, run_, batch, state_, adam_, settings_.clip));
     ++step_;
     curve_.seconds.push_back(seconds_since(start));
     curve_.total_seconds += curve_.seconds.back();

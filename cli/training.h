@@ -31,12 +31,10 @@ struct TrainingCurve {
   double final_bits() const;
 };
 
-using AnyCell = std::function<CellState(const Tensor&, const Tensor&, const Tensor&, const CellWeights&)>;
-
 /// A training under way, within an InterruptGuard. Several may take turns: each keeps its own optimiser, state and times.
 class TrainingRun {
  public:
-  TrainingRun(LanguageModel& model, AnyCell cell, const nn::TextBatches& batches, const TrainingSettings& settings,
+  TrainingRun(LanguageModel& model, BatchFunction run, const nn::TextBatches& batches, const TrainingSettings& settings,
               const std::string& label);
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
@@ -54,7 +52,7 @@ class TrainingRun {
 
  private:
   LanguageModel& model_;
-  AnyCell cell_;
+  BatchFunction run_;
   const nn::TextBatches& batches_;
   const TrainingSettings& settings_;
   optim::Adam adam_;
