@@ -29,14 +29,15 @@ struct Parts {
   std::string whole, fraction, exponent;
 };
 
+Parts cut(const std::string& text) {
+  const size_t e = std::min(text.find('e'), text.size()), point = std::min(text.find('.'), e);
+  return {text.substr(0, point), text.substr(std::min(point + 1, e), e - std::min(point + 1, e)), text.substr(e)};
+}
+
 /// The shortest digits that give the value back, rounded where they are more than `precision`; no zeros at the end.
 template <class T>
 Parts parts_of(T value, bool with_exponent, int precision) {
   const std::chars_format format = with_exponent ? std::chars_format::scientific : std::chars_format::fixed;
-  const auto cut = [](const std::string& text) {
-    const size_t e = std::min(text.find('e'), text.size()), point = std::min(text.find('.'), e);
-    return Parts{text.substr(0, point), text.substr(std::min(point + 1, e), e - std::min(point + 1, e)), text.substr(e)};
-  };
   Parts parts = cut(written(value, format, -1));
   if (static_cast<int>(parts.fraction.size()) > precision) parts = cut(written(value, format, precision));
   parts.fraction.erase(parts.fraction.find_last_not_of('0') + 1);
@@ -53,7 +54,8 @@ bool needs_exponents(std::span<const T> finite, bool suppress_small) {
     largest = std::max(largest, size);
   }
   if (largest == 0) return false;
-  return largest >= T(1e8) || (!suppress_small && (smallest < T(0.0001) || largest / smallest > T(1000)));
+  constexpr T kLargestFixed = std::is_same_v<T, float> ? T(1e6) : T(1e8);  // beyond which digits would be made up
+  return largest >= kLargestFixed || (!suppress_small && (smallest < T(0.0001) || largest / smallest > T(1000)));
 }
 
 /// Widths of the columns before and after the point.
@@ -88,11 +90,14 @@ std::vector<std::string> float_words(std::span<const T> values, const PrintOptio
       words.push_back(padded(std::isnan(value) ? "nan" : value < 0 ? "-inf" : "inf", widths.whole + 1 + behind));
       continue;
     }
-    const Parts& part = parts[next++];
+    Parts part = parts[next++];
+    // In scientific notation all have as many digits: further ones of the exact value, not zeros.
+    if (with_exponent && part.fraction.size() < widths.fraction)
+      part = cut(written(value, std::chars_format::scientific, static_cast<int>(widths.fraction)));
     const size_t missing = widths.fraction - part.fraction.size();
     std::string exponent = part.exponent;  // e+07 beside e+100 becomes e+007
     if (exponent.size() < widths.exponent) exponent.insert(2, widths.exponent - exponent.size(), '0');
-    words.push_back(padded(part.whole, widths.whole) + '.' + part.fraction + std::string(missing, with_exponent ? '0' : ' ') +
+    words.push_back(padded(part.whole, widths.whole) + '.' + part.fraction + std::string(missing, ' ') +
                     exponent);
   }
   return words;
