@@ -14,6 +14,7 @@
 #include "calque/print.h"
 #include "calque/pure.h"
 #include "calque/random.h"
+#include "calque/scan.h"
 #include "calque/state.h"
 #include "calque/tensor.h"
 #include "calque/threads.h"

@@ -16,7 +16,7 @@ struct LoopGradient {
   std::vector<std::optional<ValueId>> operands;
 };
 
-/// Appends to `graph` the gradient of its node `loop`, for operands marked `needed` (a std::unique_ptr<bool[]>-like array),
+/// Appends to `graph` the gradient of its node `loop`, for operands marked `needed`,
 /// from the gradients of its results. The block is differentiated once, by the rules for any program, so each step saves
 /// only what its gradient reads. Gradients of weights that are products of two values of a step are computed behind the
 /// loop, one product over all steps (which changes the order of that sum); others are added up in the order of the steps.

@@ -298,6 +298,37 @@ TEST_CASE("loops: wide enough for a team of threads") {
   CHECK_COMPILED(compiled.stats().loop_runs == 3);
 }
 
+TEST_CASE("loops: scan is the loop in one call, either way, with any state, and of no steps") {
+  struct State {
+    Tensor h, c;
+  };
+  for (const ScanDirection direction : {ScanDirection::forward, ScanDirection::reverse}) {
+    const auto scanned = [direction](const Tensor& xs, const Tensor& h, const Tensor& c, const Tensors& w) -> Tensors {
+      const auto [state, outputs] = scan(
+          [&](const State& state, const Tensor& x) {
+            const Tensors next = lstm_step(x, state.h, state.c, w);
+            return std::pair(State{next[0], next[1]}, next[0] * 2.0);
+          },
+          State{h, c}, xs, direction);
+      return {outputs, state.h, state.c};
+    };
+    const Tensors w = weights();
+    const Tensor h = doubles({kBatch, kHidden}, 0.3), c = doubles({kBatch, kHidden}, -0.2);
+    auto compiled = compile(scanned);
+    for (int64_t steps : {6, 6, 6, 1, 0}) {
+      const Tensor xs = doubles({steps, kBatch, kHidden}, 0.1);
+      check_same(compiled(xs, h, c, w), scanned(xs, h, c, w), "results");
+    }
+    CHECK_COMPILED(compiled.stats().loop_runs >= 2);
+    const Tensor xs = doubles({6, kBatch, kHidden}, 0.1);
+    const Tensors by_hand = direction == ScanDirection::forward ? lstm(xs, h, c, w) : backwards(xs, h, c, w);
+    const Tensor expected = direction == ScanDirection::forward ? by_hand[0] : permute(by_hand[0], {1, 0, 2});
+    CHECK(same_bits(scanned(xs, h, c, w)[0], expected * 2.0));
+    check_close(with_gradients(compiled, 6), with_gradients(scanned, 6));
+  }
+  CHECK_THROWS_AS(scan([](const Tensor& h, const Tensor&) { return std::pair(h, h); }, zeros({2}), zeros({})), UserError);
+}
+
 TEST_CASE("loops: a pure function enters the loop") {
   manual_seed(4);
   const NoGradGuard no_grad;
