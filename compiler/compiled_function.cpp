@@ -18,14 +18,13 @@
 
 namespace calque {
 
-bool CompiledFunction::ready(TraceId end, std::span<TensorImpl* const> live) {
+bool CompiledFunction::ready(TraceId end, std::span<TensorImpl* const> live, uint32_t first_value) {
   const TraceNode& node = tree_[end];
-  const uint32_t first_value = tree_[node.segment_begin].first_value;
   node.segment->select(tree_, end);
   if (node.segment->covers(live, first_value)) return true;
   const auto what = [] { return std::string("more values of a known way are held than before"); };
   if (node.segment->compiled() && !allows_recompilation(what)) return false;
-  compile_segment(end, live);
+  compile_segment(end, live, first_value);
   return node.segment->covers(live, first_value);
 }
 
@@ -41,11 +40,11 @@ bool CompiledFunction::allows_recompilation(const std::function<std::string()>& 
   return true;
 }
 
-void CompiledFunction::compile_segment(TraceId end, std::span<TensorImpl* const> live) {
+void CompiledFunction::compile_segment(TraceId end, std::span<TensorImpl* const> live, uint32_t first_value) {
   const TraceNode& node = tree_[end];
   const std::string name = fmt::format("{}.{}", options_.name, end);
   node.segment->select(tree_, end);
-  node.segment->compile(tree_, node.segment_begin, end, live, tree_[node.segment_begin].first_value, name, stats_);
+  node.segment->compile(tree_, node.segment_begin, end, live, first_value, name, stats_);
 }
 
 void CompiledFunction::note_bound_reached() {

@@ -42,9 +42,10 @@ class CompiledFunction {
   /// function itself may ask for its statistics.
   std::recursive_mutex& mutex() { return mutex_; }
 
-  /// Makes the plan of the segment that `end` closes cover the values held now. False when there is none and will be none.
-  bool ready(TraceId end, std::span<TensorImpl* const> live);
-  void compile_segment(TraceId end, std::span<TensorImpl* const> live);
+  /// Makes the plan of the segment that `end` closes, whose values begin with `first_value` in this call, cover those held
+  /// now. False when there is none and will be none.
+  bool ready(TraceId end, std::span<TensorImpl* const> live, uint32_t first_value);
+  void compile_segment(TraceId end, std::span<TensorImpl* const> live, uint32_t first_value);
   void note_bound_reached();
   /// What `on_recompile` asks for when something is compiled or recorded beside what there was: counts it, says so, or throws
   /// UserError. `what` gives the sentence. False when nothing is to be recorded or compiled.

@@ -128,9 +128,10 @@ std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const S
 std::string explain_segment(const TraceTree& all, TraceId end) {
   // Records of a way may hold sizes of different calls; those of the plan are looked at.
   const CompiledSegment* planned = all[end].segment->compiled();
-  const std::optional<TraceTree> resized =
-      planned && !all[end].segment->sizes().empty() ? std::optional(resized_way(all, end, all[end].segment->sizes())) : std::nullopt;
-  const TraceTree& tree = resized ? *resized : all;
+  std::optional<ResizedWay> resized;
+  if (planned && !all[end].segment->sizes().empty()) resized = resized_way(all, end, all[end].segment->sizes());
+  const TraceTree& tree = resized ? resized->tree : all;
+  if (resized) end = resized->end;
   const TraceNode& closing = tree[end];
   const CompiledSegment* compiled = closing.segment->compiled();
   const std::vector<TraceId> path = tree.path(closing.segment_begin, end);

@@ -8,6 +8,7 @@
 #include "compiler/merge_ways.h"
 #include "compiler/replay.h"
 #include "compiler/resize.h"
+#include "compiler/roll_way.h"
 #include "compiler/segment.h"
 #include "compiler/settings.h"
 #include "compiler/trace_difference.h"
@@ -59,6 +60,7 @@ Frame::~Frame() {
     // An op between failed, for which the call throws already: what could not be made stays without a value.
   }
   forget_all();
+  settle_unfinished();
   function_.set_active(nullptr);
   post_.close();
   thread_state.own = nullptr;
@@ -71,7 +73,22 @@ void Frame::finish() {
   if (mode_ != Mode::eager) tree_[root_].is_complete = true;
   thread_state.observer = outer_;
   forget_all();
-  if (mode_ == Mode::record && fork_ != kNoTrace) notes_.end = merge_way(tree_, fork_, notes_.end);
+  settle();
+}
+
+void Frame::settle() {
+  if (mode_ != Mode::record || fork_ == kNoTrace) return;
+  mode_ = Mode::eager;
+  notes_.end = merge_way(tree_, fork_, roll_way(tree_, fork_));
+}
+
+void Frame::settle_unfinished() noexcept {
+  if (mode_ != Mode::record || fork_ == kNoTrace) return;
+  try {
+    roll_way(tree_, fork_);
+  } catch (const std::exception&) {  // memory is short
+    tree_.drop_way(fork_);
+  }
 }
 
 // --- the list of live values
@@ -124,72 +141,92 @@ std::span<TensorImpl* const> Frame::live_values() const {
 // --- matching
 
 [[gnu::always_inline]] inline bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot) {
-  const TraceOperand operand = node.inputs[i];
-  if (!operand.is_slot) return in_segment(tensor) && tensor.value_id == operand.index;
+  const TraceOperand& operand = node.inputs[i];
+  const WayPosition::Level& level = position_.levels[operand.level];
+  if (!operand.is_slot) return in_segment(tensor) && tensor.value_id == operand.index + level.values;
   if (in_segment(tensor)) return false;
-  if (operand.index < slots_.size()) return slots_[operand.index].impl() == &tensor;
+  const uint32_t slot = operand.index + level.slots;
+  if (slot < slots_.size()) return slots_[slot].impl() == &tensor;
   // First sight of this slot; one op may bind the same new slot twice.
-  if (operand.index - node.first_slot < next_new_slot)
+  if (slot - first_slot(node) < next_new_slot)
     return true;                                 // compared with its first sight by the caller
   if (tensor.is_pending()) materialize(tensor);  // throws: it could not be computed
   refresh_history(tensor);
-  const SlotRecord& record = node.new_slots[next_new_slot++];
-  return record.fits(tensor, origin_of(tensor));
+  return fits(node.new_slots[next_new_slot++], tensor, false);
+}
+
+bool Frame::fits(const SlotRecord& record, const TensorImpl& tensor, bool but_for_sizes) const {
+  uint32_t origin = origin_of(tensor);
+  if (origin != SlotRecord::kOutside) origin -= position_.levels[record.origin_level].values;
+  return but_for_sizes ? record.fits_but_for_sizes(tensor, origin) : record.fits(tensor, origin);
+}
+
+bool Frame::matches_attributes(const TraceNode& node, const Attributes& attributes) const {
+  if (!node.steps) return node.attributes == attributes;
+  if (node.attributes.size() != attributes.size()) return false;
+  const int64_t iteration = position_.levels[node.level].iteration;
+  for (int i = 0; i < attributes.size(); ++i)
+    if (attributes[i] != node.attributes[i] + iteration * (*node.steps)[static_cast<size_t>(i)]) return false;
+  return true;
 }
 
 [[gnu::always_inline]] inline bool Frame::matches(const TraceNode& node, const OpCall& call) {
   if (node.generation != tree_.generation() || node.op != call.op || node.grad_enabled != thread_state.grad_enabled ||
-      node.inputs.size() != call.inputs.size() || !(node.attributes == call.attributes))
+      node.inputs.size() != call.inputs.size() || !matches_attributes(node, call.attributes))
     return false;
   uint32_t next_new_slot = 0;
   for (size_t i = 0; i < call.inputs.size(); ++i)
     if (!matches_operand(node, i, *call.inputs[i], next_new_slot)) return false;
   if (node.new_slots.empty()) return true;
-  if (slots_.size() != node.first_slot) return false;
+  const uint32_t first = first_slot(node);
+  if (slots_.size() != first) return false;
   for (size_t i = 0; i < call.inputs.size(); ++i) {
-    const TraceOperand operand = node.inputs[i];
-    if (!operand.is_slot || operand.index < node.first_slot) continue;
-    if (operand.index == slots_.size())
+    const TraceOperand& operand = node.inputs[i];
+    const uint32_t slot = operand.index + position_.levels[operand.level].slots;
+    if (!operand.is_slot || slot < first) continue;
+    if (slot == slots_.size())
       bind(*call.inputs[i]);
-    else if (slots_[operand.index].impl() != call.inputs[i]) {
-      slots_.resize(node.first_slot);
+    else if (slots_[slot].impl() != call.inputs[i]) {
+      slots_.resize(first);
       return false;
     }
   }
   return true;
 }
 
-bool Frame::matches_resized(TraceId id, const OpCall& call) {
-  const TraceNode& node = tree_[id];
+bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& call) {
   if (node.op != call.op || node.grad_enabled != thread_state.grad_enabled || node.inputs.size() != call.inputs.size() ||
       node.attributes.size() != call.attributes.size())
     return false;
   std::vector<const TensorImpl*> fresh;
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     TensorImpl& tensor = *call.inputs[i];
-    const TraceOperand operand = node.inputs[i];
-    const size_t new_slot = operand.index - node.first_slot;
-    if (!operand.is_slot || operand.index < slots_.size() || (!in_segment(tensor) && new_slot < fresh.size())) {
-      const bool same = !operand.is_slot                  ? in_segment(tensor) && tensor.value_id == operand.index
-                        : operand.index < slots_.size() ? slots_[operand.index].impl() == &tensor
-                                                          : fresh[new_slot] == &tensor;
+    const TraceOperand& operand = node.inputs[i];
+    const WayPosition::Level& level = position_.levels[operand.level];
+    const uint32_t slot = operand.index + level.slots, new_slot = slot - first_slot(node);
+    if (!operand.is_slot || slot < slots_.size() || (!in_segment(tensor) && new_slot < fresh.size())) {
+      const bool same = !operand.is_slot       ? in_segment(tensor) && tensor.value_id == operand.index + level.values
+                        : slot < slots_.size() ? slots_[slot].impl() == &tensor
+                                               : fresh[new_slot] == &tensor;
       if (!same) return false;
       continue;
     }
     if (in_segment(tensor)) return false;
     if (tensor.is_pending()) materialize(tensor);
     refresh_history(tensor);
-    if (!node.new_slots[new_slot].fits_but_for_sizes(tensor, origin_of(tensor))) return false;
+    if (!fits(node.new_slots[new_slot], tensor, true)) return false;
     fresh.push_back(&tensor);
   }
-  if (!fresh.empty() && slots_.size() != node.first_slot) return false;
-  if (fresh.size() != node.new_slots.size() || !resize(tree_, id, fresh, call)) return false;
+  if (!fresh.empty() && slots_.size() != first_slot(node)) return false;
+  if (fresh.size() != node.new_slots.size()) return false;
+  if (!resize(tree_, id, fresh, call, position_.levels[tree_[id].level].iteration)) return false;
   for (const TensorImpl* tensor : fresh) bind(const_cast<TensorImpl&>(*tensor));
   return true;
 }
 
 [[gnu::always_inline]] inline void Frame::hand_out(TraceId id, std::span<Tensor> results) {
   const TraceNode& node = tree_[id];
+  const uint32_t first = node.first_value + position_.levels[node.level].values;
   for (size_t i = 0; i < results.size(); ++i) {
     const ResultRecord& record = node.results[i];
     TensorImpl* impl = TensorImpl::create();
@@ -197,11 +234,11 @@ bool Frame::matches_resized(TraceId id, const OpCall& call) {
     impl->requires_grad = record.requires_grad;
     impl->shape = record.shape;
     impl->strides = record.strides;
-    link(*impl, node.first_value + static_cast<uint32_t>(i));
+    link(*impl, first + static_cast<uint32_t>(i));
     results[i] = Tensor::adopt(impl);
   }
   cursor_ = id;
-  next_value_ = node.first_value + static_cast<uint32_t>(results.size());
+  next_value_ = first + static_cast<uint32_t>(results.size());
 }
 
 /// A number that is an input of the plan: made eagerly, and not itself compared.
@@ -226,20 +263,54 @@ bool Frame::before(const OpCall& call, std::span<Tensor> results) {
   return mode_ == Mode::match && match(call, results);
 }
 
+[[gnu::always_inline]] inline bool Frame::match_node(TraceId id, const OpCall& call, std::span<Tensor> results) {
+  const TraceNode& node = tree_[id];
+  if (node.level > tree_[cursor_].level) position_.enter(node.level);
+  if (node.kind == TraceNode::Kind::op) {
+    bool is_matched = false;
+    if (node.has_runs) {
+      const TraceNode straight = unrolled(node, position_);
+      is_matched = matches(straight, call) || (tree_.has_sizes() && matches_resized(id, straight, call));
+    } else {
+      is_matched = matches(node, call) || (tree_.has_sizes() && matches_resized(id, node, call));
+    }
+    if (!is_matched) return false;
+    hand_out(id, results);
+    ++function_.stats().matched_ops;
+    return true;
+  }
+  if (node.kind != TraceNode::Kind::number || !take_number(node, call, results)) return false;
+  cursor_ = id;
+  return true;
+}
+
+bool Frame::match_next_iteration(const OpCall& call, std::span<Tensor> results) {
+  const TraceNode& last = tree_[cursor_];
+  const WayPosition::Level before = position_.levels[last.level];
+  position_.go_on(tree_.loop(last.loop));
+  if (match_node(last.next_iteration, call, results)) return true;
+  position_.levels[last.level] = before;
+  return false;
+}
+
+void Frame::note_trips() {
+  const TraceNode& here = tree_[cursor_];
+  if (here.loop != kNoLoop) tree_.set_size(tree_.loop(here.loop).trips, position_.levels[here.level].iteration);
+}
+
+StraightWay Frame::way() {
+  if (mode_ == Mode::match) note_trips();
+  return {tree_, segment_begin_, cursor_};
+}
+
 bool Frame::match(const OpCall& call, std::span<Tensor> results) {
   if (row(call.op).kind == OpKind::indexing) check_or_note(call);
-  for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling) {
-    const TraceNode& node = tree_[id];
-    if (node.kind == TraceNode::Kind::op &&
-        (matches(node, call) || (tree_.has_sizes() && matches_resized(id, call)))) {
-      hand_out(id, results);
-      ++function_.stats().matched_ops;
-      return true;
-    }
-    if (node.kind == TraceNode::Kind::number && take_number(node, call, results)) {
-      cursor_ = id;
-      return true;
-    }
+  const TraceNode& here = tree_[cursor_];
+  if (here.next_iteration != kNoTrace && match_next_iteration(call, results)) return true;
+  const uint32_t loop = here.loop;
+  for (TraceId id = here.first_child; id != kNoTrace; id = tree_[id].next_sibling) {
+    if (loop != kNoLoop && tree_[id].loop != loop) note_trips();
+    if (match_node(id, call, results)) return true;
   }
   check_or_note(call);
   start_recording(&call);
@@ -342,7 +413,8 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
 
 // --- segments
 
-TraceId Frame::find_end() const {
+TraceId Frame::find_end() {
+  if (mode_ == Mode::match) note_trips();
   for (TraceId id = tree_[cursor_].first_child; id != kNoTrace; id = tree_[id].next_sibling)
     if (tree_[id].kind == TraceNode::Kind::end) return id;
   return kNoTrace;
@@ -352,6 +424,7 @@ void Frame::begin_segment(TraceId after) {
   cursor_ = segment_begin_ = after;
   first_value_ = next_value_;
   slots_.clear();
+  position_.begin_segment(tree_[after].level);
 }
 
 void Frame::end_segment(const char* reason) {
@@ -367,7 +440,7 @@ void Frame::end_segment(const char* reason) {
     node.reason = reason;
     node.segment = std::make_shared<Segment>();
     end = add_node(std::move(node));
-    if (function_.options().compile_at_once) function_.compile_segment(end, live_values());
+    if (function_.options().compile_at_once) function_.compile_segment(end, live_values(), first_value_);
   } else if (mode_ == Mode::match) {
     run_end(end);
   }
@@ -380,11 +453,11 @@ void Frame::end_segment(const char* reason) {
 void Frame::run_end(TraceId end) {
   const std::span<TensorImpl* const> live = live_values();
   if (live.empty()) return replay_for_errors();
-  if (!function_.ready(end, live)) return replay();
+  if (!function_.ready(end, live, first_value_)) return replay();
   if (settings().verify) verify_against_replay(end);
   try {
     const ObserverPause pause;
-    return tree_[end].segment->run(slots_, live, function_.stats());
+    return tree_[end].segment->run(slots_, live, first_value_, function_.stats());
   } catch (const InternalError&) {
     throw;
   } catch (const std::exception&) {
@@ -450,14 +523,15 @@ void Frame::replay_for_errors() {
 void Frame::replay() {
   if (cursor_ == segment_begin_) return;
   const ObserverPause pause;
-  const std::vector<TraceId> path = tree_.path(segment_begin_, cursor_);
+  const StraightWay deferred = way();
+  const std::vector<TraceId> path = deferred.path();
   std::vector<TensorImpl*> placeholders(next_value_ - first_value_);
   for (TensorImpl* impl : live_values())
     if (impl->is_pending()) placeholders[impl->value_id - first_value_] = impl;
   std::exception_ptr failure;
   try {
     // A placeholder takes the place of what was made, so that later views are views of what the user holds.
-    replay_path(tree_, path, slots_, first_value_, [&](std::span<Tensor> results, size_t first) {
+    replay_path(deferred.tree(), path, slots_, first_value_, [&](std::span<Tensor> results, size_t first) {
       for (size_t i = 0; i < results.size(); ++i)
         if (TensorImpl* placeholder = placeholders[first + i]) {
           fill_placeholder(*placeholder, *results[i].impl());
@@ -478,7 +552,8 @@ void Frame::replay() {
 void Frame::verify_against_replay(TraceId end) {
   const ObserverPause pause;
   std::vector<Tensor> expected;
-  replay_path(tree_, tree_.path(segment_begin_, cursor_), slots_, first_value_, [&](std::span<Tensor> results, size_t) {
+  const StraightWay matched = way();
+  replay_path(matched.tree(), matched.path(), slots_, first_value_, [&](std::span<Tensor> results, size_t) {
     expected.insert(expected.end(), results.begin(), results.end());
   });
   tree_[end].segment->expect(expected);

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "compiler/trace.h"
+#include "compiler/way_position.h"
 #include "runtime/observer.h"
 #include "runtime/observer_post.h"
 
@@ -63,7 +63,8 @@ class Frame final : public Observer {
   const FrameNotes& notes() const { return notes_; }
   bool is_matching() const { return mode_ == Mode::match; }
   TraceId root() const { return root_; }
-  TraceId cursor() const { return cursor_; }
+  /// The way up to here.
+  StraightWay way();
   std::span<const Tensor> slots() const { return slots_; }
   /// Which value of the segment this is, counted from its first; nothing for other tensors.
   std::optional<uint32_t> value_of(const TensorImpl& impl) const {
@@ -97,19 +98,28 @@ class Frame final : public Observer {
 
   // Matching.
   bool match(const OpCall& call, std::span<Tensor> results);
+  /// Whether the call is the next iteration of the loop whose last node was matched.
+  bool match_next_iteration(const OpCall& call, std::span<Tensor> results);
+  bool match_node(TraceId id, const OpCall& call, std::span<Tensor> results);
   void bind(TensorImpl& tensor);
   bool matches(const TraceNode& node, const OpCall& call);
-  /// The same for a node whose records may be of other sizes; they are of the call's afterwards.
-  bool matches_resized(TraceId id, const OpCall& call);
+  bool matches_attributes(const TraceNode& node, const Attributes& attributes) const;
+  /// The same for a node whose records may be of other sizes; they are of the call's afterwards. `node` is that of `id`, or what
+  /// it stands for.
+  bool matches_resized(TraceId id, const TraceNode& node, const OpCall& call);
   /// Throws what the op would throw for its types, or for values that are known: the function may catch that
   /// and go on, and an op that fails is no op of the trace.
   static void check(const OpCall& call);
   void check_or_note(const OpCall& call);
   bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
+  uint32_t first_slot(const TraceNode& node) const { return node.first_slot + position_.levels[node.level].slots; }
+  bool fits(const SlotRecord& record, const TensorImpl& tensor, bool but_for_sizes) const;
   bool take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results);
   void note_number(const OpCall& call, const Tensor& result);
   void hand_out(TraceId id, std::span<Tensor> results);
-  TraceId find_end() const;
+  TraceId find_end();
+  /// The loop that the last op was of is left here, if it is: from now on sizes may follow from how often it ran.
+  void note_trips();
 
   // Recording.
   /// `asked` is the op that is new; null when the function ended, or a segment had to, where it did not
@@ -130,6 +140,9 @@ class Frame final : public Observer {
   void replay();
   void replay_for_errors();
   void verify_against_replay(TraceId end);
+  /// What was recorded becomes a part of the tree: loops are found, and ways that differ in sizes only become one.
+  void settle();
+  void settle_unfinished() noexcept;
 
   // The list of values of this call that are alive.
   void link(TensorImpl& impl, uint32_t value_id);
@@ -148,6 +161,7 @@ class Frame final : public Observer {
   TraceId root_;
   TraceId cursor_;            // last node matched or recorded
   TraceId segment_begin_;     // root or end node before the current segment
+  WayPosition position_;      // of the cursor, while matching
   TraceId fork_ = kNoTrace;   // first node recorded
   uint32_t sample_ = 0;       // sizes when recording began
   uint32_t first_value_ = 0;  // of the current segment

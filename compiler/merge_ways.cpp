@@ -11,10 +11,7 @@ namespace {
 using Kind = TraceNode::Kind;
 
 bool same_records(const TraceNode& a, const TraceNode& b) {
-  const auto slots_alike = [](const SlotRecord& x, const SlotRecord& y) {
-    return x.dtype == y.dtype && x.requires_grad == y.requires_grad && x.is_leaf == y.is_leaf && x.origin == y.origin &&
-           x.shape.rank() == y.shape.rank();
-  };
+  const auto slots_alike = [](const SlotRecord& x, const SlotRecord& y) { return x.is_alike_but_for_sizes(y); };
   const auto results_alike = [](const ResultRecord& x, const ResultRecord& y) {
     return x.dtype == y.dtype && x.requires_grad == y.requires_grad && x.shape.rank() == y.shape.rank();
   };
@@ -22,20 +19,14 @@ bool same_records(const TraceNode& a, const TraceNode& b) {
          std::equal(a.results.begin(), a.results.end(), b.results.begin(), b.results.end(), results_alike);
 }
 
+bool same_steps(const TraceNode& a, const TraceNode& b) { return a.steps && b.steps ? *a.steps == *b.steps : a.steps == b.steps; }
+
 /// Whether the nodes ask for the same but for sizes, and numbers that may follow from them.
 bool are_alike(const TraceNode& a, const TraceNode& b) {
-  const auto same_operand = [](const TraceOperand& x, const TraceOperand& y) {
-    return x.index == y.index && x.is_slot == y.is_slot;
-  };
   return a.kind == b.kind && a.op == b.op && a.grad_enabled == b.grad_enabled && a.reason == b.reason &&
          a.attributes.size() == b.attributes.size() && a.first_value == b.first_value && a.first_slot == b.first_slot &&
-         std::equal(a.inputs.begin(), a.inputs.end(), b.inputs.begin(), b.inputs.end(), same_operand) &&
+         a.level == b.level && (a.loop == kNoLoop) == (b.loop == kNoLoop) && a.inputs == b.inputs && same_steps(a, b) &&
          same_records(a, b);
-}
-
-AttributeKind kind_of_word(Op op, int word) {
-  const std::span<const AttributeSpec> specs = row(op).attributes;
-  return specs[std::min(static_cast<size_t>(word), specs.size() - 1)].kind;
 }
 
 class WayMerger {
@@ -53,8 +44,10 @@ class WayMerger {
       pairs_.push_back({old, now, {}, false});
       if (tree_[old].sizes) pairs_.back().sizes = *tree_[old].sizes;
     }
-    for (Pair& pair : pairs_)
-      if (!compare_slots(pair) || !compare_words(pair)) return false;
+    for (size_t i = 0; i < pairs_.size(); ++i) {
+      if (i > 0 && tree_[pairs_[i].old].loop != tree_[pairs_[i - 1].old].loop && !note_loop(pairs_[i - 1])) return false;
+      if (!compare_slots(pairs_[i]) || !compare_words(pairs_[i])) return false;
+    }
     // What was not matched for another reason would be recorded and taken back at every call.
     return std::any_of(pairs_.begin(), pairs_.end(), [](const Pair& pair) { return pair.has_changed; });
   }
@@ -115,6 +108,17 @@ class WayMerger {
     std::vector<SizeSymbol> symbols;
     for (size_t i = 0; i < fresh_.size(); ++i) symbols.push_back(static_cast<SizeSymbol>(tree_.sizes().size() + i));
     return symbols;
+  }
+
+  /// A loop was left here: from now on sizes may follow from its trip count.
+  bool note_loop(const Pair& pair) {
+    const uint32_t old = tree_[pair.old].loop, now = tree_[pair.now].loop;
+    if (old == kNoLoop) return true;
+    const TraceLoop &before = tree_.loop(old), &after = tree_.loop(now);
+    if (before.length != after.length) return false;
+    symbols_.push_back(before.trips);
+    now_[before.trips] = tree_.sizes()[after.trips];
+    return true;
   }
 
   bool compare_slots(Pair& pair) {

@@ -161,7 +161,7 @@ void ObservedCall::finish(const ResultReader& reader, const void* result, MakePr
   state.scope.finish();
   if (trace && state.scope.frame()->notes().obstacle) state.refusal = state.scope.frame()->notes().obstacle;
   if (!state.refusal.empty()) return table.refuse(state.function, state.words, state.refusal);
-  trace->end = state.scope.frame()->notes().end;
+  note_end(*trace, *state.scope.frame(), state.function.tree());
   std::shared_ptr<const void> prototype;
   if (result) {
     prototype = make_prototype(result);

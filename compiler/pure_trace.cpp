@@ -13,9 +13,8 @@ namespace {
 
 class Reader {
  public:
-  Reader(const Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments,
-         std::span<const StateSnapshot> state)
-      : frame_(frame), tree_(tree), arguments_(arguments), state_(state) {}
+  Reader(Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments, std::span<const StateSnapshot> state)
+      : frame_(frame), tree_(tree), way_(frame.way()), arguments_(arguments), state_(state) {}
 
   PureTrace read(const detail::ResultReader& result) {
     check_notes();
@@ -112,8 +111,8 @@ class Reader {
 
   /// The op that used a slot first, and what it found there.
   std::pair<const TraceNode*, const SlotRecord*> binding_of(size_t slot) const {
-    for (TraceId id = frame_.cursor(); id != kNoTrace; id = tree_[id].parent) {
-      const TraceNode& node = tree_[id];
+    for (TraceId id = way_.end(); id != kNoTrace; id = way_.tree()[id].parent) {
+      const TraceNode& node = way_.tree()[id];
       if (slot >= node.first_slot && slot - node.first_slot < node.new_slots.size())
         return {&node, &node.new_slots[slot - node.first_slot]};
     }
@@ -169,8 +168,8 @@ class Reader {
   }
 
   std::string made_by(const TensorImpl& value) const {
-    for (TraceId id = frame_.cursor(); id != kNoTrace; id = tree_[id].parent) {
-      const TraceNode& node = tree_[id];
+    for (TraceId id = way_.end(); id != kNoTrace; id = way_.tree()[id].parent) {
+      const TraceNode& node = way_.tree()[id];
       if (value.value_id >= node.first_value && value.value_id - node.first_value < node.results.size())
         return at_line(row(node.op).name, node.location);
     }
@@ -179,6 +178,7 @@ class Reader {
 
   const Frame& frame_;
   const TraceTree& tree_;
+  const StraightWay way_;
   std::span<const Tensor> arguments_;
   std::span<const StateSnapshot> state_;
   std::vector<TensorImpl*> live_;
@@ -211,9 +211,14 @@ bool same_record(const SlotRecord& a, const SlotRecord& b) {
 
 }  // namespace
 
-PureTrace read_trace(const Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments,
+PureTrace read_trace(Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments,
                      std::span<const StateSnapshot> state, const detail::ResultReader& result) {
   return Reader(frame, tree, arguments, state).read(result);
+}
+
+void note_end(PureTrace& trace, const Frame& frame, const TraceTree& tree) {
+  trace.end = frame.notes().end;
+  for (uint32_t loop : loops_on_way(tree, trace.end)) trace.trips.push_back(tree.sizes()[tree.loop(loop).trips]);
 }
 
 bool same_situation(const PureTrace& a, const PureTrace& b) {
@@ -230,6 +235,12 @@ bool same_situation(const PureTrace& a, const PureTrace& b) {
 std::string difference(const TraceTree& tree, const PureTrace& before, const PureTrace& now) {
   std::string text = describe_difference(tree, before.root, before.end, now.end, before.numbers, now.numbers);
   if (!text.empty()) return text;
+  for (size_t i = 0; i < std::min(before.trips.size(), now.trips.size()); ++i)
+    if (before.trips[i] != now.trips[i]) {
+      const TraceNode& head = tree[tree.loop(loops_on_way(tree, now.end)[i]).head];
+      return fmt::format("the loop that begins with {} ran {} times {} than before", at_line(row(head.op).name, head.location),
+                         std::abs(before.trips[i] - now.trips[i]), now.trips[i] < before.trips[i] ? "less" : "more");
+    }
   for (size_t i = 0; i < std::min(before.slots.size(), now.slots.size()); ++i)
     if (before.slots[i] != now.slots[i])
       return fmt::format("tensor {} that it uses is {} and was {} before", i, describe(now.slots[i]),

@@ -55,6 +55,7 @@ struct PureTrace {
   TraceId root = 0, end = 0;
   std::vector<Number> numbers;
   std::vector<int64_t> draws;          // counts of random numbers, in order
+  std::vector<int64_t> trips;          // through the loops of its way; known only afterwards, like the end
   std::vector<Source> slots;           // of the only segment
   std::vector<Source> results;         // tensors of the result, in order
   std::vector<uint64_t> result_words;  // the rest of it
@@ -65,9 +66,12 @@ struct PureTrace {
 };
 
 /// Reads a call when its body has returned, before Frame::finish(). Throws Refusal. The `end` is known only
-/// afterwards.
-PureTrace read_trace(const Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments,
+/// afterwards, to note_end().
+PureTrace read_trace(Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments,
                      std::span<const StateSnapshot> state, const detail::ResultReader& result);
+
+/// Frame::finish() was just called.
+void note_end(PureTrace& trace, const Frame& frame, const TraceTree& tree);
 
 /// Why a call cannot be repeated by a plan alone: a phrase with a line.
 struct Refusal {

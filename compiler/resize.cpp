@@ -43,6 +43,13 @@ Attributes attributes_at(const TraceNode& node, std::span<const int64_t> sizes) 
   return attributes;
 }
 
+/// The same some iterations later.
+Attributes attributes_in(const TraceNode& node, Attributes attributes, int64_t iteration) {
+  for (int i = 0; node.steps && i < attributes.size(); ++i)
+    attributes.set(i, attributes[i] + iteration * (*node.steps)[static_cast<size_t>(i)]);
+  return attributes;
+}
+
 /// Shapes and strides of the results, as eager execution gives them. False where the op does not take these operands, or
 /// its strides are not known.
 bool set_results(TraceNode& node, std::span<const Type> types, const Strides& base_strides) {
@@ -137,7 +144,7 @@ bool is_row_major(const Shape& shape, const Strides& strides) {
   return std::equal(dense.begin(), dense.begin() + shape.rank(), strides.begin());
 }
 
-bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call) {
+bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration) {
   TraceNode& node = tree[id];
   for (size_t i = 0; i < fresh.size(); ++i)
     if (!bind_dims(tree, node.new_slots[i], sized_slot(node, i), fresh[i]->shape)) return false;
@@ -146,7 +153,7 @@ bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fres
     if (!std::equal(strides.begin(), strides.begin() + fresh[i]->shape.rank(), fresh[i]->strides.begin())) return false;
   }
   const Attributes attributes = attributes_at(node, tree.sizes());
-  if (!(attributes == call.attributes)) return false;
+  if (!(attributes_in(node, attributes, iteration) == call.attributes)) return false;
   node.attributes = attributes;
   Types types(call.inputs.size());
   for (size_t i = 0; i < types.size(); ++i) types[i] = call.inputs[i]->type();
@@ -160,13 +167,15 @@ bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fres
   return true;
 }
 
-TraceTree resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes) {
-  TraceTree resized = tree;
-  for (const auto& [symbol, value] : sizes) resized.set_size(symbol, value);
-  TraceId root = end;
-  while (resized[root].parent != kNoTrace) root = resized[root].parent;
-  WayResizer(resized).run(resized.path(root, end));
-  return resized;
+ResizedWay resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes) {
+  TraceTree sized = tree;
+  for (const auto& [symbol, value] : sizes) sized.set_size(symbol, value);
+  const StraightWay straight(sized, tree[end].segment_begin, end);
+  ResizedWay way{straight.tree(), straight.begin(), straight.end()};
+  TraceId root = way.end;
+  while (way.tree[root].parent != kNoTrace) root = way.tree[root].parent;
+  WayResizer(way.tree).run(way.tree.path(root, way.end));
+  return way;
 }
 
 }  // namespace calque

@@ -3,18 +3,22 @@
 
 #include <span>
 
-#include "compiler/trace.h"
+#include "compiler/way_position.h"
 #include "runtime/observer.h"
 
 namespace calque {
 
 /// The node's op is asked for with operands that are the recorded ones but for sizes; `fresh` are those that its new slots
-/// would be bound to. True when its records, with symbols bound to the sizes of `fresh`, are what is asked for; they then
-/// hold these sizes.
-bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call);
+/// would be bound to. True when its records, with symbols bound to the sizes of `fresh`, are what is asked for in this
+/// iteration of its loop; they then hold these sizes.
+bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration);
 
-/// A copy of the tree in which the way to `end` holds these sizes, to be looked at.
-TraceTree resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes);
+/// The segment that `end` closes and what leads to it, with these sizes and without loops, to be looked at.
+struct ResizedWay {
+  TraceTree tree;
+  TraceId begin, end;
+};
+ResizedWay resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes);
 
 /// Strides of elements that lie in row-major order.
 std::array<int64_t, kMaxRank> row_major_strides(const Shape& shape);

@@ -18,8 +18,9 @@ void Segment::select(const TraceTree& tree, TraceId end) {
   if (tree.generation() == generation_ && !plans_.empty()) return;
   generation_ = tree.generation();
   const BoundSizes sizes = tree.bound_sizes(end);
-  // What is held hardly depends on sizes.
-  const std::vector<uint32_t> held = plans_.empty() ? std::vector<uint32_t>() : current().held;
+  // What is held hardly depends on sizes; but its numbers depend on how often loops ran.
+  const bool keeps_held = !plans_.empty() && tree[end].level == 0;
+  const std::vector<uint32_t> held = keeps_held ? current().held : std::vector<uint32_t>();
   const auto known = std::find_if(plans_.begin(), plans_.end(), [&](const SizedPlan& plan) { return plan.sizes == sizes; });
   current_ = static_cast<size_t>(known - plans_.begin());
   if (known == plans_.end() && plans_.size() < kMostPlans) {
@@ -54,7 +55,6 @@ void Segment::adopt(const Segment& other, const BoundSizes& sizes) {
   if (!other.compiled() || plans_.size() == kMostPlans) return;
   plans_.push_back(other.current());
   plans_.back().sizes = sizes;
-  first_value_ = other.first_value_;
 }
 
 bool Segment::covers(std::span<TensorImpl* const> live, uint32_t first_value) const {
@@ -68,7 +68,6 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
                       uint32_t first_value, const std::string& name, CompileStats& stats) {
   SizedPlan& plan = current();
   if (!plan.failure.empty()) return false;
-  first_value_ = first_value;
   std::vector<uint32_t> held = plan.held;
   for (const TensorImpl* impl : live) held.push_back(impl->value_id - first_value);
   std::sort(held.begin(), held.end());
@@ -94,7 +93,8 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
   return true;
 }
 
-void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> live, CompileStats& stats) {
+void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> live, uint32_t first_value,
+                  CompileStats& stats) {
   const SizedPlan& plan = current();
   RegionRun region(plan.compiled, slots);
   ++stats.plan_runs;
@@ -102,7 +102,7 @@ void Segment::run(std::span<const Tensor> slots, std::span<TensorImpl* const> li
   stats.loop_runs += plan.compiled->forward->loop_count();
   // In the order in which they were asked for, so that views are views of what the user holds.
   for (TensorImpl* impl : live) {
-    const uint32_t value = impl->value_id - first_value_;
+    const uint32_t value = impl->value_id - first_value;
     const size_t index = std::lower_bound(plan.held.begin(), plan.held.end(), value) - plan.held.begin();
     const Tensor made = region.held(index);
     if (impl->is_pending()) {

@@ -24,7 +24,7 @@ class Segment {
   bool compile(const TraceTree& tree, TraceId begin, TraceId end, std::span<TensorImpl* const> live,
                uint32_t first_value, const std::string& name, CompileStats& stats);
   /// Runs the plan and fills the placeholders.
-  void run(std::span<const Tensor> slots, std::span<TensorImpl* const> live, CompileStats& stats);
+  void run(std::span<const Tensor> slots, std::span<TensorImpl* const> live, uint32_t first_value, CompileStats& stats);
 
   /// CALQUE_VERIFY: what the next run must give; run() throws InternalError at the first difference.
   void expect(std::vector<Tensor> values) { expected_ = std::move(values); }
@@ -63,7 +63,6 @@ class Segment {
   size_t current_ = 0;
   uint32_t generation_ = 0;  // of the sizes that `current_` is for
   uint64_t clock_ = 0;
-  uint32_t first_value_ = 0;
   std::vector<Tensor> expected_;
   uint64_t past_backward_runs_ = 0, past_code_generations_ = 0;  // of plans that are kept no more
 };

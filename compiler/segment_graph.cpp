@@ -6,14 +6,16 @@
 #include <map>
 #include <set>
 
+#include "compiler/way_position.h"
+
 namespace calque {
 
 namespace {
 
 class Writer {
  public:
-  Writer(SegmentGraph& segment, const TraceTree& tree, TraceId begin, TraceId end, NodeLocations locations)
-      : segment_(segment), graph_(segment.graph), tree_(tree), path_(tree.path(begin, end)), locations_(locations) {}
+  Writer(SegmentGraph& segment, const StraightWay& way, NodeLocations locations)
+      : segment_(segment), graph_(segment.graph), tree_(way.tree()), path_(way.path()), locations_(locations) {}
 
   void write_nodes() {
     // Inputs come first in a graph, so slots are added before any op.
@@ -156,7 +158,8 @@ SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId en
                                 const std::string& name, NodeLocations locations) {
   SegmentGraph segment;
   segment.graph.set_name(identifier(name));
-  Writer writer(segment, tree, begin, end, locations);
+  const StraightWay way(tree, begin, end);
+  Writer writer(segment, way, locations);
   writer.write_nodes();
   writer.hold(held);
   return segment;

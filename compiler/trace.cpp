@@ -41,6 +41,24 @@ void TraceTree::drop_way(TraceId first) {
   while (*link != first) link = &nodes_[*link].next_sibling;
   *link = kNoTrace;
   nodes_.erase(nodes_.begin() + first, nodes_.end());
+  std::erase_if(loops_, [&](const TraceLoop& loop) { return loop.head >= first; });  // the newest ones
+}
+
+uint32_t TraceTree::add_loop(TraceLoop loop, int64_t trips) {
+  const auto index = static_cast<uint32_t>(loops_.size());
+  loop.trips = add_size(trips);
+  for (TraceId id = loop.head; id < loop.head + loop.length; ++id) nodes_[id].loop = index;
+  nodes_[loop.head + loop.length - 1].next_iteration = loop.head;
+  loops_.push_back(loop);
+  return index;
+}
+
+TraceTree TraceTree::with_sizes_only() const {
+  TraceTree tree;
+  tree.sizes_ = sizes_;
+  tree.generation_ = generation_;
+  tree.samples_ = samples_;
+  return tree;
 }
 
 SizeSymbol TraceTree::add_size(int64_t value) {
@@ -57,11 +75,14 @@ uint32_t TraceTree::take_sample() {
 BoundSizes TraceTree::bound_sizes(TraceId end) const {
   BoundSizes bound;
   if (!has_sizes()) return bound;
-  for (TraceId id = end; id != kNoTrace; id = nodes_[id].parent)
+  for (TraceId id = end; id != kNoTrace; id = nodes_[id].parent) {
+    const uint32_t loop = nodes_[id].loop;
+    if (loop != kNoLoop && loops_[loop].head == id) bound.emplace_back(loops_[loop].trips, sizes_[loops_[loop].trips]);
     if (const NodeSizes* sizes = nodes_[id].sizes.get())
       for (const SizedSlot& slot : sizes->slots)
         for (SizeSymbol symbol : slot.dims)
           if (symbol != kNoSize) bound.emplace_back(symbol, sizes_[symbol]);
+  }
   std::sort(bound.begin(), bound.end());
   return bound;
 }

@@ -3,6 +3,9 @@
 // Values and slots are numbered along a path, so a branch goes on with the numbers of its trunk. A path is cut into
 // segments by `end` nodes: where the function returned, or where a value was needed (or something happened that cannot be
 // deferred) in mid-call. A segment is what is compiled as one plan.
+//
+// Iterations of a loop of the function that ask for the same are one list of nodes, whose last leads back to its head. What
+// follows it, and the nodes of an iteration, count values from where the call is then: see WayPosition.
 #pragma once
 
 #include <algorithm>
@@ -23,11 +26,20 @@ class Segment;
 
 using TraceId = uint32_t;
 inline constexpr TraceId kNoTrace = ~0u;
+inline constexpr uint32_t kNoLoop = ~0u;
+
+/// How many loops a way may go through.
+inline constexpr int kMostLoops = 12;
 
 /// What an operand was: value `index` made in this segment, or slot `index` of it (a tensor from elsewhere).
 struct TraceOperand {
   uint32_t index;
   bool is_slot;
+  uint8_t level = 0;     // of the position that `index` is counted from
+  uint8_t run = 0;       // not 0: stands for as many operands as the loop of this level had iterations, and `more`
+  int32_t more = 0;
+  int32_t stride = 0;    // from one of them to the next
+  bool operator==(const TraceOperand&) const = default;
 };
 
 /// What must hold for a tensor that is bound to a slot: its type and layout, and where it came from.
@@ -40,16 +52,27 @@ struct SlotRecord {
   uint32_t origin;         // value of an earlier segment of this call, or kOutside
   Shape shape;
   std::array<int64_t, kMaxRank> strides;
+  uint8_t origin_level = 0;  // of the position that `origin` is counted from
 
   bool fits(const TensorImpl& tensor, uint32_t actual_origin) const {
     return fits_but_for_sizes(tensor, actual_origin) && tensor.shape == shape &&
            std::equal(strides.begin(), strides.begin() + shape.rank(), tensor.strides.begin());
+  }
+  bool is_alike_but_for_sizes(const SlotRecord& other) const {
+    return dtype == other.dtype && requires_grad == other.requires_grad && is_leaf == other.is_leaf &&
+           origin == other.origin && origin_level == other.origin_level && shape.rank() == other.shape.rank();
   }
   bool fits_but_for_sizes(const TensorImpl& tensor, uint32_t actual_origin) const {
     return tensor.dtype == dtype && tensor.shape.rank() == shape.rank() && tensor.requires_grad == requires_grad &&
            (tensor.producer.get() == nullptr) == is_leaf && actual_origin == origin;
   }
 };
+
+/// What a word of an op's attributes is.
+inline AttributeKind kind_of_word(Op op, int word) {
+  const std::span<const AttributeSpec> specs = row(op).attributes;
+  return specs[std::min(static_cast<size_t>(word), specs.size() - 1)].kind;
+}
 
 struct ResultRecord {
   DType dtype;
@@ -94,10 +117,26 @@ struct TraceNode {
   uint32_t sample = 0;                 // the sizes when the node was recorded
   std::shared_ptr<const NodeSizes> sizes;  // null: nothing of the attributes and new slots differs
 
+  uint8_t level = 0;                   // how many loops the way entered up to here, this one included
+  bool has_runs = false;               // among its operands
+  uint32_t loop = kNoLoop;             // that it is a node of
+  TraceId next_iteration = kNoTrace;   // of the last node of a loop: the head
+  std::shared_ptr<const std::vector<int64_t>> steps;  // what each word of the attributes grows by per iteration; null: nothing
+
   TraceId parent = kNoTrace, first_child = kNoTrace, next_sibling = kNoTrace;
   TraceId segment_begin = kNoTrace;    // of `end`: the root or end node before the segment
   std::shared_ptr<Segment> segment;    // of `end`
   const char* reason = nullptr;        // of `end`: why the segment ended there; null when the function returned
+};
+
+/// Iterations of a loop of the function: `length` nodes from the head on. The first of them, which differ (they start from what
+/// came before the loop), are ordinary nodes.
+struct TraceLoop {
+  TraceId head;
+  uint32_t length;
+  uint32_t values, slots;  // that one iteration makes and binds
+  SizeSymbol trips;        // how often the last call went from its end to the head
+  uint8_t level;           // of its nodes
 };
 
 class TraceTree {
@@ -120,6 +159,12 @@ class TraceTree {
   /// Takes back what was added from this node on: one way, behind the other children of its parent.
   void drop_way(TraceId first);
 
+  const TraceLoop& loop(uint32_t index) const { return loops_[index]; }
+  size_t loop_count() const { return loops_.size(); }
+  /// Makes `length` nodes from `head` on, each the only child of the one before, a loop, which the last call went through so
+  /// often.
+  uint32_t add_loop(TraceLoop loop, int64_t trips);
+
   // Sizes that differ from call to call.
   bool has_sizes() const { return !sizes_.empty(); }
   /// The last value of every symbol.
@@ -139,6 +184,8 @@ class TraceTree {
   /// A `full` at this line had several values, which did not follow from sizes: it is recorded as a number from now on.
   void note_varying_number(const void* location) { varying_numbers_.insert(location); }
   bool is_varying_number(const void* location) const { return varying_numbers_.contains(location); }
+  /// A tree without nodes but with these sizes.
+  TraceTree with_sizes_only() const;
   /// The symbols that the way to `end` binds, with their last values: those of a call that matches it.
   BoundSizes bound_sizes(TraceId end) const;
 
@@ -151,6 +198,7 @@ class TraceTree {
   uint32_t generation_ = 0;
   std::vector<std::vector<int64_t>> samples_{{}};
   std::set<const void*> varying_numbers_;
+  std::vector<TraceLoop> loops_;
 };
 
 }  // namespace calque

@@ -1,0 +1,271 @@
+// Writes a recorded way anew with its loops, and counts its values and slots as WayPosition says.
+#include "compiler/roll_way.h"
+
+#include "compiler/find_iterations.h"
+#include "compiler/segment.h"
+#include "compiler/way_position.h"
+
+namespace calque {
+
+namespace {
+
+using Kind = TraceNode::Kind;
+
+/// Numbers that the recorded call gave to what a loop made or bound.
+struct Numbers {
+  uint32_t begin, end, stride;
+  bool contains(uint32_t number) const { return number >= begin && number < end; }
+  int64_t iteration(uint32_t number) const { return stride == 0 ? 0 : (number - begin) / stride; }
+};
+
+/// A loop that the recorded call went through.
+struct PassedLoop {
+  int segment;  // of the way
+  int64_t trips;
+  Numbers values, slots;
+  const Numbers& of(bool is_slot) const { return is_slot ? slots : values; }
+};
+
+class Roller {
+ public:
+  Roller(TraceTree& tree, TraceId fork) : tree_(tree), fork_(fork) {
+    TraceId root = fork;
+    while (tree[root].parent != kNoTrace) root = tree[root].parent;
+    note_known_loops(tree.path(root, tree[fork].parent));
+    const StraightWay straight(tree, root, static_cast<TraceId>(tree.size() - 1));
+    for (TraceId id : straight.path()) way_.push_back(straight.tree()[id]);
+    new_ = way_.size() - (tree.size() - fork);
+  }
+
+  TraceId run() {
+    const std::vector<Iterations> found = find_loops();
+    if (found.empty() && passed_.empty()) return static_cast<TraceId>(tree_.size() - 1);
+    std::vector<TraceNode> recorded;
+    for (TraceId id = fork_; id < tree_.size(); ++id) recorded.push_back(tree_[id]);
+    last_ = tree_[fork_].parent;
+    tree_.drop_way(fork_);
+    auto next = found.begin();
+    for (size_t i = 0; i < recorded.size(); ++i) {
+      if (next != found.end() && new_ + i == next->first) {
+        add_loop(recorded, i, *next);
+        i += next->end() - next->first - 1;
+        ++next;
+      } else {
+        add_node(std::move(recorded[i]));
+      }
+    }
+    return last_;
+  }
+
+ private:
+  // --- loops of the way so far
+
+  void note_known_loops(const std::vector<TraceId>& ids) {
+    WayPosition position;
+    for (TraceId id : ids) {
+      const TraceNode& node = tree_[id];
+      if (node.loop != kNoLoop) {
+        const TraceLoop& loop = tree_.loop(node.loop);
+        if (loop.head == id) enter_known(loop, node, position);
+        PassedLoop& passed = passed_.back();
+        const WayPosition::Level& at = position.levels[loop.level];
+        passed.values.end = node.first_value + at.values + static_cast<uint32_t>(node.results.size());
+        passed.slots.end = node.first_slot + at.slots + static_cast<uint32_t>(node.new_slots.size());
+      }
+      if (node.kind != Kind::end) continue;
+      position.begin_segment(node.level);
+      ++segment_;
+    }
+  }
+  void enter_known(const TraceLoop& loop, const TraceNode& head, WayPosition& position) {
+    position.enter(loop.level);
+    const WayPosition::Level& at = position.levels[loop.level];
+    const uint32_t values = head.first_value + at.values, slots = head.first_slot + at.slots;
+    passed_.push_back({segment_, tree_.sizes()[loop.trips], {values, values, loop.values}, {slots, slots, loop.slots}});
+    position.go_on(loop, passed_.back().trips);
+  }
+
+  /// Among the new nodes, segment by segment.
+  std::vector<Iterations> find_loops() const {
+    std::vector<const TraceNode*> nodes;
+    for (const TraceNode& node : way_) nodes.push_back(&node);
+    std::vector<Iterations> all;
+    for (size_t begin = new_, i = new_; i <= way_.size(); ++i) {
+      if (i < way_.size() && way_[i].kind == Kind::op) continue;
+      for (const Iterations& found : find_iterations(nodes, begin, i))
+        if (found.end() == i || !begins_like(found, way_[found.end()], nodes)) all.push_back(found);
+      begin = i + 1;
+    }
+    const size_t room = static_cast<size_t>(kMostLoops) - passed_.size();
+    if (all.size() > room) all.resize(room);
+    return all;
+  }
+
+  /// Whether a call that did what was recorded would go on to another iteration where the loop was left: it would not find the
+  /// way again.
+  bool begins_like(const Iterations& loop, const TraceNode& next, const std::vector<const TraceNode*>& nodes) const {
+    const TraceNode &head = *nodes[loop.first], &again = *nodes[loop.first + loop.period];
+    if (head.op != next.op || head.grad_enabled != next.grad_enabled || head.inputs.size() != next.inputs.size() ||
+        head.attributes.size() != next.attributes.size())
+      return false;
+    const int64_t times = loop.trips + 1;
+    for (int i = 0; i < head.attributes.size(); ++i)
+      if (next.attributes[i] != head.attributes[i] + times * (again.attributes[i] - head.attributes[i])) return false;
+    for (size_t i = 0; i < head.inputs.size(); ++i) {
+      const TraceOperand &operand = head.inputs[i], &actual = next.inputs[i];
+      const auto expected = operand.index + static_cast<uint32_t>(times) * (again.inputs[i].index - operand.index);
+      const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor from outside, of its type
+      if (actual.is_slot != operand.is_slot || (!is_new && actual.index != expected)) return false;
+    }
+    return true;
+  }
+
+  // --- numbers
+
+  uint32_t shift(int level, bool is_slot) const {
+    uint32_t total = 0;
+    for (int i = 0; i < level; ++i)
+      if (!is_slot || passed_[i].segment == segment_)
+        total += static_cast<uint32_t>(passed_[i].trips) * passed_[i].of(is_slot).stride;
+    return total;
+  }
+
+  /// A value or slot as seen from behind the first `level` loops. Of a loop, those of the last two iterations are counted from
+  /// its end.
+  TraceOperand seen_from(int level, uint32_t number, bool is_slot) const {
+    for (int i = level; i > 0; --i) {
+      const PassedLoop& loop = passed_[i - 1];
+      const Numbers& numbers = loop.of(is_slot);
+      if ((is_slot && loop.segment != segment_) || number < numbers.begin) continue;
+      const bool is_early = numbers.contains(number) && loop.trips - numbers.iteration(number) > 1;
+      return counted(is_early ? i - 1 : i, number, is_slot);
+    }
+    return counted(0, number, is_slot);
+  }
+  TraceOperand counted(int level, uint32_t number, bool is_slot) const {
+    return {number - shift(level, is_slot), is_slot, static_cast<uint8_t>(level)};
+  }
+
+  /// Operands from the i-th on that are the same value of each iteration of a loop, in order or the other way.
+  std::optional<TraceOperand> run_from(int level, const std::vector<TraceOperand>& inputs, size_t i, size_t& count) const {
+    constexpr size_t kFewest = 3;
+    if (i + kFewest > inputs.size() || inputs[i].is_slot) return std::nullopt;
+    const auto stride = static_cast<int32_t>(inputs[i + 1].index - inputs[i].index);
+    count = 1;
+    while (i + count < inputs.size() && !inputs[i + count].is_slot &&
+           static_cast<int32_t>(inputs[i + count].index - inputs[i + count - 1].index) == stride)
+      ++count;
+    if (count < kFewest) return std::nullopt;
+    for (int loop = level; loop > 0; --loop) {
+      const Numbers& values = passed_[loop - 1].values;
+      if (static_cast<uint32_t>(std::abs(stride)) != values.stride) continue;
+      const uint32_t latest = inputs[stride > 0 ? i + count - 1 : i].index;
+      if (latest >= values.end || latest + values.stride < values.end) continue;
+      TraceOperand run = stride < 0                                 ? counted(loop, inputs[i].index, false)
+                         : values.contains(inputs[i].index) ? counted(loop - 1, inputs[i].index, false)
+                                                            : seen_from(loop - 1, inputs[i].index, false);
+      run.run = static_cast<uint8_t>(loop);
+      run.more = static_cast<int32_t>(static_cast<int64_t>(count) - passed_[loop - 1].trips);
+      run.stride = stride;
+      return run;
+    }
+    return std::nullopt;
+  }
+
+  void count_slots_and_origins(TraceNode& node, int level) const {
+    node.first_slot -= shift(level, true);
+    for (SlotRecord& slot : node.new_slots) {
+      if (slot.origin == SlotRecord::kOutside) continue;
+      const TraceOperand origin = seen_from(level, slot.origin, false);
+      slot.origin = origin.index;
+      slot.origin_level = origin.level;
+    }
+  }
+
+  // --- writing
+
+  void add(TraceNode node) {
+    node.parent = node.first_child = node.next_sibling = kNoTrace;
+    last_ = tree_.add(last_, std::move(node));
+  }
+
+  void add_node(TraceNode node) {
+    const int level = static_cast<int>(passed_.size());
+    node.level = static_cast<uint8_t>(level);
+    node.first_value -= shift(level, false);
+    count_slots_and_origins(node, level);
+    std::vector<TraceOperand> inputs;
+    for (size_t i = 0, count = 1; i < node.inputs.size(); i += count) {
+      const std::optional<TraceOperand> run = run_from(level, node.inputs, i, count);
+      if (!run) count = 1;
+      inputs.push_back(run ? *run : seen_from(level, node.inputs[i].index, node.inputs[i].is_slot));
+      node.has_runs |= run.has_value();
+    }
+    node.inputs = std::move(inputs);
+    const bool is_end = node.kind == Kind::end;
+    if (is_end) settle_end(node);
+    add(std::move(node));
+    if (!is_end) return;
+    ends_.push_back(last_);
+    ++segment_;
+  }
+  void settle_end(TraceNode& node) {
+    // Ends of the new nodes have new places; plans know the loops now.
+    if (!ends_.empty()) node.segment_begin = ends_.back();
+    for (const auto& [symbol, trips] : new_trips_) node.segment->add_size(symbol, trips);
+  }
+
+  /// `first`: of the recorded nodes.
+  void add_loop(std::vector<TraceNode>& recorded, size_t first, const Iterations& found) {
+    const int before = static_cast<int>(passed_.size());
+    const TraceNode &head = recorded[first], &again = recorded[first + found.period];
+    const uint32_t values = again.first_value - head.first_value, slots = again.first_slot - head.first_slot;
+    const auto iterations = static_cast<uint32_t>(found.trips + 1);
+    const PassedLoop passed{segment_, found.trips, {head.first_value, head.first_value + iterations * values, values},
+                            {head.first_slot, head.first_slot + iterations * slots, slots}};
+    TraceId head_id = kNoTrace;
+    for (size_t i = first; i < first + found.period; ++i) {
+      add(looped(recorded[i], recorded[i + found.period], before));
+      if (head_id == kNoTrace) head_id = last_;
+    }
+    passed_.push_back(passed);
+    const uint32_t loop = tree_.add_loop({head_id, static_cast<uint32_t>(found.period), values, slots, kNoSize,
+                                          static_cast<uint8_t>(before + 1)}, found.trips);
+    new_trips_.emplace_back(tree_.loop(loop).trips, found.trips);
+  }
+
+  /// A node of a loop behind `before` others; `later` is the same one iteration later.
+  TraceNode looped(const TraceNode& recorded, const TraceNode& later, int before) const {
+    TraceNode node = recorded;
+    node.level = static_cast<uint8_t>(before + 1);
+    node.first_value -= shift(before, false);
+    count_slots_and_origins(node, before);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      TraceOperand& operand = node.inputs[i];
+      const bool moves = later.inputs[i].index != operand.index;
+      operand = moves ? counted(before, operand.index, operand.is_slot) : seen_from(before, operand.index, operand.is_slot);
+      if (moves) operand.level = node.level;
+    }
+    std::vector<int64_t> steps;
+    for (int i = 0; i < node.attributes.size(); ++i) steps.push_back(later.attributes[i] - node.attributes[i]);
+    if (std::any_of(steps.begin(), steps.end(), [](int64_t step) { return step != 0; }))
+      node.steps = std::make_shared<const std::vector<int64_t>>(std::move(steps));
+    return node;
+  }
+
+  TraceTree& tree_;
+  TraceId fork_;
+  int segment_ = 0;
+  std::vector<PassedLoop> passed_;   // by level - 1
+  std::vector<TraceNode> way_;       // without loops
+  size_t new_ = 0;                   // of them, from here on
+  TraceId last_ = kNoTrace;          // written
+  std::vector<TraceId> ends_;        // of segments, written
+  std::vector<std::pair<SizeSymbol, int64_t>> new_trips_;
+};
+
+}  // namespace
+
+TraceId roll_way(TraceTree& tree, TraceId fork) { return Roller(tree, fork).run(); }
+
+}  // namespace calque

@@ -1,0 +1,93 @@
+// Unrolls the loops of a recorded way.
+#include "compiler/way_position.h"
+
+namespace calque {
+
+namespace {
+
+void unroll_operand(const TraceOperand& operand, const WayPosition& position, std::vector<TraceOperand>& operands) {
+  const WayPosition::Level& from = position.levels[operand.level];
+  const uint32_t first = operand.index + (operand.is_slot ? from.slots : from.values);
+  const int64_t count = operand.run == 0 ? 1 : position.levels[operand.run].iteration + operand.more;
+  for (int64_t i = 0; i < count; ++i)
+    operands.push_back({first + static_cast<uint32_t>(i * operand.stride), operand.is_slot});
+}
+
+/// What sizes make of the attributes, in this iteration.
+std::shared_ptr<const NodeSizes> sizes_at(const TraceNode& node, int64_t iteration) {
+  if (!node.sizes || !node.steps || iteration == 0) return node.sizes;
+  auto sizes = std::make_shared<NodeSizes>(*node.sizes);
+  for (SizedWord& word : sizes->words) word.expression.offset += iteration * (*node.steps)[static_cast<size_t>(word.word)];
+  return sizes;
+}
+
+}  // namespace
+
+std::vector<uint32_t> loops_on_way(const TraceTree& tree, TraceId end) {
+  std::vector<uint32_t> loops;
+  for (TraceId id = end; id != kNoTrace; id = tree[id].parent)
+    if (tree[id].loop != kNoLoop && tree.loop(tree[id].loop).head == id) loops.push_back(tree[id].loop);
+  std::reverse(loops.begin(), loops.end());
+  return loops;
+}
+
+TraceNode unrolled(const TraceNode& node, const WayPosition& position) {
+  TraceNode straight = node;
+  const WayPosition::Level& at = position.levels[node.level];
+  straight.first_value += at.values;
+  straight.first_slot += at.slots;
+  straight.inputs.clear();
+  for (const TraceOperand& operand : node.inputs) unroll_operand(operand, position, straight.inputs);
+  for (SlotRecord& slot : straight.new_slots)
+    if (slot.origin != SlotRecord::kOutside) slot.origin += position.levels[std::exchange(slot.origin_level, 0)].values;
+  if (node.steps)
+    for (int i = 0; i < node.attributes.size(); ++i)
+      straight.attributes.set(i, node.attributes[i] + at.iteration * (*node.steps)[static_cast<size_t>(i)]);
+  straight.sizes = sizes_at(node, at.iteration);
+  straight.steps = nullptr;
+  straight.level = 0;
+  straight.has_runs = false;
+  straight.loop = kNoLoop;
+  straight.next_iteration = straight.parent = straight.first_child = straight.next_sibling = kNoTrace;
+  return straight;
+}
+
+StraightWay::StraightWay(const TraceTree& tree, TraceId begin, TraceId end) : tree_(&tree), begin_(begin), end_(end) {
+  TraceId root = end;
+  bool has_loops = false;
+  for (; tree[root].parent != kNoTrace; root = tree[root].parent) has_loops |= tree[root].level > 0;
+  if (!has_loops) return;
+  straight_ = std::make_unique<TraceTree>(tree.with_sizes_only());
+  tree_ = straight_.get();
+  end_ = 0;  // the last node written
+  ends_.emplace_back(root, 0);
+  write(tree, tree.path(root, end));
+  for (const auto& [before, now] : ends_)
+    if (before == begin) begin_ = now;
+}
+
+void StraightWay::write(const TraceTree& tree, std::span<const TraceId> ids) {
+  WayPosition position;
+  for (TraceId id : ids) {
+    const TraceNode& node = tree[id];
+    if (node.loop != kNoLoop && tree.loop(node.loop).head == id) {
+      const TraceLoop& loop = tree.loop(node.loop);
+      position.enter(loop.level);
+      for (int64_t i = tree.sizes()[loop.trips]; i > 0; --i, position.go_on(loop))
+        for (TraceId inner = loop.head; inner < loop.head + loop.length; ++inner) write_node(tree[inner], inner, position);
+    }
+    write_node(node, id, position);
+    if (node.kind == TraceNode::Kind::end) position.begin_segment(node.level);
+  }
+}
+
+void StraightWay::write_node(const TraceNode& node, TraceId id, const WayPosition& position) {
+  TraceNode straight = unrolled(node, position);
+  if (node.kind == TraceNode::Kind::end)
+    for (const auto& [before, now] : ends_)
+      if (before == node.segment_begin) straight.segment_begin = now;
+  end_ = straight_->add(end_, std::move(straight));
+  if (node.kind == TraceNode::Kind::end) ends_.emplace_back(id, end_);
+}
+
+}  // namespace calque

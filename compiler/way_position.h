@@ -1,0 +1,61 @@
+// Where a call is on its way: how far the loops that it went through move the numbers of values and slots.
+#pragma once
+
+#include <array>
+
+#include "compiler/trace.h"
+
+namespace calque {
+
+/// Level 0 is a way before its first loop. The nodes of the first loop and all that follows it, up to the second one, are of
+/// level 1; their recorded numbers are those of a call that enters the loop and never goes from its end to its head.
+struct WayPosition {
+  struct Level {
+    uint32_t values, slots;  // to be added to what is recorded
+    int64_t iteration;       // of the loop
+  };
+  std::array<Level, kMostLoops + 1> levels;
+
+  WayPosition() { levels[0] = {0, 0, 0}; }
+  void enter(int level) { levels[level] = {levels[level - 1].values, levels[level - 1].slots, 0}; }
+  /// The head is reached again, `times` times.
+  void go_on(const TraceLoop& loop, int64_t times = 1) {
+    levels[loop.level].values += static_cast<uint32_t>(times) * loop.values;
+    levels[loop.level].slots += static_cast<uint32_t>(times) * loop.slots;
+    levels[loop.level].iteration += times;
+  }
+  /// Slots are counted from the first one of a segment.
+  void begin_segment(int level) {
+    for (int i = 0; i <= level; ++i) levels[i].slots = 0;
+  }
+};
+
+/// The loops that the way to `end` goes through, in order.
+std::vector<uint32_t> loops_on_way(const TraceTree& tree, TraceId end);
+
+/// The node as a way without loops would have it.
+TraceNode unrolled(const TraceNode& node, const WayPosition& position);
+
+/// A way in which every iteration has its own nodes, to be run or compiled. Loops have the iterations of the last call. Of a
+/// way without loops this is the tree itself.
+class StraightWay {
+ public:
+  /// The way from the root to `end`, which the nodes after `begin` are asked of.
+  StraightWay(const TraceTree& tree, TraceId begin, TraceId end);
+
+  const TraceTree& tree() const { return *tree_; }
+  TraceId begin() const { return begin_; }
+  TraceId end() const { return end_; }
+  std::vector<TraceId> path() const { return tree_->path(begin_, end_); }
+
+ private:
+  void write(const TraceTree& tree, std::span<const TraceId> ids);
+  void write_node(const TraceNode& node, TraceId id, const WayPosition& position);
+
+  std::unique_ptr<TraceTree> straight_;
+  const TraceTree* tree_;
+  TraceId begin_, end_;
+  std::vector<std::pair<TraceId, TraceId>> ends_;  // of segments: before, now
+};
+
+}  // namespace calque
