@@ -10,8 +10,8 @@
 
 namespace calque {
 
-/// Nodes [first, first + period) are an iteration that `trips` more follow which ask for the same: operands are those of the
-/// iteration before, or move with it; integers among the attributes stay or grow by as much each time.
+/// Nodes [first, first + period) are an iteration that `trips` more follow which ask for the same: numbers of operands and
+/// integers among the attributes stay, or grow by as much each time.
 struct Iterations {
   size_t first, period;
   int64_t trips;

@@ -142,10 +142,9 @@ std::span<TensorImpl* const> Frame::live_values() const {
 
 [[gnu::always_inline]] inline bool Frame::matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot) {
   const TraceOperand& operand = node.inputs[i];
-  const WayPosition::Level& level = position_.levels[operand.level];
-  if (!operand.is_slot) return in_segment(tensor) && tensor.value_id == operand.index + level.values;
+  const uint32_t number = position_.number(operand, node.level), slot = number;
+  if (!operand.is_slot) return in_segment(tensor) && tensor.value_id == number;
   if (in_segment(tensor)) return false;
-  const uint32_t slot = operand.index + level.slots;
   if (slot < slots_.size()) return slots_[slot].impl() == &tensor;
   // First sight of this slot; one op may bind the same new slot twice.
   if (slot - first_slot(node) < next_new_slot)
@@ -182,7 +181,7 @@ bool Frame::matches_attributes(const TraceNode& node, const Attributes& attribut
   if (slots_.size() != first) return false;
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const TraceOperand& operand = node.inputs[i];
-    const uint32_t slot = operand.index + position_.levels[operand.level].slots;
+    const uint32_t slot = position_.number(operand, node.level);
     if (!operand.is_slot || slot < first) continue;
     if (slot == slots_.size())
       bind(*call.inputs[i]);
@@ -202,10 +201,9 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     TensorImpl& tensor = *call.inputs[i];
     const TraceOperand& operand = node.inputs[i];
-    const WayPosition::Level& level = position_.levels[operand.level];
-    const uint32_t slot = operand.index + level.slots, new_slot = slot - first_slot(node);
+    const uint32_t slot = position_.number(operand, node.level), new_slot = slot - first_slot(node);
     if (!operand.is_slot || slot < slots_.size() || (!in_segment(tensor) && new_slot < fresh.size())) {
-      const bool same = !operand.is_slot       ? in_segment(tensor) && tensor.value_id == operand.index + level.values
+      const bool same = !operand.is_slot       ? in_segment(tensor) && tensor.value_id == slot
                         : slot < slots_.size() ? slots_[slot].impl() == &tensor
                                                : fresh[new_slot] == &tensor;
       if (!same) return false;

@@ -173,7 +173,7 @@ class Roller {
   }
 
   void count_slots_and_origins(TraceNode& node, int level) const {
-    node.first_slot -= shift(level, true);
+    if (node.kind != Kind::end) node.first_slot -= shift(level, true);
     for (SlotRecord& slot : node.new_slots) {
       if (slot.origin == SlotRecord::kOutside) continue;
       const TraceOperand origin = seen_from(level, slot.origin, false);
@@ -241,10 +241,9 @@ class Roller {
     node.first_value -= shift(before, false);
     count_slots_and_origins(node, before);
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      TraceOperand& operand = node.inputs[i];
-      const bool moves = later.inputs[i].index != operand.index;
-      operand = moves ? counted(before, operand.index, operand.is_slot) : seen_from(before, operand.index, operand.is_slot);
-      if (moves) operand.level = node.level;
+      const TraceOperand recorded_operand = node.inputs[i];
+      node.inputs[i] = seen_from(before, recorded_operand.index, recorded_operand.is_slot);
+      node.inputs[i].stride = static_cast<int32_t>(later.inputs[i].index - recorded_operand.index);
     }
     std::vector<int64_t> steps;
     for (int i = 0; i < node.attributes.size(); ++i) steps.push_back(later.attributes[i] - node.attributes[i]);

@@ -38,7 +38,7 @@ struct TraceOperand {
   uint8_t level = 0;     // of the position that `index` is counted from
   uint8_t run = 0;       // not 0: stands for as many operands as the loop of this level had iterations, and `more`
   int32_t more = 0;
-  int32_t stride = 0;    // from one of them to the next
+  int32_t stride = 0;    // from one of them to the next; of a node of a loop, from one iteration to the next
   bool operator==(const TraceOperand&) const = default;
 };
 

@@ -5,9 +5,8 @@ namespace calque {
 
 namespace {
 
-void unroll_operand(const TraceOperand& operand, const WayPosition& position, std::vector<TraceOperand>& operands) {
-  const WayPosition::Level& from = position.levels[operand.level];
-  const uint32_t first = operand.index + (operand.is_slot ? from.slots : from.values);
+void unroll_operand(const TraceOperand& operand, int level, const WayPosition& position, std::vector<TraceOperand>& operands) {
+  const uint32_t first = position.number(operand, operand.run == 0 ? level : 0);
   const int64_t count = operand.run == 0 ? 1 : position.levels[operand.run].iteration + operand.more;
   for (int64_t i = 0; i < count; ++i)
     operands.push_back({first + static_cast<uint32_t>(i * operand.stride), operand.is_slot});
@@ -35,9 +34,9 @@ TraceNode unrolled(const TraceNode& node, const WayPosition& position) {
   TraceNode straight = node;
   const WayPosition::Level& at = position.levels[node.level];
   straight.first_value += at.values;
-  straight.first_slot += at.slots;
+  if (node.kind != TraceNode::Kind::end) straight.first_slot += at.slots;
   straight.inputs.clear();
-  for (const TraceOperand& operand : node.inputs) unroll_operand(operand, position, straight.inputs);
+  for (const TraceOperand& operand : node.inputs) unroll_operand(operand, node.level, position, straight.inputs);
   for (SlotRecord& slot : straight.new_slots)
     if (slot.origin != SlotRecord::kOutside) slot.origin += position.levels[std::exchange(slot.origin_level, 0)].values;
   if (node.steps)

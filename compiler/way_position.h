@@ -24,6 +24,12 @@ struct WayPosition {
     levels[loop.level].slots += static_cast<uint32_t>(times) * loop.slots;
     levels[loop.level].iteration += times;
   }
+  /// The value or slot that an operand of a node of this level stands for, the first one of a run at level 0.
+  uint32_t number(const TraceOperand& operand, int level) const {
+    const Level& from = levels[operand.level];
+    return operand.index + (operand.is_slot ? from.slots : from.values) +
+           static_cast<uint32_t>(levels[level].iteration) * static_cast<uint32_t>(operand.stride);
+  }
   /// Slots are counted from the first one of a segment.
   void begin_segment(int level) {
     for (int i = 0; i <= level; ++i) levels[i].slots = 0;
