@@ -35,7 +35,7 @@ int posix_memalign(void** result, size_t alignment, size_t bytes) {
 }
 }
 #else
-static uint64_t allocations = 0;
+[[maybe_unused]] static uint64_t allocations = 0;
 #endif
 
 namespace calque::bench {

@@ -105,6 +105,8 @@ struct TraceNode {
   Kind kind = Kind::root;
   Op op{};
   bool grad_enabled = true;
+  bool has_runs = false;               // among its operands
+  uint8_t level = 0;                   // how many loops the way entered up to here, this one included
   uint32_t generation = 0;             // of the sizes that the records hold; see TraceTree::generation
   Attributes attributes;
   const void* location = nullptr;
@@ -117,8 +119,6 @@ struct TraceNode {
   uint32_t sample = 0;                 // the sizes when the node was recorded
   std::shared_ptr<const NodeSizes> sizes;  // null: nothing of the attributes and new slots differs
 
-  uint8_t level = 0;                   // how many loops the way entered up to here, this one included
-  bool has_runs = false;               // among its operands
   uint32_t loop = kNoLoop;             // that it is a node of
   TraceId next_iteration = kNoTrace;   // of the last node of a loop: the head
   std::shared_ptr<const std::vector<int64_t>> steps;  // what each word of the attributes grows by per iteration; null: nothing
