@@ -164,18 +164,40 @@ std::optional<Period> best_phase(const Graph& graph, NodeId begin, NodeId end, s
   return std::nullopt;
 }
 
+/// Knows stretches of nodes in which no node reads from another: no iteration there hands anything on.
+class Handing {
+ public:
+  explicit Handing(const Graph& graph) : graph_(graph) {}
+
+  bool is_possible(NodeId begin, NodeId end) {
+    if (begin >= none_begin_ && end <= none_end_) return false;
+    for (NodeId id = begin; id < end; ++id)
+      for (ValueId input : graph_.node(id).inputs)
+        if (!graph_.is_input(input) && graph_.producer(input) >= begin) return true;
+    none_begin_ = begin;
+    none_end_ = end;
+    return false;
+  }
+
+ private:
+  const Graph& graph_;
+  NodeId none_begin_ = 0, none_end_ = 0;
+};
+
 }  // namespace
 
 std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) {
   const std::vector<uint32_t> looks = looks_of_nodes(graph);
   const size_t count = end - begin;
   std::optional<Period> best;
+  Handing handing(graph);
   const auto covered = [](const Period& found) { return found.period * static_cast<size_t>(found.length); };
   for (size_t period = kFewestNodes; period <= std::min(kMostNodes, count / kFewestIterations); ++period) {
     if (best && 2 * covered(*best) >= count) break;  // a longer one could only repeat it
     for (size_t i = begin, run = begin; i + period <= end; ++i) {
       if (i + period < end && looks[i] == looks[i + period]) continue;
-      if (i + period - run >= period * kFewestIterations) {
+      if (i + period - run >= period * kFewestIterations &&
+          handing.is_possible(static_cast<NodeId>(run), static_cast<NodeId>(i + period))) {
         std::optional<Period> found =
             best_phase(graph, static_cast<NodeId>(run), static_cast<NodeId>(i + period), period);
         if (found && (!best || covered(*found) > covered(*best))) best = std::move(found);
