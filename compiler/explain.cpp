@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <map>
 #include <optional>
 
 #include "compiler/kernel_store.h"
@@ -110,19 +111,33 @@ std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& accou
   return text;
 }
 
-std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const SegmentAccount* account) {
+/// Lines that come several times in a row, once.
+std::string folded(const std::vector<std::string>& lines) {
   std::string text;
-  for (TraceId id : path) {
-    const TraceNode& node = tree[id];
-    if (node.kind == TraceNode::Kind::end) continue;
-    const std::string fate = node.kind == TraceNode::Kind::number ? row(Reason::number).phrase
-                             : account                            ? fate_of(tree, id, *account)
-                                                                  : row(Reason::eager_op).phrase;
-    const bool has_sibling = tree[node.parent].first_child != id;
-    text += fmt::format("  {:<22} {:<14} {}{}\n", line_of(node.location), row(node.op).name, with_code(fate),
-                        has_sibling ? "; " + with_code(row(Reason::other_way).phrase) : "");
+  for (size_t i = 0, count = 1; i < lines.size(); i += count) {
+    for (count = 1; i + count < lines.size() && lines[i + count] == lines[i];) ++count;
+    text += count == 1 ? lines[i] + "\n" : fmt::format("{} (and {} more)\n", lines[i], count - 1);
   }
   return text;
+}
+
+std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const SegmentAccount* account) {
+  std::map<TraceId, size_t> later;  // by op of a first iteration
+  if (account)
+    for (const auto& [id, first] : account->rolled) ++later[first];
+  std::vector<std::string> lines;
+  for (TraceId id : path) {
+    const TraceNode& node = tree[id];
+    if (node.kind == TraceNode::Kind::end || (account && account->rolled.contains(id))) continue;
+    std::string fate = with_code(node.kind == TraceNode::Kind::number ? row(Reason::number).phrase
+                                 : account                            ? fate_of(tree, id, *account)
+                                                                      : row(Reason::eager_op).phrase);
+    if (const auto found = later.find(id); found != later.end())
+      fate += fmt::format("; {} more: {}", found->second, with_code(row(Reason::rolled).phrase));
+    if (tree[node.parent].first_child != id) fate += "; " + with_code(row(Reason::other_way).phrase);
+    lines.push_back(fmt::format("  {:<22} {:<14} {}", line_of(node.location), row(node.op).name, fate));
+  }
+  return folded(lines);
 }
 
 std::string explain_segment(const TraceTree& all, TraceId end) {

@@ -117,7 +117,6 @@ bool has_products(const SegmentAccount& account) {
 
 std::string fate_of(const TraceTree& tree, TraceId id, const SegmentAccount& account) {
   const TraceNode& node = tree[id];
-  if (account.rolled.contains(id)) return row(Reason::rolled).phrase;
   if (node.op == Op::full) return row(Reason::constant).phrase;
   const auto found = account.steps_of.find(id);
   if (found == account.steps_of.end()) {

@@ -18,6 +18,7 @@ class Flags {
  public:
   explicit Flags(size_t size) : flags_(std::make_unique<bool[]>(size)), size_(size) {}
   bool& operator[](size_t i) { return flags_[i]; }
+  bool operator[](size_t i) const { return flags_[i]; }
   std::span<const bool> span() const { return {flags_.get(), size_}; }
 
  private:
@@ -52,10 +53,9 @@ class LoopDifferentiator {
     plan_sums();
     append_backward_loop();
     for (size_t w = 0; w < step_.wanted.size(); ++w) result.operands[step_.wanted[w]] = gradient_of(w);
-    // A state that no step reads: what it began as is never seen, unless the loop hands it through.
+    const std::vector<bool> is_seen = first_values_seen();
     for (size_t i = 0; i < form_.carried; ++i)
-      if (active_[i] && !result.operands[i] && is_floating(body_.type(body_.inputs()[i]).dtype))
-        result.operands[i] = backward_result(state_index(i));
+      if (!is_seen[i]) result.operands[i] = std::nullopt;
     return result;
   }
 
@@ -83,6 +83,27 @@ class LoopDifferentiator {
       for (int wanted : step_.wanted)
         if (is_carried(wanted) && !active_[wanted]) active_[wanted] = changed = true;
     }
+  }
+
+  /// Which carried values, as the first step finds them, reach a result that has a gradient.
+  std::vector<bool> first_values_seen() const {
+    std::vector<std::vector<bool>> flows;  // by carried value: the values of a step that depend on it
+    for (size_t i = 0; i < form_.carried; ++i) {
+      Flags only(loop_.inputs.size());
+      only[i] = requires_grad_[i];
+      flows.push_back(values_with_gradient(body_, only.span()));
+    }
+    std::vector<bool> seen;  // behind the step that is looked at
+    for (size_t i = 0; i < form_.carried; ++i) seen.push_back(result_gradients_[i].has_value());
+    for (int64_t step = form_.length; step > 0; --step) {
+      std::vector<bool> before(form_.carried);
+      for (size_t i = 0; i < form_.carried; ++i)
+        for (size_t k = 0; k < body_.outputs().size(); ++k)
+          if (flows[i][body_.outputs()[k]] && (k < form_.carried ? seen[k] : result_gradients_[k].has_value())) before[i] = true;
+      if (before == seen) break;  // and so it stays
+      seen = std::move(before);
+    }
+    return seen;
   }
 
   /// The loop, stacking also what is read of its values: saved ones, and carried ones as each step began.

@@ -16,6 +16,8 @@ namespace {
 
 /// A result of the body.
 using BodyResult = std::pair<NodeId, uint32_t>;
+/// What is carried: a result, and the value that stands for it in the first iteration. One result may begin as two values.
+using Carried = std::pair<BodyResult, ValueId>;
 
 class LoopBuilder {
  public:
@@ -72,11 +74,12 @@ class LoopBuilder {
       if (period_.moved[offset]) continue;
       for (size_t k = 0; k < period_.origins[offset].size(); ++k) bind(offset, k, period_.origins[offset][k]);
     }
+    carry_last_values();
     const auto count = std::ranges::count_if(sequences_, [](const auto& entry) { return entry.second.descending; });
     reverse_ = !sequences_.empty() && 2 * static_cast<size_t>(count) > sequences_.size();
-    for (const auto& [result, initial] : carried_) {
+    for (const auto& [carried, initial] : carried_) {
       inputs_.push_back(initial);
-      body_carried_[result] = body_.add_input(rewrite_.graph().type(initial));
+      body_carried_[carried] = body_.add_input(rewrite_.graph().type(initial));
     }
     for (const auto& [family, sequence] : sequences_) {
       inputs_.push_back(in_order(rewrite_.graph(), sequence, reverse_, location()));
@@ -85,6 +88,17 @@ class LoopBuilder {
     for (ValueId value : invariants_) {
       inputs_.push_back(rewrite_(value));
       body_invariants_[value] = body_.add_input(source_.type(value));
+    }
+  }
+
+  /// What is used of the last iteration only is carried too, rather than kept of all: no iteration reads it.
+  void carry_last_values() {
+    constexpr ValueId kNobody = ~ValueId{0};
+    for (const auto& [result, uses] : uses_) {
+      const Type type = source_.type(uses[0].value);
+      if (is_carried(result) || !std::ranges::all_of(uses, [&](const Use& use) { return is_last(use); })) continue;
+      carried_[{result, kNobody}] =
+          rewrite_.graph().add(Op::full, {}, Attributes::of(0.0, type.dtype, Ints(type.shape)), location()).result();
     }
   }
 
@@ -97,7 +111,7 @@ class LoopBuilder {
     } else if (origin.kind == OperandOrigin::Kind::invariant) {
       if (!std::ranges::count(invariants_, first)) invariants_.push_back(first);
     } else if (origin.kind == OperandOrigin::Kind::carried) {
-      carried_.try_emplace({origin.offset, origin.result}, rewrite_(first));
+      carried_.try_emplace({{origin.offset, origin.result}, first}, rewrite_(first));
     }
   }
 
@@ -115,22 +129,25 @@ class LoopBuilder {
       const BodyResult result{origin.offset, origin.result};
       if (is_outside(origin)) inputs.push_back(body_families_.at(family(offset, k)));
       else if (origin.kind == OperandOrigin::Kind::invariant) inputs.push_back(body_invariants_.at(original.inputs[k]));
-      else if (origin.kind == OperandOrigin::Kind::carried) inputs.push_back(body_carried_.at(result));
+      else if (origin.kind == OperandOrigin::Kind::carried) inputs.push_back(body_carried_.at({result, original.inputs[k]}));
       else inputs.push_back(body_results_.at(result));
     }
     const Node& added = append_copy(body_, original, inputs);
     for (uint32_t i = 0; i < added.result_count; ++i) body_results_[{offset, i}] = added.result(i);
   }
 
+  bool is_last(const Use& use) const { return use.iteration == period_.length - 1; }
+  bool is_carried(const BodyResult& result) const {
+    const auto found = carried_.lower_bound({result, 0});
+    return found != carried_.end() && found->first.first == result;
+  }
   bool only_last_is_used(const BodyResult& result) const {
-    return carried_.contains(result) && std::ranges::all_of(uses_.at(result), [&](const Use& use) {
-             return use.iteration == period_.length - 1;
-           });
+    return is_carried(result) && std::ranges::all_of(uses_.at(result), [&](const Use& use) { return is_last(use); });
   }
 
   void return_results() {
     std::vector<ValueId> outputs;
-    for (const auto& [result, initial] : carried_) outputs.push_back(body_results_.at(result));
+    for (const auto& [carried, initial] : carried_) outputs.push_back(body_results_.at(carried.first));
     for (const auto& [result, uses] : uses_) {
       if (only_last_is_used(result)) continue;
       stacked_[result] = outputs.size();
@@ -143,11 +160,11 @@ class LoopBuilder {
     const LoopForm form{period_.length, carried_.size(), sequences_.size(), reverse_};
     const ValueId first_result = rewrite_.graph().add_loop(inputs_, form, std::move(body_), location()).first_result;
     std::map<BodyResult, ValueId> last;
-    for (const auto& [result, initial] : carried_)
-      last[result] = first_result + static_cast<ValueId>(last.size());
+    ValueId final = first_result;
+    for (const auto& [carried, initial] : carried_) last[carried.first] = final++;
     for (const auto& [result, uses] : uses_)
       for (const Use& use : uses) {
-        if (use.iteration == period_.length - 1 && last.contains(result)) {
+        if (is_last(use) && last.contains(result)) {
           rewrite_.set(use.value, last[result]);
           continue;
         }
@@ -165,12 +182,13 @@ class LoopBuilder {
   Graph body_{"step"};
   bool reverse_ = false;
   std::vector<ValueId> inputs_;
-  std::map<BodyResult, ValueId> carried_;                     // with the initial value
+  std::map<Carried, ValueId> carried_;                        // with the initial value in the new graph
   std::map<std::vector<ValueId>, Sequence> sequences_;        // by the values of the source
   std::vector<ValueId> invariants_;
   std::map<BodyResult, std::vector<Use>> uses_;               // behind the loop
   std::map<BodyResult, size_t> stacked_;                      // with the number of the result
-  std::map<BodyResult, ValueId> body_carried_, body_results_;
+  std::map<Carried, ValueId> body_carried_;
+  std::map<BodyResult, ValueId> body_results_;
   std::map<std::vector<ValueId>, ValueId> body_families_;
   std::map<ValueId, ValueId> body_invariants_;
   std::map<std::pair<ValueId, int64_t>, ValueId> steps_;

@@ -1,0 +1,217 @@
+// Makes and runs random loops.
+#include "tests/fuzz/random_loop.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+namespace calque::test {
+
+namespace {
+
+using Kind = BodyOp::Kind;
+using Tensors = std::vector<Tensor>;
+constexpr int64_t kBatch = 2, kHidden = 5;
+constexpr std::array kNames{"add", "sub", "mul", "tanh", "sigmoid", "maximum", "scale", "matmul", "row_sum", "layer_norm",
+                            "select_larger", "random"};
+
+class Maker {
+ public:
+  explicit Maker(std::mt19937& random) : random_(random) {}
+
+  RandomLoop make() {
+    loop_.states = 1 + below(3);
+    loop_.sequences = 1 + below(2);
+    loop_.weights = 1 + below(2);
+    const int ops = 1 + below(12);
+    for (int i = 0; i < ops; ++i) loop_.body.push_back(op(loop_.states + loop_.sequences + i));
+    const int values = loop_.states + loop_.sequences + ops;
+    for (int i = 0; i < loop_.states; ++i) loop_.next.push_back(one_in(5) ? below(values) : late(values));
+    for (int i = below(3); i > 0; --i) loop_.stacked.push_back(late(values));
+    if (one_in(6)) loop_.listed.push_back(late(values));
+    loop_.second_loop = !loop_.stacked.empty() && one_in(4);
+    if (!one_in(3)) habits();
+    return loop_;
+  }
+
+ private:
+  int below(int bound) { return static_cast<int>(random_() % static_cast<uint32_t>(bound)); }
+  bool one_in(int n) { return below(n) == 0; }
+  /// More often a value that was made late.
+  int late(int values) { return std::max(below(values), below(values)); }
+
+  BodyOp op(int values) {
+    BodyOp op{static_cast<Kind>(below(static_cast<int>(kNames.size()))), late(values), late(values), below(loop_.weights), 1};
+    if (op.kind == Kind::random && !one_in(4)) op.kind = Kind::mul;
+    op.number = 0.25 * (1 + below(5));
+    return op;
+  }
+
+  void habits() {
+    HostHabits& habits = loop_.habits;
+    for (int count = 1 + below(2); count > 0; --count) switch (below(14)) {
+        case 0: habits.reverse = true; break;
+        case 1: habits.steps_are_tensors = true; break;
+        case 2: habits.number_changes = true; break;
+        case 3: habits.first_differs = true; break;
+        case 4: habits.last_differs = true; break;
+        case 5: habits.tosses_coin = true; break;
+        case 6: habits.reads = true; break;
+        case 7: habits.ends_by_data = true; break;
+        case 8: habits.writes_in_place = true; break;
+        case 9: habits.keeps_one = true; break;
+        case 10: habits.without_gradients = true; break;
+        case 11: habits.most_steps = 2 + below(6); break;
+        case 12: habits.inner_steps = 2 + below(4); break;
+        default: (one_in(2) ? habits.back : habits.stride) = 2 + below(2);
+      }
+  }
+
+  std::mt19937& random_;
+  RandomLoop loop_;
+};
+
+/// Keeps values small, so that a long loop stays finite.
+Tensor bounded(const Tensor& value) { return clamp(value, -3.0, 3.0); }
+
+Tensor apply(const BodyOp& op, const Tensors& values, const Tensors& weights) {
+  const Tensor &a = values[static_cast<size_t>(op.a)], &b = values[static_cast<size_t>(op.b)];
+  switch (op.kind) {
+    case Kind::add: return bounded(a + b);
+    case Kind::sub: return bounded(a - b);
+    case Kind::mul: return a * b * 0.3;
+    case Kind::tanh: return tanh(a);
+    case Kind::sigmoid: return sigmoid(a);
+    case Kind::maximum: return maximum(a, b);
+    case Kind::scale: return a * op.number;
+    case Kind::matmul: return bounded(matmul(a, weights[static_cast<size_t>(op.weight)]));
+    case Kind::row_sum: return bounded(a - sum(b, {-1}, true) * 0.1);
+    case Kind::layer_norm: return layer_norm(a) * 0.5;
+    case Kind::select_larger: return where(a > b, a * 0.5, b);
+    case Kind::random: return a + (rand(a.shape(), a.dtype()) - 0.5) * op.number;
+  }
+  return a;
+}
+
+class Runner {
+ public:
+  Runner(const RandomLoop& loop, const LoopInputs& inputs, int call)
+      : loop_(loop), habits_(loop.habits), inputs_(inputs), call_(call) {}
+
+  Tensors run() {
+    states_ = inputs_.states;
+    if (habits_.writes_in_place) states_[0] = states_[0] * 1.0;
+    sequences_ = inputs_.sequences;
+    run_once();
+    if (loop_.second_loop && !results_.empty() && results_[0].size(0) > 0) {
+      sequences_[0] = results_[0];
+      run_once();
+    }
+    results_.insert(results_.end(), states_.begin(), states_.end());
+    return results_;
+  }
+
+ private:
+  void run_once() {
+    const int64_t steps = sequences_[0].size(0);
+    if (habits_.steps_are_tensors && steps > 0) steps_ = split(sequences_[0], steps, 0);
+    std::vector<Tensors> stacks(loop_.stacked.size());
+    Tensors listed;
+    std::vector<Tensor> history(static_cast<size_t>(habits_.back), states_[0]);
+    int64_t done = 0;
+    for (int64_t i = 0; i < steps && i < habits_.most_steps; i += habits_.stride, ++done) {
+      const int64_t step = habits_.reverse ? steps - 1 - i : i;
+      const Tensors values = body(step, done, i + habits_.stride >= steps, history[static_cast<size_t>(done % habits_.back)]);
+      if (habits_.ends_by_data && sum(abs(values.back())).item() > 12) break;
+      for (size_t k = 0; k < stacks.size(); ++k) stacks[k].push_back(values[static_cast<size_t>(loop_.stacked[k])]);
+      for (int value : loop_.listed) listed.push_back(values[static_cast<size_t>(value)]);
+      if (habits_.keeps_one && done == 1 + call_ % 3) listed.push_back(values.back());
+      for (size_t k = 0; k < states_.size(); ++k) states_[k] = values[static_cast<size_t>(loop_.next[k])];
+      history[static_cast<size_t>(done % habits_.back)] = states_[0];
+    }
+    for (const Tensors& stack_of : stacks)
+      if (!stack_of.empty()) results_.push_back(stack(stack_of));
+    results_.insert(results_.end(), listed.begin(), listed.end());
+  }
+
+  Tensor step_of(size_t sequence, int64_t step) const {
+    if (sequence == 0 && habits_.steps_are_tensors) return squeeze(steps_[static_cast<size_t>(step)], {0});
+    return sequences_[sequence][std::min(step, sequences_[sequence].size(0) - 1)];
+  }
+
+  /// All values of one step.
+  Tensors body(int64_t step, int64_t done, bool is_last, const Tensor& first_state) {
+    Tensors values = states_;
+    values[0] = habits_.back > 1 ? first_state : states_[0];
+    if (habits_.writes_in_place) values[0].mul_(0.75);
+    for (int i = 0; i < habits_.inner_steps; ++i) values[0] = tanh(values[0] * 0.9) + states_.back() * 0.1;
+    if (habits_.first_differs && done == 0) values[0] = values[0] * 2.0;
+    if (habits_.last_differs && is_last) values[0] = sigmoid(values[0]);
+    if (habits_.number_changes) values[0] = values[0] * (1.0 / static_cast<double>(done + 1));
+    if (habits_.tosses_coin && (done * 7 + call_ * 5) % 3 == 0) values[0] = values[0] - 0.25;
+    if (habits_.reads && done % 3 == 1 && sum(values[0]).item() > 0) values[0] = values[0] * 0.5;
+    for (size_t k = 0; k < sequences_.size(); ++k) values.push_back(step_of(k, step));
+    for (size_t k = 0; k < loop_.body.size(); ++k) {
+      if (habits_.without_gradients && k == loop_.body.size() / 2) {
+        const NoGradGuard no_grad;
+        values.push_back(apply(loop_.body[k], values, inputs_.weights));
+      } else {
+        values.push_back(apply(loop_.body[k], values, inputs_.weights));
+      }
+    }
+    return values;
+  }
+
+  const RandomLoop& loop_;
+  const HostHabits& habits_;
+  const LoopInputs& inputs_;
+  const int call_;
+  Tensors states_, sequences_, steps_, results_;
+};
+
+Tensor filled(const Shape& shape, double start, bool with_gradients) {
+  std::vector<double> values(static_cast<size_t>(shape.element_count()));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = 0.11 * static_cast<double>((i * 5 + 3) % 17) - 0.8 + start;
+  Tensor tensor = from_vector(values, shape);
+  if (with_gradients) tensor.set_requires_grad();
+  return tensor;
+}
+
+}  // namespace
+
+RandomLoop random_loop(std::mt19937& random) { return Maker(random).make(); }
+
+std::string describe(const RandomLoop& loop) {
+  std::string text = fmt::format("{} states, {} sequences\n", loop.states, loop.sequences);
+  int value = loop.states + loop.sequences;
+  for (const BodyOp& op : loop.body)
+    text += fmt::format("  {} = {} {} {} (weight {}, number {})\n", value++, kNames[static_cast<size_t>(op.kind)], op.a, op.b,
+                        op.weight, op.number);
+  const HostHabits& habits = loop.habits;
+  text += fmt::format("  next {}, stacked {}, listed {}, second loop {}\n", fmt::join(loop.next, " "),
+                      fmt::join(loop.stacked, " "), fmt::join(loop.listed, " "), loop.second_loop);
+  text += fmt::format("  reverse {} vector {} number {} first {} last {} coin {} reads {} data {} in place {} keeps {} no_grad {} "
+                      "most {} inner {} back {} stride {}\n",
+                      habits.reverse, habits.steps_are_tensors, habits.number_changes, habits.first_differs,
+                      habits.last_differs, habits.tosses_coin, habits.reads, habits.ends_by_data, habits.writes_in_place,
+                      habits.keeps_one, habits.without_gradients, habits.most_steps, habits.inner_steps, habits.back,
+                      habits.stride);
+  return text;
+}
+
+LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients) {
+  LoopInputs inputs;
+  for (int i = 0; i < loop.sequences; ++i)
+    inputs.sequences.push_back(filled({steps, kBatch, kHidden}, 0.07 * i + 0.01 * call, with_gradients));
+  for (int i = 0; i < loop.states; ++i)
+    inputs.states.push_back(filled({kBatch, kHidden}, 0.2 - 0.1 * i + 0.02 * call, with_gradients));
+  for (int i = 0; i < loop.weights; ++i)
+    inputs.weights.push_back(filled({kHidden, kHidden}, 0.05 * i - 0.03 * call, with_gradients));
+  return inputs;
+}
+
+Tensors run_loop(const RandomLoop& loop, const LoopInputs& inputs, int call) { return Runner(loop, inputs, call).run(); }
+
+}  // namespace calque::test

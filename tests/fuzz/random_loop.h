@@ -1,0 +1,61 @@
+// Random loops over time: a body made of ops, what it carries, and what the host does around it.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "calque/calque.h"
+
+namespace calque::test {
+
+/// One op of a body. Operands are numbers of values: states, then the steps of the sequences, then what ops before it made.
+struct BodyOp {
+  enum class Kind : uint8_t { add, sub, mul, tanh, sigmoid, maximum, scale, matmul, row_sum, layer_norm, select_larger, random };
+  Kind kind;
+  int a = 0, b = 0, weight = 0;
+  double number = 1;
+};
+
+/// What makes a loop more than a plain one, or no loop at all.
+struct HostHabits {
+  bool reverse = false;           // from the last step to the first
+  bool steps_are_tensors = false;  // the first sequence comes as a vector of its steps
+  bool number_changes = false;    // a constant that is another one in each step
+  bool first_differs = false, last_differs = false;
+  bool tosses_coin = false;       // steps take one of two ways, by call and step
+  bool reads = false;             // the host reads a value in every third step
+  bool ends_by_data = false;      // the loop is left when a sum grows large
+  bool writes_in_place = false;   // the first state is written to in every step
+  bool keeps_one = false;         // a value of a step in the middle is a result
+  bool without_gradients = false;  // one op runs inside a NoGradGuard
+  int most_steps = 1000;          // t < T && t < most_steps
+  int inner_steps = 0;            // a loop inside the body, on the first state
+  int back = 1;                   // the first state is that of so many steps before
+  int stride = 1;
+};
+
+struct RandomLoop {
+  int states = 1, sequences = 1, weights = 1;
+  std::vector<BodyOp> body;
+  std::vector<int> next;     // value that becomes each state
+  std::vector<int> stacked;  // values whose steps are stacked into a result
+  std::vector<int> listed;   // values whose steps are results of their own
+  HostHabits habits;
+  bool second_loop = false;  // once more, over the first stack and from the last states
+};
+
+RandomLoop random_loop(std::mt19937& random);
+std::string describe(const RandomLoop& loop);
+
+/// f64 tensors: sequences [T,B,H], states [B,H], weights [H,H].
+struct LoopInputs {
+  std::vector<Tensor> sequences, states, weights;
+};
+LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients);
+
+/// The function that a user would have written; `call` stands for host state.
+std::vector<Tensor> run_loop(const RandomLoop& loop, const LoopInputs& inputs, int call);
+
+}  // namespace calque::test
