@@ -54,7 +54,8 @@ size_t Plan::peak_bytes() const {
 /// One run: where each buffer is this time, and what each member of the team does.
 class PlanRun {
  public:
-  PlanRun(Plan& plan, std::span<const Tensor> inputs) : plan_(plan), inputs_(inputs.size()), owned_(plan.owned_count_) {
+  PlanRun(Plan& plan, std::span<const Tensor> inputs)
+      : plan_(plan), inputs_(inputs.size()), owned_(plan.owned_count_), starts_(plan.buffers_.size()) {
     if (!plan.packed_.empty()) lock_ = std::unique_lock(plan.packed_mutex_, std::try_to_lock);
     for (size_t i = 0; i < inputs.size(); ++i) inputs_[i] = laid_out(inputs[i], plan.inputs_[i]);
     for (const PlanBuffer& buffer : plan.buffers_)
@@ -65,6 +66,7 @@ class PlanRun {
     const int threads = plan_.estimated_nanoseconds_ < kWorthATeam ? 1 : ThreadPool::instance().num_threads();
     const size_t bytes = plan_.arena_bytes_ + plan_.scratch_bytes_ * threads;
     arena_ = Ref<Storage>::adopt(Storage::create(bytes));
+    for (size_t i = 0; i < starts_.size(); ++i) starts_[i] = start_of(plan_.buffers_[i]);
     find_stale_packing();
     ThreadPool::instance().run(threads, [this](Team& team) { work(team); });
     if (failure_) std::rethrow_exception(failure_);
@@ -96,16 +98,17 @@ class PlanRun {
     int64_t iteration = 0;  // of the loop that it is in
   };
 
-  std::byte* address(const Place& place, int64_t iteration) const {
-    const PlanBuffer& buffer = plan_.buffers_[place.buffer];
-    const int64_t offset =
-        (place.offset + place.walk.offset(iteration)) * static_cast<int64_t>(size_of(place.type.dtype));
+  std::byte* start_of(const PlanBuffer& buffer) const {
     switch (buffer.kind) {
-      case PlanBuffer::Kind::input: return static_cast<std::byte*>(inputs_[buffer.index].impl()->view().data) + offset;
-      case PlanBuffer::Kind::owned: return owned_[buffer.index]->data() + offset;
-      case PlanBuffer::Kind::arena: return arena_->data() + buffer.arena_offset + offset;
+      case PlanBuffer::Kind::input: return static_cast<std::byte*>(inputs_[buffer.index].impl()->view().data);
+      case PlanBuffer::Kind::owned: return owned_[buffer.index]->data();
+      case PlanBuffer::Kind::arena: return arena_->data() + buffer.arena_offset;
     }
     return nullptr;
+  }
+  std::byte* address(const Place& place, int64_t iteration) const {
+    return starts_[place.buffer] +
+           (place.offset + place.walk.offset(iteration)) * static_cast<int64_t>(size_of(place.type.dtype));
   }
   kernels::View view(const Place& place, int64_t iteration = 0) const {
     return {address(place, iteration), place.type.dtype, place.type.shape, place.strides};
@@ -139,6 +142,11 @@ class PlanRun {
   template <class T>
   static kernels::MatrixView<T> matrix(const kernels::View& view) {
     return {view.as<const T>(), view.strides[0], view.strides[1]};
+  }
+
+  template <class T>
+  kernels::MatrixView<T> matrix(const Place& place, int64_t iteration) const {
+    return {reinterpret_cast<const T*>(address(place, iteration)), place.strides[0], place.strides[1]};
   }
 
   void pack_stale(Team& team) {
@@ -277,13 +285,14 @@ class PlanRun {
     kernels::ProductTerm<T> terms[Plan::kMostTerms];
     const size_t count = step.packed.size();
     for (size_t i = 0; i < count; ++i) {
-      const kernels::View a = view(step.inputs[2 * i], iteration), b = view(step.inputs[2 * i + 1], iteration);
-      terms[i] = {matrix<T>(a), matrix<T>(b), a.shape[1], nullptr};
+      const Place& left = step.inputs[2 * i];
+      terms[i] = {matrix<T>(left, iteration), matrix<T>(step.inputs[2 * i + 1], iteration), left.type.shape[1], nullptr};
       if (step.packed[i] >= 0 && lock_.owns_lock() && plan_.packed_[step.packed[i]].is_packed)
         terms[i].packed_b = plan_.packed_[step.packed[i]].memory.impl()->view().template as<T>();
     }
-    const kernels::View c = view(step.results[0], iteration);
-    function(kernels::ProductSum<T>{c.shape[0], c.shape[1], terms, static_cast<int64_t>(count), c.as<T>(), c.strides[0], false});
+    const Place& c = step.results[0];
+    function(kernels::ProductSum<T>{c.type.shape[0], c.type.shape[1], terms, static_cast<int64_t>(count),
+                                    reinterpret_cast<T*>(address(c, iteration)), c.strides[0], false});
   }
 
   /// Ops without generated code run on one member; what they throw is kept until all have finished.
@@ -322,6 +331,7 @@ class PlanRun {
   InlineArray<Tensor, 16> inputs_;
   InlineArray<Ref<Storage>, 8> owned_;
   Ref<Storage> arena_;
+  InlineArray<std::byte*, 32> starts_;  // of the buffers
   std::vector<int> stale_;
   std::exception_ptr failure_;
 };

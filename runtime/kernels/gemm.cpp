@@ -6,6 +6,7 @@
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -68,6 +69,7 @@ Problem<T> problem_of(const ProductSum<T>& p, const GemmTable<T>& table) {
 // vectors.
 template <class T>
 ProductShare share_of(const Problem<T>& p, const GemmTable<T>& table, int rank, int size) {
+  if (size == 1) return {0, p.m, 0, p.n};
   const int64_t vectors = ceil_div(p.n, table.lanes), panels = ceil_div(vectors, table.panel_vectors);
   const bool by_rows = vectors < 8 * size && (p.m >= 4 * size || vectors < size);
   if (by_rows) return {p.m * rank / size, p.m * (rank + 1) / size, 0, p.n};
@@ -130,16 +132,17 @@ class ShareProduct {
         repeats_(repeats),
         stride_(stride),
         table_(table),
-        panel_(table.lanes * table.panel_vectors) {}
+        panel_(table.lanes * table.panel_vectors),
+        lane_shift_(std::countr_zero(static_cast<unsigned>(table.lanes))) {}
 
   void run() {
     if (share_.row_begin >= share_.row_end || share_.col_begin >= share_.col_end) return;
     if (sum_.term_count == 0) return clear();
     prepare_carry();
-    const int64_t rows = share_.row_end - share_.row_begin, blocks = ceil_div(rows, block_rows_);
+    const int64_t rows = share_.row_end - share_.row_begin, blocks = rows <= block_rows_ ? 1 : ceil_div(rows, block_rows_);
     for (int64_t block = 0; block < blocks; ++block) {
-      row_begin_ = share_.row_begin + rows * block / blocks;
-      row_end_ = share_.row_begin + rows * (block + 1) / blocks;
+      row_begin_ = blocks == 1 ? share_.row_begin : share_.row_begin + rows * block / blocks;
+      row_end_ = blocks == 1 ? share_.row_end : share_.row_begin + rows * (block + 1) / blocks;
       term_ = 0;
       term_k_ = 0;
       while (next_group()) multiply_group();
@@ -162,6 +165,9 @@ class ShareProduct {
   void multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows,
                           ProductTile<T> tile);
   void multiply_strip(const Piece& piece, int64_t strip);
+  // Both sizes are powers of two, and a division takes longer than a small tile's row.
+  int64_t vectors_of(int64_t columns) const { return (columns + table_.lanes - 1) >> lane_shift_; }
+  int64_t inside_panel(int64_t column) const { return column & (panel_ - 1); }
   bool sums() const { return short_products_ && packed_rows_ != nullptr; }
   int64_t strip_begin(int64_t strip) const;
   int64_t tile_rows(const Piece& piece) const;
@@ -173,6 +179,7 @@ class ShareProduct {
   const int64_t repeats_, stride_;  // the columns of the share, and those `stride` behind them, ...
   const GemmTable<T>& table_;
   const int64_t panel_;  // columns of a whole panel
+  const int lane_shift_;
 
   int64_t block_rows_ = kBlockRows;
   T* carry_ = nullptr;  // null: unfinished chains are kept in c itself
@@ -223,8 +230,8 @@ bool ShareProduct<T>::next_group() {
   group_k_ = 0;
   while (term_ < sum_.term_count && part_count_ < kMaxParts) {
     const ProductTerm<T>& term = sum_.terms[term_];
-    const int64_t cuts = std::max<int64_t>(ceil_div(term.k, kBlockK), 1);
-    const int64_t k = std::min(ceil_div(term.k, cuts), term.k - term_k_);
+    const int64_t most = term.k <= kBlockK ? term.k : ceil_div(term.k, ceil_div(term.k, kBlockK));
+    const int64_t k = std::min(most, term.k - term_k_);
     if (part_count_ == 0) short_products_ = table_.sum_rows > 0 && 2 * term.k <= kSumBlockK;
     if (part_count_ > 0 && group_k_ + k > (short_products_ ? kSumBlockK : kBlockK)) break;
     const bool ends = term_k_ + k == term.k;
@@ -238,14 +245,14 @@ bool ShareProduct<T>::next_group() {
 
 template <class T>
 Piece ShareProduct<T>::piece_at(int64_t column, int64_t end) const {
-  const int64_t panel_end = (column / panel_ + 1) * panel_;
+  const int64_t panel_end = column - inside_panel(column) + panel_;
   const int64_t rows = row_end_ - row_begin_, rest = end - column;
-  if (rows <= kMaxWideRows && column % panel_ == 0) {
+  if (rows <= kMaxWideRows && inside_panel(column) == 0) {
     const int panels = table_.wide_panels[rows - 1];
     if (panels > 1 && rest >= panels * panel_) return {column, panels * panel_, table_.panel_vectors, panels};
   }
   const int64_t columns = std::min(panel_end, end) - column;
-  return {column, columns, static_cast<int>(ceil_div(columns, table_.lanes)), 1};
+  return {column, columns, static_cast<int>(vectors_of(columns)), 1};
 }
 
 template <class T>
@@ -267,13 +274,14 @@ TileFunction<T> ShareProduct<T>::tile_function(const Piece& piece, int64_t rows)
 template <class T>
 int64_t ShareProduct<T>::strip_begin(int64_t strip) const {
   const int64_t rows = row_end_ - row_begin_;
+  if (strip == 0 || strip == strips_) return strip == 0 ? 0 : rows;
   return sums() ? std::min(rows, strip * strip_rows_) : rows * strip / strips_;
 }
 
 template <class T>
 void ShareProduct<T>::multiply_group() {
   pack_group_rows();
-  const int64_t width = ceil_div(share_.col_end - share_.col_begin, table_.lanes) * table_.lanes;
+  const int64_t width = vectors_of(share_.col_end - share_.col_begin) * table_.lanes;
   for (int64_t r = 0; r < repeats_; ++r) {
     carry_column_ = share_.col_begin + r * (stride_ - width);
     multiply_columns(share_.col_begin + r * stride_, share_.col_end + r * stride_);
@@ -295,12 +303,14 @@ template <class T>
 void ShareProduct<T>::pack_group_rows() {
   packed_rows_ = nullptr;
   strips_ = 1;
-  const int64_t rows = row_end_ - row_begin_, panels = repeats_ * (share_.col_end - share_.col_begin) / panel_;
+  const int64_t rows = row_end_ - row_begin_;
+  if (rows <= kMaxWideRows) return;
+  const int64_t panels = repeats_ * (share_.col_end - share_.col_begin) / panel_;
   bool contiguous = true;
   for (int64_t i = 0; i < part_count_; ++i) {
     contiguous &= parts_[i].k <= 1 || problem_.a(*parts_[i].term).col_stride == 1;
   }
-  if (rows <= kMaxWideRows || panels < (contiguous ? kPackRowsPanels : kPackTransposedRowsPanels)) return;
+  if (panels < (contiguous ? kPackRowsPanels : kPackTransposedRowsPanels)) return;
   strip_rows_ = short_products_ ? kSumStripRows : table_.max_rows[table_.panel_vectors - 1];
   strips_ = ceil_div(rows, strip_rows_);
   packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_);
@@ -370,8 +380,8 @@ T* ShareProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T*
                                      ProductSegment<T>& segment) const {
   const ProductTerm<T>& term = *part.term;
   if (term.packed_b != nullptr) {
-    const int64_t panel_begin = piece.column / panel_ * panel_;
-    const int64_t padded = ceil_div(problem_.n - panel_begin, table_.lanes) * table_.lanes;
+    const int64_t panel_begin = piece.column - inside_panel(piece.column);
+    const int64_t padded = vectors_of(problem_.n - panel_begin) * table_.lanes;
     segment.b_row_stride = std::min(panel_, padded);
     segment.b = term.packed_b + panel_begin * term.k + part.k_begin * segment.b_row_stride + piece.column -
                 panel_begin;
@@ -379,7 +389,7 @@ T* ShareProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T*
     return buffer;
   }
   const MatrixView<T> b = problem_.b(term);
-  if (b.col_stride == 1 && row_end_ - row_begin_ <= kDirectRows && piece.columns % table_.lanes == 0) {
+  if (b.col_stride == 1 && row_end_ - row_begin_ <= kDirectRows && (piece.columns & (table_.lanes - 1)) == 0) {
     segment.b = b.data + part.k_begin * b.row_stride + piece.column;
     segment.b_row_stride = b.row_stride;
     segment.b_panel_stride = panel_;
@@ -401,10 +411,11 @@ void ShareProduct<T>::multiply_piece(const Piece& piece) {
 template <class T>
 void ShareProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
   const int64_t begin = strip_begin(strip), rows = strip_begin(strip + 1) - begin;
-  const int64_t tiles = ceil_div(rows, tile_rows(piece));
-  const bool edge = problem_.c_col_stride != 1 || piece.columns % table_.lanes != 0;
+  const int64_t most = tile_rows(piece), tiles = rows <= most ? 1 : ceil_div(rows, most);
+  const bool edge = problem_.c_col_stride != 1 || (piece.columns & (table_.lanes - 1)) != 0;
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t inside = rows * t / tiles, count = rows * (t + 1) / tiles - inside, first = begin + inside;
+    const int64_t inside = tiles == 1 ? 0 : rows * t / tiles;
+    const int64_t count = tiles == 1 ? rows : rows * (t + 1) / tiles - inside, first = begin + inside;
     const TileFunction<T> multiply = tile_function(piece, count);
     ProductTile<T> tile{};
     tile.a_index = packed_rows_ != nullptr ? strip * strip_rows_ * group_k_ + inside : first;
