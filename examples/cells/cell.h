@@ -91,17 +91,16 @@ struct Sequence {
   Tensors state;
 };
 
-/// The cell over a sequence xs [T,B,I], T >= 1, from the given state, by the loop that anyone would write.
-/// `step` is the cell's own or what compile() made of it.
+/// The cell over a sequence xs [T,B,I] from the given state. `step` is the cell's own or what compile() made of it.
 template <class StepFunction>
-Sequence over_sequence(StepFunction& step, const Tensor& xs, Tensors state, const Tensors& weights) {
-  Tensors outputs;
-  for (int64_t t = 0; t < xs.size(0); ++t) {
-    Step<Tensors> next = step(xs[t], state, weights);
-    outputs.push_back(std::move(next.output));
-    state = std::move(next.state);
-  }
-  return {stack(outputs), std::move(state)};
+Sequence over_sequence(StepFunction& step, const Tensor& xs, const Tensors& state, const Tensors& weights) {
+  auto [last, outputs] = scan(
+      [&](const Tensors& state, const Tensor& x) {
+        Step<Tensors> next = step(x, state, weights);
+        return std::pair(std::move(next.state), std::move(next.output));
+      },
+      state, xs);
+  return {std::move(outputs), std::move(last)};
 }
 
 }  // namespace calque::cells

@@ -142,6 +142,61 @@ TEST_CASE("each cell over a sequence: cell compiled and loop compiled as eager")
 
 namespace {
 
+/// The loop of a cell over a sequence, as one function.
+auto loop_of(const Cell& cell) {
+  return [step = cell.step](const Tensor& xs, const Tensors& state, const Tensors& weights) mutable {
+    const Sequence result = over_sequence(step, xs, state, weights);
+    return flat(result.outputs, result.state);
+  };
+}
+
+}  // namespace
+
+TEST_CASE("each cell's loop: one compiled function for every length and batch, forward and gradients") {
+  for (const Cell& cell : gallery()) {
+    const bool is_standard = cell.name == "lstm" || cell.name == "layernorm_lstm" || cell.name == "gru";
+    auto plain = loop_of(cell);
+    auto compiled = compile(loop_of(cell), {.name = cell.name});
+    std::vector<int64_t> lengths = {7, 7, 5, 2, 1, 0, 7, 2, 11};
+    if (is_standard) lengths.push_back(100);
+    for (const int64_t batch : {1, 3, 16})
+      for (const int64_t steps : lengths) {
+        INFO(cell.name << ", " << steps << " steps, batch " << batch);
+        const Workload work(cell, steps, batch);
+        manual_seed(5);
+        const Tensors expected = plain(work.xs, work.state, work.weights);
+        manual_seed(5);
+        const Tensors ours = compiled(work.xs, work.state, work.weights);
+        check_bits(ours, expected);
+        if (steps > 0 && steps < 100) check_close(gradients_of(ours, work.leaves()), gradients_of(expected, work.leaves()), 4e-5);
+      }
+    const bool reads_each_step = cell.name == "adaptive_rnn";
+    if (!reads_each_step) CHECK_COMPILED(compiled.stats().loop_runs >= 5);
+  }
+}
+
+TEST_CASE("second gradients through loops of cells") {
+  for (const char* name : {"lstm", "layernorm_lstm", "gru"}) {
+    INFO(name);
+    const Cell& cell = find_cell(name);
+    const Workload work(cell, 5, 3);
+    const auto second = [&](auto& loop) {
+      const Tensors results = loop(work.xs, work.state, work.weights);
+      const Tensor loss = sum(results[0] * results[0]);
+      const Tensors first = grad(std::span(&loss, 1), std::span<const Tensor>(work.weights), {.create_graph = true});
+      Tensor penalty = sum(first[0] * first[0]);
+      for (size_t i = 1; i < first.size(); ++i) penalty = penalty + sum(first[i] * first[i]);
+      return grad(std::span(&penalty, 1), std::span<const Tensor>(work.weights));
+    };
+    auto plain = loop_of(cell);
+    auto compiled = compile(loop_of(cell), {.name = cell.name});
+    const Tensors expected = second(plain);
+    for (int call = 0; call < 3; ++call) check_close(second(compiled), expected, 2e-4);
+  }
+}
+
+namespace {
+
 using Row = std::vector<double>;
 
 double logistic(double x) { return 1 / (1 + std::exp(-x)); }

@@ -4,6 +4,7 @@
 
 #include "calque/pure.h"
 #include "tests/run/loop_programs.h"
+#include "tests/support/sanitized.h"
 
 using namespace calque;
 using namespace calque::loop_programs;
@@ -50,10 +51,11 @@ TEST_CASE("trace loops: one way serves every length, and what is recorded does n
   const CompileStats learned = compiled.stats();
   CHECK(learned.recorded_calls == 2);  // the second shows that the length is one
   CHECK(learned.trace_nodes < 120);    // 17 ops of a step, and what is around them
-  for (int64_t steps : lengths(300, 3, 60)) call(steps);
+  const int calls = static_cast<int>(test::scaled(1000));
+  for (int64_t steps : lengths(calls, 3, 60)) call(steps);
   CHECK(compiled.stats().recorded_calls == 2);
   CHECK(compiled.stats().trace_nodes == learned.trace_nodes);
-  CHECK_COMPILED(compiled.stats().plan_runs == 300);
+  CHECK_COMPILED(compiled.stats().plan_runs == static_cast<uint64_t>(calls));
   CHECK_COMPILED(compiled.stats().code_generations <= 6);
   for (int repeat = 0; repeat < 3; ++repeat)
     for (int64_t steps : {0, 1, 2}) call(steps);
