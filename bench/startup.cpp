@@ -6,15 +6,11 @@
 // must not have the code generator's plugin mapped. The limit is the same program printing its line at once.
 // Rows "first call" are of the same processes, from inside: the first call of the function, which records and
 // compiles it, alone.
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstring>
-#include <filesystem>
 #include <stdexcept>
 
+#include "bench/child.h"
 #include "bench/measure.h"
 #include "bench/report.h"
 #include "calque/calque.h"
@@ -75,53 +71,16 @@ int run_child(std::string_view workload) {
 
 // --- the parent
 
-/// A folder for the cache, removed at the end.
-class CacheFolder {
- public:
-  CacheFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "calque-startup-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no folder can be made for the cache");
-    path_ = name;
-    setenv("CALQUE_CACHE_DIR", name.c_str(), 1);  // for the children
-  }
-  ~CacheFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  CacheFolder(const CacheFolder&) = delete;
-  CacheFolder& operator=(const CacheFolder&) = delete;
-
- private:
-  std::filesystem::path path_;
-};
-
 struct Answer {
   double us = 0, first_call_us = 0;
   int plan_runs = 0, compilations = 0, cache_hits = 0, maps_plugin = 0;
 };
 
-/// Starts the child with its output in a pipe; gives the pipe's end to read from.
-int spawn_child(const char* workload, pid_t& child) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  std::string name = "bench_startup", role = "--child", what = workload;
-  char* const arguments[] = {name.data(), role.data(), what.data(), nullptr};
-  const int fault = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
-  if (fault != 0)
-    throw std::runtime_error(fmt::format("the child cannot be started: {}", std::strerror(fault)));
-  return ends[0];
-}
-
 Answer start(const char* workload) {
   Answer answer;
   pid_t child = 0;
   const double begin = now_us();
-  FILE* const lines = fdopen(spawn_child(workload, child), "r");
+  FILE* const lines = fdopen(spawn_child({"--child", workload}, child), "r");
   int read = std::fscanf(lines, "%d %d %d %lf", &answer.plan_runs, &answer.compilations, &answer.cache_hits,
                          &answer.first_call_us);
   answer.us = now_us() - begin;

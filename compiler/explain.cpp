@@ -121,6 +121,20 @@ std::string folded(const std::vector<std::string>& lines) {
   return text;
 }
 
+/// What the backward plan needs, by the line that made it.
+std::string saved_of(const TraceTree& tree, const SegmentAccount& account) {
+  std::vector<std::string> lines;
+  for (const SavedAccount& saved : account.saved) {
+    const std::string maker = saved.made_by == kNoTrace
+                                  ? "a state as each step finds it, or an input"
+                                  : fmt::format("{} {}", line_of(tree[saved.made_by].location), row(tree[saved.made_by].op).name);
+    const auto bytes = static_cast<double>(saved.type.shape.element_count()) * static_cast<double>(size_of(saved.type.dtype));
+    lines.push_back(fmt::format("  saved {}[{}], {}: {}", name(saved.type.dtype), fmt::join(saved.type.shape.dims(), ","),
+                                amount(bytes, "B"), maker));
+  }
+  return folded(lines);
+}
+
 std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const SegmentAccount* account) {
   std::map<TraceId, size_t> later;  // by op of a first iteration
   if (account)
@@ -161,6 +175,7 @@ std::string explain_segment(const TraceTree& all, TraceId end) {
   } else {
     text = fmt::format("segment: {}\n", with_code(row(Reason::seen_once).phrase));
   }
+  if (account) text += saved_of(tree, *account);
   text += sizes_of(tree, path, *closing.segment) + guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
   const ReasonRow* reason = closing.reason ? reason_in(closing.reason) : nullptr;
   return text + (closing.reason

@@ -95,6 +95,15 @@ class Accountant {
   int kernels_ = 0, products_ = 0, loops_ = 0;
 };
 
+/// The op that made a value, inside of fusions and loops too.
+TraceId maker_of(const Graph& graph, ValueId value) {
+  if (graph.is_input(value)) return kNoTrace;
+  const Node& node = graph.node(graph.producer(value));
+  if (node.body) return maker_of(*node.body, node.body->outputs()[value - node.first_result]);
+  if (row(node.op).kind == OpKind::view) return maker_of(graph, node.inputs[0]);
+  return node.location ? mark_of(node) : kNoTrace;
+}
+
 }  // namespace
 
 SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSegment& compiled) {
@@ -102,7 +111,10 @@ SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSeg
   for (const HeldValue& value : compiled.traced.held) held.push_back(value.value);
   const SegmentGraph marked = make_segment_graph(tree, tree[end].segment_begin, end, held,
                                                  compiled.traced.graph.name(), NodeLocations::marks);
-  SegmentAccount account = Accountant(lowered_graphs(marked).forward).run();
+  const Graph lowered = lowered_graphs(marked).forward;
+  SegmentAccount account = Accountant(lowered).run();
+  for (size_t i = compiled.traced.roots.size(); i < lowered.outputs().size(); ++i)
+    account.saved.push_back({lowered.type(lowered.outputs()[i]), maker_of(lowered, lowered.outputs()[i])});
   for (const auto& [later, first] : passes::rolled_nodes(marked.graph))
     account.rolled.emplace(mark_of(marked.graph.node(later)), mark_of(marked.graph.node(first)));
   return account;

@@ -23,8 +23,15 @@ struct StepAccount {
   double flops = 0;
 };
 
+/// A value that the forward plan keeps for the backward one; of a loop, of all of its steps.
+struct SavedAccount {
+  Type type;
+  TraceId made_by = kNoTrace;  // the op, where one op made it
+};
+
 struct SegmentAccount {
   std::vector<StepAccount> steps;
+  std::vector<SavedAccount> saved;
   std::map<TraceId, std::set<int>> steps_of;  // of each recorded op; one that is missing has no step
   std::map<TraceId, TraceId> rolled;          // ops of later iterations, with the same op of the first
 };

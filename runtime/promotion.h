@@ -2,7 +2,6 @@
 // matched, its operands are cast by ordinary `cast` ops. include/calque/ops.h states the rules.
 #pragma once
 
-#include <bit>
 #include <optional>
 #include <span>
 #include <vector>
@@ -32,7 +31,7 @@ inline bool is_settled(const OpRow& row, std::span<TensorImpl* const> inputs) {
   switch (row.promotion) {
     case Promotion::floating: return dtypes == set_of(DType::f32) || dtypes == set_of(DType::f64);
     case Promotion::counting: return dtypes != set_of(DType::boolean);
-    default: return std::popcount(dtypes) <= 1;
+    default: return (dtypes & (dtypes - 1)) == 0;  // one dtype
   }
 }
 

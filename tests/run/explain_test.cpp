@@ -280,7 +280,8 @@ TEST_CASE("explain accounts for every op, with its line, guards, bytes, operatio
     for (size_t at = text.find(what); at != text.npos; at = text.find(what, at + 1)) ++times;
     return times;
   };
-  CHECK(count("explain_test.cpp:") == 11);  // 2 matmul, 2 constants, 2 mul, 2 tanh, exp, add, sum
+  CHECK(count("explain_test.cpp:") == 12);  // 2 matmul, 2 constants, 2 mul, 2 tanh, exp, add, sum; and what is saved
+  CHECK(count("  saved f32[16,32], 2.0 kB: ") == 1);
   CHECK(count("[product]") >= 1);
   CHECK(count("[constant]") + count("[fused]") + count("[shared]") + count("[product]") == 11);
   CHECK(count("[shared]") >= 1);  // the exp that nobody uses

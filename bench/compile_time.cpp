@@ -1,0 +1,159 @@
+// What compiling costs: by the steps of a loop, the ops of a function, and the tensors that it captures.
+//
+// Each row is of fresh processes, which record a function in their first call and compile it in the second: with an empty cache
+// folder ("cold"), with what an earlier process left ("warm"), and, of loops, for one step more than was compiled before ("one
+// step more": recorded already, and no code is new). What the third call takes, which runs the plan, is not counted.
+#include <sys/wait.h>
+
+#include <functional>
+
+#include "bench/child.h"
+#include "bench/measure.h"
+#include "bench/report.h"
+#include "calque/calque.h"
+#include "examples/cells/cell.h"
+
+using namespace calque;
+using namespace calque::bench;
+
+namespace {
+
+using Tensors = std::vector<Tensor>;
+
+// --- the child
+
+double time_of(const std::function<void()>& call) {
+  const double begin = now_us();
+  call();
+  return now_us() - begin;
+}
+
+/// Calls three times and prints what the second took longer than the third.
+void print_compile_time(const std::function<void()>& call) {
+  call();
+  const double second = time_of(call);
+  fmt::print("{} ", std::max(second - time_of(call), 0.0));
+}
+
+/// A standard LSTM (1,64,64) over so many steps; then one step more.
+void compile_loop(int64_t steps, bool has_gradients) {
+  const cells::Cell& cell = cells::find_cell("lstm");
+  Tensors weights = cell.make_weights(64, 64);
+  const Tensors state = cell.make_state(weights, 1);
+  if (has_gradients)
+    for (Tensor& weight : weights) weight.set_requires_grad();
+  auto loop = compile([step = cell.step](const Tensor& xs, const Tensors& state, const Tensors& weights) mutable {
+    return cells::over_sequence(step, xs, state, weights).outputs;
+  });
+  const auto call = [&](const Tensor& xs) {
+    const Tensor outputs = loop(xs, state, weights);
+    if (has_gradients) grad({sum(outputs)}, {weights[0], weights[1], weights[2]})[0].data<float>();
+    outputs.detach().data<float>();
+  };
+  // The length is a size from here on, as it is in a program with sequences of several lengths.
+  for (int64_t few : {6, 7}) call(zeros({few, 1, 64}));
+  const Tensor xs = zeros({steps, 1, 64}), longer = zeros({steps + 1, 1, 64});
+  const double first = time_of([&] { call(xs); });
+  fmt::print("{} ", std::max(first - time_of([&] { call(xs); }), 0.0));
+  const double next = time_of([&] { call(longer); });
+  fmt::print("{}\n", std::max(next - time_of([&] { call(longer); }), 0.0));
+}
+
+/// A chain of so many elementwise ops.
+void compile_ops(int64_t ops) {
+  auto chain = compile([ops](const Tensor& x) {
+    Tensor y = x;
+    for (int64_t i = 0; i < ops; ++i) {
+      // No two neighbours alike, so that the chain is no loop.
+      const int64_t kind = (i * i + i / 7) % 5;
+      y = kind == 0 ? tanh(y) : kind == 1 ? y * x : kind == 2 ? y + x : kind == 3 ? sigmoid(y) : y - 0.5;
+    }
+    return y;
+  });
+  const Tensor x = ones({64});
+  print_compile_time([&] { chain(x).data<float>(); });
+  fmt::print("0\n");
+}
+
+/// A sum over so many captured tensors of different sizes.
+void compile_captures(int64_t count) {
+  Tensors captured;
+  for (int64_t i = 0; i < count; ++i) captured.push_back(ones({8 + i % 13, 16}));
+  auto function = compile([&](const Tensor& x) {
+    Tensor total = x;
+    for (const Tensor& tensor : captured) total = total + sum(tensor * 0.5);
+    return total;
+  });
+  const Tensor x = ones({1});
+  print_compile_time([&] { function(x).data<float>(); });
+  fmt::print("0\n");
+}
+
+int run_child(const std::string& what, int64_t size) {
+  if (what == "ops") compile_ops(size);
+  else if (what == "captures") compile_captures(size);
+  else compile_loop(size, what == "training");
+  return 0;
+}
+
+// --- the parent
+
+struct Answer {
+  double us = 0, one_more_us = 0;
+};
+
+Answer start(const std::string& what, int64_t size) {
+  pid_t child = 0;
+  Answer answer;
+  FILE* const lines = fdopen(spawn_child({"--child", what, std::to_string(size)}, child), "r");
+  const int read = std::fscanf(lines, "%lf %lf", &answer.us, &answer.one_more_us);
+  std::fclose(lines);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (read != 2 || status != 0) throw std::runtime_error(fmt::format("the child for {} {} failed", what, size));
+  return answer;
+}
+
+void add_row(Report& report, const char* workload, int64_t size, const char* mode, const Samples& samples, double goal) {
+  report.add({workload, std::to_string(size), mode, samples.median(), samples.minimum(), goal, 0});
+}
+
+void add_rows(Report& report, const char* workload, const char* what, int64_t size, int repeats, double cold_goal) {
+  Samples cold, warm, one_more;
+  for (int i = 0; i < repeats; ++i) {
+    const CacheFolder folder;
+    const Answer first = start(what, size);
+    cold.us.push_back(first.us);
+    one_more.us.push_back(first.one_more_us);
+    warm.us.push_back(start(what, size).us);
+  }
+  add_row(report, workload, size, "cold", cold, cold_goal);
+  add_row(report, workload, size, "warm", warm, 5e3);
+  if (one_more.median() > 0) add_row(report, workload, size, "one step more", one_more, 0);
+}
+
+int run_parent(const Options& options) {
+  Report report("compile_time", options);
+  const int repeats = options.quick ? 1 : 7;
+  const int64_t longest = options.quick ? 10 : 10000;
+  for (int64_t steps = 10; steps <= longest; steps *= 10) add_rows(report, "loop, steps", "inference", steps, repeats, 60e3);
+  for (int64_t steps = 10; steps <= longest; steps *= 10)
+    add_rows(report, "loop with backward, steps", "training", steps, repeats, 150e3);
+  for (int64_t ops : {10, 100, 1000})
+    if (!options.quick || ops == 10) add_rows(report, "function, ops", "ops", ops, repeats, 0);
+  for (int64_t captures : {10, 300, 2000})
+    if (!options.quick || captures == 10) add_rows(report, "function, captures", "captures", captures, repeats, captures == 300 ? 100e3 : 0);
+  return report.finish();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 4 && std::string_view(argv[1]) == "--child") return run_child(argv[2], std::atoll(argv[3]));
+  try {
+    return run_parent(read_options(argc, argv));
+  } catch (const std::runtime_error& error) {
+    fmt::print(stderr, "compile_time: {}\n", error.what());
+    return 1;
+  }
+}
