@@ -54,10 +54,10 @@ std::string symbolic_type(const SlotRecord& record, const SizedSlot* sized) {
 }
 
 /// What must hold for a tensor from elsewhere.
-std::string guard_of(size_t slot, const SlotRecord& record, const SizedSlot* sized) {
+std::string guard_of(const SlotRecord& record, const SizedSlot* sized) {
   const bool is_dense = kernels::is_contiguous({nullptr, record.dtype, record.shape, record.strides});
   return fmt::format(
-      "  guard x{}: {}, {}{}, {}\n", slot, symbolic_type(record, sized),
+      "{}, {}{}, {}\n", symbolic_type(record, sized),
       is_dense
           ? "row-major"
           : fmt::format("strides {}", fmt::join(std::span(record.strides).first(record.shape.rank()), ",")),
@@ -69,11 +69,32 @@ std::string guard_of(size_t slot, const SlotRecord& record, const SizedSlot* siz
 }
 
 std::string guards_of(const TraceTree& tree, std::span<const TraceId> path) {
-  std::string text;
-  size_t slot = 0;
+  std::vector<std::string> guards;
   for (TraceId id : path)
     for (size_t i = 0; i < tree[id].new_slots.size(); ++i)
-      text += guard_of(slot++, tree[id].new_slots[i], sized_slot(tree[id], i));
+      guards.push_back(guard_of(tree[id].new_slots[i], sized_slot(tree[id], i)));
+  std::string text;
+  for (size_t first = 0, end = 0; first < guards.size(); first = end) {
+    for (end = first + 1; end < guards.size() && guards[end] == guards[first];) ++end;
+    constexpr size_t kWorthFolding = 4;
+    if (end - first < kWorthFolding) end = first + 1;
+    text += end - first > 1 ? fmt::format("  guard x{} to x{}, each: {}", first, end - 1, guards[first])
+                            : fmt::format("  guard x{}: {}", first, guards[first]);
+  }
+  return text;
+}
+
+/// The loops of the recorded way, with the iterations that the last plan was made for.
+std::string loops_of(const TraceTree& tree, TraceId end) {
+  std::string text;
+  for (TraceId id : tree.path(tree[end].segment_begin, end)) {
+    if (tree[id].loop == kNoLoop || tree.loop(tree[id].loop).head != id) continue;
+    const TraceLoop& loop = tree.loop(tree[id].loop);
+    const BoundSizes sizes = tree[end].segment->compiled() ? tree[end].segment->sizes() : tree.bound_sizes(end);
+    const auto trips = std::find_if(sizes.begin(), sizes.end(), [&](const auto& size) { return size.first == loop.trips; });
+    text += fmt::format("  loop of {} ops from {} at {}, any number of times; {} in the last plan\n", loop.length,
+                        row(tree[id].op).name, line_of(tree[id].location), trips == sizes.end() ? 0 : trips->second + 1);
+  }
   return text;
 }
 
@@ -157,6 +178,7 @@ std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const S
 std::string explain_segment(const TraceTree& all, TraceId end) {
   // Records of a way may hold sizes of different calls; those of the plan are looked at.
   const CompiledSegment* planned = all[end].segment->compiled();
+  const std::string loops = loops_of(all, end);
   std::optional<ResizedWay> resized;
   if (planned && !all[end].segment->sizes().empty()) resized = resized_way(all, end, all[end].segment->sizes());
   const TraceTree& tree = resized ? resized->tree : all;
@@ -176,7 +198,7 @@ std::string explain_segment(const TraceTree& all, TraceId end) {
     text = fmt::format("segment: {}\n", with_code(row(Reason::seen_once).phrase));
   }
   if (account) text += saved_of(tree, *account);
-  text += sizes_of(tree, path, *closing.segment) + guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
+  text += loops + sizes_of(tree, path, *closing.segment) + guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
   const ReasonRow* reason = closing.reason ? reason_in(closing.reason) : nullptr;
   return text + (closing.reason
                      ? fmt::format("  ends here: {}{}\n", with_code(closing.reason),

@@ -1,5 +1,6 @@
 // Loops in the recorded way: one way for all lengths, found again through any number of iterations, and left where the program
 // leaves them.
+#include <algorithm>
 #include <random>
 
 #include "calque/pure.h"
@@ -60,6 +61,19 @@ TEST_CASE("trace loops: one way serves every length, and what is recorded does n
   for (int repeat = 0; repeat < 3; ++repeat)
     for (int64_t steps : {0, 1, 2}) call(steps);
   CHECK(compiled.stats().recorded_calls <= 5);
+}
+
+TEST_CASE("trace loops: an explanation is as long for 200 steps as for 20") {
+  const Tensors w = weights();
+  const NoGradGuard no_grad;
+  const auto lines = [&](int64_t steps) {
+    auto compiled = compile(lstm);
+    for (int call = 0; call < 3; ++call) compiled(sequence(steps), state(0.3), state(-0.2), w);
+    const std::string text = compiled.explain();
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  CHECK(lines(20) == lines(200));
+  CHECK(lines(200) < 60);
 }
 
 TEST_CASE("trace loops: both ways and layers, each with its own trip count") {
