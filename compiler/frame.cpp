@@ -302,7 +302,7 @@ StraightWay Frame::way() {
 }
 
 bool Frame::match(const OpCall& call, std::span<Tensor> results) {
-  if (row(call.op).kind == OpKind::indexing) check_or_note(call);
+  if (reads_row_numbers(call.op)) check_or_note(call);
   const TraceNode& here = tree_[cursor_];
   if (here.next_iteration != kNoTrace && match_next_iteration(call, results)) return true;
   const uint32_t loop = here.loop;
@@ -329,7 +329,7 @@ void Frame::check(const OpCall& call) {
   for (const TensorImpl* input : call.inputs) types.push_back(input->type());
   Attributes attributes = call.attributes;
   infer(call.op, types, attributes);
-  if (row(call.op).kind != OpKind::indexing || call.inputs[1]->is_pending()) return;
+  if (!reads_row_numbers(call.op) || call.inputs[1]->is_pending()) return;
   kernels::check_row_numbers(call.inputs[1]->view(), index_bound(call.op, types, attributes), row(call.op).name);
 }
 
@@ -514,7 +514,7 @@ void Frame::written_elsewhere(const Storage& storage) {
 /// thrown for indices that were computed.
 void Frame::replay_for_errors() {
   for (TraceId id : tree_.path(segment_begin_, cursor_))
-    if (tree_[id].kind == TraceNode::Kind::op && row(tree_[id].op).kind == OpKind::indexing && !tree_[id].inputs[1].is_slot)
+    if (tree_[id].kind == TraceNode::Kind::op && reads_row_numbers(tree_[id].op) && !tree_[id].inputs[1].is_slot)
       return replay();
 }
 

@@ -75,7 +75,9 @@ struct OpRow {
 const OpRow& row(Op op);
 std::optional<Op> op_named(std::string_view name);
 
-/// How many rows an op of kind `indexing` can name, once `infer` has passed: an index must be in [0, bound).
+/// Whether the second operand holds row numbers: of an op of kind `indexing`, or of one whose body hands them to such an op.
+bool reads_row_numbers(Op op);
+/// How many rows such an op can name, once `infer` has passed: an index must be in [0, bound).
 int64_t index_bound(Op op, std::span<const Type> inputs, const Attributes& attributes);
 
 /// Runs the row's shape rule with its checks of arity.

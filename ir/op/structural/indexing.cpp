@@ -72,12 +72,15 @@ void gradient_scatter_add(GradientContext& context) {
     context.give(0, gather(context.result_gradient(), context.input(1), context.attributes()[0]));
 }
 
+bool reads_row_numbers(Op op) { return row(op).kind == OpKind::indexing || op == Op::index_select; }
+
 int64_t index_bound(Op op, std::span<const Type> inputs, const Attributes& attributes) {
   switch (op) {
     case Op::take: return inputs[0].shape[0];
     case Op::gather: return inputs[0].shape[static_cast<int>(attributes[0])];
     case Op::index_add: return attributes[0];
     case Op::scatter_add: return attributes[1];
+    case Op::index_select: return inputs[0].shape[static_cast<int>(normalize_axis(attributes[0], inputs[0].shape.rank(), "index_select"))];
     default: throw InternalError(std::string("index_bound: no bound for ") + row(op).name);
   }
 }
