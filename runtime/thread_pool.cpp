@@ -168,6 +168,17 @@ void PoolState::run_member(int rank) {
   }
 }
 
+/// Moves the calling thread, just started, to another processor than its starter's, where the kernel leaves it for some
+/// milliseconds: meanwhile each would wait in vain for the other. It may go anywhere afterwards.
+static void leave_processor(int starter) {
+  cpu_set_t allowed, others;
+  if (starter < 0 || starter >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  others = allowed;
+  CPU_CLR(starter, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
 void PoolState::work(Worker& worker) {
   uint64_t spin = 0;
   for (uint32_t seen = 0;; ++seen) {
@@ -190,7 +201,10 @@ void PoolState::start_workers(int threads) {
     for (; started < threads; ++started) {
       auto worker = std::make_unique<Worker>();
       worker->rank = started;
-      std::thread([this, w = worker.get()] { work(*w); }).detach();
+      std::thread([this, w = worker.get(), starter = sched_getcpu()] {
+        leave_processor(starter);
+        work(*w);
+      }).detach();
       workers[started] = std::move(worker);
     }
   } catch (const std::exception& error) {
