@@ -29,7 +29,7 @@ bool same_word(const TraceNode& a, const TraceNode& b, int word) {
 
 /// Whether `b` could be what `a` is, one iteration later.
 bool is_repeated(const TraceNode& a, const TraceNode& b) {
-  if (a.op != b.op || a.grad_enabled != b.grad_enabled || a.location != b.location || a.inputs.size() != b.inputs.size() ||
+  if (a.location != b.location || a.op != b.op || a.grad_enabled != b.grad_enabled || a.inputs.size() != b.inputs.size() ||
       a.attributes.size() != b.attributes.size() ||
       !std::equal(a.results.begin(), a.results.end(), b.results.begin(), b.results.end(), same_result) ||
       !std::equal(a.new_slots.begin(), a.new_slots.end(), b.new_slots.begin(), b.new_slots.end(), same_slot))
@@ -83,7 +83,7 @@ class Finder {
       if (count >= kFewestIterations) found({stop - count * period, period, static_cast<int64_t>(count) - 1});
     };
     for (size_t i = begin; i + period < end; ++i) {
-      if (way_[i]->location != way_[i + period]->location || !is_repeated(*way_[i], *way_[i + period])) {
+      if (!is_repeated(*way_[i], *way_[i + period])) {
         close(i + period);
         start = i + 1;
       } else if (i >= start + period && !goes_on(*way_[i - period], *way_[i], *way_[i + period])) {

@@ -7,24 +7,12 @@ downloaded: `./dev bench demo` makes .venv-bench, which has both, and is preferr
 Usage: judge_ops.py PROGRAM"""
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import tempfile
 import warnings
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv-bench/bin/python"
-SKIPPED = 77
-
-try:
-    import numpy as np
-except ImportError:
-    if VENV.exists() and not os.environ.get("CALQUE_JUDGE_AGAIN"):
-        os.environ["CALQUE_JUDGE_AGAIN"] = "1"
-        os.execv(str(VENV), [str(VENV), *sys.argv])
-    print("SKIP: there is no NumPy (pip install numpy torch into .venv-bench, or ./dev bench demo)")
-    sys.exit(SKIPPED)
+from numpy_or_skip import np
 try:
     import torch
 except ImportError:

@@ -12,20 +12,9 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv-bench/bin/python"
-SKIPPED = 77
+from numpy_or_skip import SKIPPED, np
+
 NEWEST_CHANGE = (2, 2)
-
-try:
-    import numpy as np
-except ImportError:
-    if VENV.exists() and not os.environ.get("CALQUE_JUDGE_AGAIN"):
-        os.environ["CALQUE_JUDGE_AGAIN"] = "1"
-        os.execv(str(VENV), [str(VENV), *sys.argv])
-    print("SKIP: there is no NumPy (pip install numpy into .venv-bench, or ./dev bench demo)")
-    sys.exit(SKIPPED)
-
 NAMES = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
 
 

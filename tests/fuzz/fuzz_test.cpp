@@ -11,6 +11,7 @@
 
 #include "runtime/kernels/isa.h"
 #include "tests/fuzz/engines.h"
+#include "tests/fuzz/environment.h"
 #include "tests/fuzz/shrink.h"
 #include "tests/support/sanitized.h"
 
@@ -18,14 +19,6 @@ using namespace calque;
 using namespace calque::test;
 
 namespace {
-
-/// Taken out of the environment, since the library warns of variables that it does not know.
-int64_t take_from_environment(const char* name, int64_t otherwise) {
-  const char* text = std::getenv(name);
-  const int64_t number = text ? std::strtoll(text, nullptr, 10) : otherwise;
-  unsetenv(name);
-  return number;
-}
 
 // Before the library reads its settings, once. A cache that an earlier run filled would hide faults of the compiler.
 const int64_t program_count = take_from_environment("CALQUE_FUZZ_PROGRAMS", scaled(1000));

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "runtime/kernels/isa.h"
+#include "tests/fuzz/environment.h"
 #include "tests/fuzz/random_loop.h"
 #include "tests/support/same_bits.h"
 #include "tests/support/sanitized.h"
@@ -17,13 +18,6 @@ using namespace calque::test;
 namespace {
 
 using Tensors = std::vector<Tensor>;
-
-int64_t take_from_environment(const char* name, int64_t otherwise) {
-  const char* text = std::getenv(name);
-  const int64_t number = text ? std::strtoll(text, nullptr, 10) : otherwise;
-  unsetenv(name);
-  return number;
-}
 
 // Before the library reads its settings, once.
 const int64_t loop_count = take_from_environment("CALQUE_FUZZ_LOOPS", scaled(1000));
