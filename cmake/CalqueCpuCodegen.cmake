@@ -25,6 +25,7 @@ if(codegen_sources)
   separate_arguments(llvm_definitions NATIVE_COMMAND "${LLVM_DEFINITIONS}")
   target_compile_definitions(calque_cpu_codegen PRIVATE XXH_INLINE_ALL ${llvm_definitions})
   target_link_libraries(calque_cpu_codegen PRIVATE calque_ir ${llvm_libraries})
+  calque_precompile(calque_cpu_codegen ${CALQUE_STANDARD_HEADERS} <llvm/IR/IRBuilder.h> <llvm/IR/Module.h>)
   target_link_options(calque_cpu_codegen PRIVATE -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,--as-needed
     -Wl,-z,pack-relative-relocs  # half a millisecond less to open
     -Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/plugin_exports.map)

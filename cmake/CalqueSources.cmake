@@ -22,6 +22,22 @@ function(calque_add_library_sources target)
   target_sources(${target} PRIVATE ${ARGN})
 endfunction()
 
+set(CALQUE_STANDARD_HEADERS <algorithm> <array> <atomic> <cmath> <functional> <map> <memory> <mutex> <optional> <set>
+  <span> <string> <unordered_map> <vector> <fmt/format.h> <fmt/ranges.h>)
+
+# calque_precompile(<target> <header>...): headers parsed once for all sources of the target, which still include what
+# they use: sanitizer presets build without. With REUSE_FROM <target> they are those of a target with the same flags.
+function(calque_precompile target)
+  if(NOT CALQUE_PRECOMPILE)
+    return()
+  endif()
+  if(ARGV1 STREQUAL REUSE_FROM)
+    target_precompile_headers(${target} ${ARGN})
+  else()
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
 # calque_needs_plugins(<program>): the plugins it opens at run time are built with it.
 function(calque_needs_plugins program)
   foreach(plugin calque_cpu_codegen calque_symbolizer)

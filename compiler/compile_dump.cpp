@@ -27,7 +27,7 @@ std::function<void(std::string_view, const Graph&)> dump_hook(const std::string&
   if (settings().dump_dir.empty()) return nullptr;
   const auto number = std::make_shared<int>(0);
   return [name, number](std::string_view pass, const Graph& graph) {
-    write_file(fmt::format("{}.{:02}-{}.cq", name, (*number)++, pass), print(graph, PrintOptions{source_line}));
+    write_file(fmt::format("{}.{:02}-{}.cq", name, (*number)++, pass), print(graph, GraphPrintOptions{source_line}));
   };
 }
 

@@ -21,7 +21,7 @@ namespace calque {
 
 namespace {
 
-std::string text_of(const Graph& graph) { return print(graph, PrintOptions{source_line}); }
+std::string text_of(const Graph& graph) { return print(graph, GraphPrintOptions{source_line}); }
 
 /// 12 B, 3.4 kB, 5.6 MB: for people.
 std::string amount(double number, const char* unit) {

@@ -70,9 +70,6 @@ template <PlainNumber N>
   }
 #define SELECT(...)
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
 template <PlainNumber N>
 [[gnu::always_inline]] inline Tensor where(const Tensor& mask, const Tensor& a, N b) {
   return where(mask, a, number_beside(b, a));

@@ -18,9 +18,6 @@ namespace calque {
 #define REDUCTION OP0
 #define IR_ONLY OP0
 #include "ir/op/structural.def"
-#undef OP0
-#undef COMPOSITE1
-#undef COMPOSITE2
 
 void interpret_fusion(const Evaluation& evaluation) {
   if (!evaluation.body) throw InternalError("interpreter: a fusion has no block");
@@ -62,22 +59,16 @@ constexpr Meaning kMeanings[] = {
 #define BINARY UNARY
 #define SELECT UNARY
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
 #define OP0(name, ...) interpret_##name,
+#define OP1 OP0
+#define OP2 OP0
+#define OPN OP0
+#define OPS OP0
 #define COMPOSITE1(...) nullptr,
 #define COMPOSITE2 COMPOSITE1
+#define REDUCTION OP0
+#define IR_ONLY OP0
 #include "ir/op/structural.def"
-#undef OP0
-#undef OP1
-#undef OP2
-#undef OPN
-#undef OPS
-#undef COMPOSITE1
-#undef COMPOSITE2
-#undef REDUCTION
-#undef IR_ONLY
 };
 static_assert(std::size(kMeanings) == kOpCount);
 

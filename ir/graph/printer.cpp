@@ -41,7 +41,7 @@ std::string print_types(const std::vector<std::string>& types) {
 
 class Printer {
  public:
-  explicit Printer(const PrintOptions& options) : options_(options) {}
+  explicit Printer(const GraphPrintOptions& options) : options_(options) {}
 
   void graph(const Graph& graph) {
     text_ += fmt::format("graph @{}", graph.name());
@@ -104,7 +104,7 @@ class Printer {
     return text;
   }
 
-  const PrintOptions& options_;
+  const GraphPrintOptions& options_;
   std::string text_;
 
  public:
@@ -113,7 +113,7 @@ class Printer {
 
 }  // namespace
 
-std::string print(const Graph& graph, const PrintOptions& options) {
+std::string print(const Graph& graph, const GraphPrintOptions& options) {
   Printer printer(options);
   printer.graph(graph);
   return printer.take();

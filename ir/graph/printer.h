@@ -8,14 +8,14 @@
 
 namespace calque {
 
-struct PrintOptions {
+struct GraphPrintOptions {
   /// Turns a node's location into text such as `lstm.cpp:14`, printed as a comment behind the node. An empty
   /// text, and a node without a location, print nothing.
   std::function<std::string(const void*)> location;
 };
 
 /// The graph as IR text, ending in a newline. Numbers print so that they parse back to the same bits.
-std::string print(const Graph& graph, const PrintOptions& options = {});
+std::string print(const Graph& graph, const GraphPrintOptions& options = {});
 
 /// How the text names a value: `%x` for an input, `%3` for the only result of node 3, `%3.1` for one of
 /// several.

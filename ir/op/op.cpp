@@ -17,7 +17,6 @@ namespace calque {
 #define CALQUE_RULES(name)                                                                   \
   void infer_##name(std::span<const Type>, Attributes&, std::vector<Type>&);                 \
   void gradient_##name(GradientContext&);
-#define UNARY(...)
 #define OP0(name, ...) CALQUE_RULES(name)
 #define OP1(name, ...) CALQUE_RULES(name)
 #define OP2(name, ...) CALQUE_RULES(name)
@@ -28,16 +27,6 @@ namespace calque {
 #define REDUCTION(name, ...) CALQUE_RULES(name)
 #define IR_ONLY(name, ...) void infer_##name(std::span<const Type>, Attributes&, std::vector<Type>&);
 #include "ir/op/structural.def"
-#undef OP0
-#undef OP1
-#undef OP2
-#undef OPN
-#undef OPS
-#undef COMPOSITE1
-#undef COMPOSITE2
-#undef REDUCTION
-#undef IR_ONLY
-#undef UNARY
 #undef CALQUE_RULES
 
 namespace {
@@ -70,9 +59,6 @@ namespace {
     CALQUE_GIVE(2, gradient_b)                                                                       \
   }
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
 #undef CALQUE_GIVE
 
 #define CALQUE_SPEC(...) __VA_ARGS__
@@ -90,15 +76,6 @@ namespace {
   CALQUE_SPECIFICATION(name, ({"keepdim", AttributeKind::boolean}, {"axes", AttributeKind::integers}))
 #define IR_ONLY(name, kind, specification, ...) CALQUE_SPECIFICATION(name, specification)
 #include "ir/op/structural.def"
-#undef OP0
-#undef OP1
-#undef OP2
-#undef OPN
-#undef OPS
-#undef COMPOSITE1
-#undef COMPOSITE2
-#undef REDUCTION
-#undef IR_ONLY
 
 #define CALQUE_ATTRIBUTES(name) std::span<const AttributeSpec>(k_##name##_attributes).subspan(1)
 

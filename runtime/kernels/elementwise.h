@@ -16,9 +16,6 @@ enum class ElementwiseRow : int {
 #define BINARY(name, ...) name,
 #define SELECT(name, ...) name,
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
   count_,
 };
 inline constexpr int kElementwiseRows = static_cast<int>(ElementwiseRow::count_);

@@ -154,9 +154,6 @@ namespace rows {
     }                                         \
   };
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
 }  // namespace rows
 
 template <class Row, class X>
@@ -285,9 +282,6 @@ constexpr ElementwiseKernels kTable = {{
 #define BINARY(name, signature, ...) CALQUE_LOOPS_##signature(binary, rows::name),
 #define SELECT(name, ...) CALQUE_LOOPS_equality(select, rows::name),
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
                                        },
                                        {CALQUE_CASTS(float), CALQUE_CASTS(double), CALQUE_CASTS(int64_t),
                                         CALQUE_CASTS(int32_t), CALQUE_CASTS(bool)}};

@@ -54,9 +54,6 @@ namespace joins {
   };
 #define SELECT(...)
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
 }  // namespace joins
 
 template <class Join, class Start>

@@ -65,6 +65,15 @@ constexpr std::array<EagerKernel, kOpCount> make_table() {
 #define BINARY(name, ...) UNARY(name)
 #define SELECT(name, ...) UNARY(name)
 #include "ir/op/elementwise.def"
+#define OP0(name, kind, ...) CALQUE_KERNEL_##kind(name)
+#define OP1(name, kind, ...) CALQUE_KERNEL_##kind(name)
+#define OP2(name, kind, ...) CALQUE_KERNEL_##kind(name)
+#define OPN(name, kind, ...) CALQUE_KERNEL_##kind(name)
+#define OPS(name, kind, ...) CALQUE_KERNEL_##kind(name)
+#define REDUCTION(name, ...) CALQUE_KERNEL_reduction(name)
+#define COMPOSITE1(...)
+#define COMPOSITE2(...)
+#define IR_ONLY(...)
 #include "ir/op/structural.def"
   return table;
 }

@@ -63,7 +63,7 @@ TEST_CASE("locations print as comments", "[text]") {
   static const int place = 0;
   const ValueId x = graph.add_input({DType::f32, {}}, "x");
   graph.set_outputs({graph.add(Op::neg, std::array{x}, {}, &place).result()});
-  PrintOptions options;
+  GraphPrintOptions options;
   options.location = [](const void* location) { return location == &place ? "cell.cpp:14" : "?"; };
   const std::string text = print(graph, options);
   CHECK_THAT(text, Contains("%0 = neg %x : f32[]  // cell.cpp:14\n"));

@@ -45,9 +45,6 @@ namespace formulas {
   template <class X>               \
   auto name(Mask mask, X a, X b) { return formula; }
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
 }  // namespace formulas
 
 /// Calls f with the engine type of each dtype that a signature takes.
@@ -97,9 +94,6 @@ static ScalarProgram record_row(Op op, DType dtype) {
     });                                                                              \
     break;
 #include "ir/op/elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef SELECT
     default: break;
   }
   current = nullptr;
