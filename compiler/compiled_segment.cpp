@@ -291,10 +291,12 @@ Generated partial_backward(const CompiledSegment& segment, const std::vector<boo
 
 }  // namespace
 
-std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name) {
+std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name,
+                                                 WriteRecorded write_recorded) {
   const auto start = std::chrono::steady_clock::now();
   auto compiled = std::make_unique<CompiledSegment>();
   compiled->traced = std::move(traced);
+  compiled->write_recorded_ = std::move(write_recorded);
   const SegmentGraph& segment = compiled->traced;
   const std::string key = cache_key(segment);
   std::optional<Generated> generated = load_plans(key, segment, compiled->origin);
@@ -315,6 +317,12 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
       compiled->forward->kernel_count(), compiled->backward ? " and a backward" : "", elapsed.count(),
       compiled->is_from_cache() ? " (from the cache)" : "");
   return compiled;
+}
+
+const SegmentGraph& CompiledSegment::recorded() const {
+  if (!write_recorded_) return traced;
+  std::call_once(recorded_once_, [&] { recorded_ = write_recorded_(); });
+  return recorded_;
 }
 
 std::shared_ptr<BackwardProgram> CompiledSegment::backward_without(const std::vector<bool>& absent) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,8 +23,13 @@ struct BackwardProgram {
   std::atomic<uint64_t> runs{0};
 };
 
+/// Writes down what was recorded, when that is asked for.
+using WriteRecorded = std::function<SegmentGraph()>;
+
 struct CompiledSegment {
-  SegmentGraph traced;
+  SegmentGraph traced;  // its loops may be rolled already
+  /// The same as a graph of what was recorded, op by op, without loops.
+  const SegmentGraph& recorded() const;
   std::unique_ptr<Plan> forward;                // outputs: the roots, then the saved values
   std::shared_ptr<BackwardProgram> backward;    // null when nothing needs a gradient
   /// The backward pass when the held values marked in `absent` get no gradient: compiled when first asked for. Null when that
@@ -37,12 +43,18 @@ struct CompiledSegment {
   mutable std::atomic<uint64_t> code_generations{0};
 
  private:
+  friend std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph, const std::string&, WriteRecorded);
+  WriteRecorded write_recorded_;
+  mutable std::once_flag recorded_once_;
+  mutable SegmentGraph recorded_;
   mutable std::mutex partial_mutex_;
   mutable std::map<std::vector<bool>, std::shared_ptr<BackwardProgram>> partial_;
 };
 
-/// Compiles, or takes from the cache. Throws when that is not possible; the segment is then run eagerly.
-std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name);
+/// Compiles, or takes from the cache. Throws when that is not possible; the segment is then run eagerly. `write_recorded`: for
+/// a graph whose loops are rolled.
+std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name,
+                                                 WriteRecorded write_recorded = nullptr);
 
 /// The segment after the derivative-preserving passes, for dumps.
 Graph prepared_graph(const SegmentGraph& segment);

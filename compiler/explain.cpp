@@ -212,7 +212,7 @@ std::string code_of(const Graph& lowered, const std::string& what) {
 }
 
 std::string stage_of(const CompiledSegment& segment, const std::string& stage) {
-  if (stage == "trace") return text_of(segment.traced.graph);
+  if (stage == "trace") return text_of(segment.recorded().graph);
   if (stage == "prepare") return text_of(prepared_graph(segment.traced));
   const bool is_backward = stage.starts_with("backward-");
   const std::string what = is_backward ? stage.substr(9) : stage;

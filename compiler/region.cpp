@@ -35,12 +35,12 @@ class RegionNode final : public TapeNode {
     if (create_graph) return backward_with_graph(result_gradients, absent, receiver);
     if (const std::shared_ptr<BackwardProgram> program = segment_->backward_without(absent))
       return run(*program, result_gradients, receiver);
-    const Differentiation eager = without_gradients(eager_gradient(segment_->traced).differentiation, absent);
+    const Differentiation eager = without_gradients(eager_gradient(segment_->recorded()).differentiation, absent);
     give(eager, replay_graph(eager.backward, gather(eager.sources, result_gradients)), receiver);
   }
 
   std::vector<Tensor> unroll() override {
-    std::vector<Tensor> results = replay_graph(segment_->traced.graph, unchanged_slots());
+    std::vector<Tensor> results = replay_graph(segment_->recorded().graph, unchanged_slots());
     results.resize(result_count());
     return results;
   }
@@ -95,7 +95,7 @@ class RegionNode final : public TapeNode {
   /// written meanwhile.
   void backward_with_graph(std::span<const Tensor> result_gradients, const std::vector<bool>& absent,
                            GradientReceiver& receiver) {
-    const EagerGradient eager = eager_gradient(segment_->traced);
+    const EagerGradient eager = eager_gradient(segment_->recorded());
     const Differentiation present = without_gradients(eager.differentiation, absent);
     Graph forward = eager.differentiation.forward;
     forward.set_outputs({forward.outputs().end() - static_cast<std::ptrdiff_t>(eager.saved), forward.outputs().end()});

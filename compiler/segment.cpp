@@ -10,9 +10,31 @@
 #include "compiler/log.h"
 #include "compiler/region_run.h"
 #include "compiler/replay.h"
+#include "compiler/resize.h"
+#include "compiler/rolled_segment.h"
+#include "compiler/settings.h"
+#include "ir/graph/printer.h"
 #include "ir/op/error.h"
+#include "passes/loops/roll.h"
 
 namespace calque {
+
+namespace {
+
+std::vector<uint32_t> numbers_of(std::span<const HeldValue> held) {
+  std::vector<uint32_t> numbers;
+  for (const HeldValue& value : held) numbers.push_back(value.value);
+  return numbers;
+}
+
+/// CALQUE_VERIFY: what was made without unrolling is what unrolling and rolling gives.
+void verify_rolled(const SegmentGraph& rolled, const SegmentGraph& recorded) {
+  const std::string made = print(rolled.graph), expected = print(passes::roll(recorded.graph));
+  if (made != expected)
+    throw InternalError(fmt::format("verify: the rolled program\n{}\nis, unrolled and rolled,\n{}", made, expected));
+}
+
+}  // namespace
 
 void Segment::select(const TraceTree& tree, TraceId end) {
   if (tree.generation() == generation_ && !plans_.empty()) return;
@@ -64,6 +86,36 @@ bool Segment::covers(std::span<TensorImpl* const> live, uint32_t first_value) co
   });
 }
 
+std::vector<BoundSizes> Segment::other_sizes(const TraceTree& tree) const {
+  std::vector<BoundSizes> known;
+  for (const SizedPlan& plan : plans_) known.push_back(plan.sizes);
+  for (uint32_t i = 0; i < tree.sample_count(); ++i) {
+    known.push_back(current().sizes);
+    for (auto& [symbol, value] : known.back()) value = tree.sample(i)[symbol];
+  }
+  std::erase(known, current().sizes);
+  return known;
+}
+
+std::optional<SegmentGraph> Segment::rolled_graph(const TraceTree& tree, TraceId end, std::span<const uint32_t> held,
+                                                  const std::string& name) const {
+  if (tree[end].level == 0 || std::ranges::count(settings().disabled_passes, "roll") != 0) return std::nullopt;
+  for (const BoundSizes& other : other_sizes(tree))
+    if (std::optional<SegmentGraph> graph = make_rolled_graph(tree, end, held, current().sizes, other, name)) return graph;
+  return std::nullopt;
+}
+
+WriteRecorded Segment::write_later(const TraceTree& tree, TraceId end, const SegmentGraph& rolled) {
+  if (!snapshot_ || snapshot_revision_ != tree.revision()) {
+    snapshot_ = tree.snapshot();
+    snapshot_revision_ = tree.revision();
+  }
+  return [tree = snapshot_, end, sizes = current().sizes, held = numbers_of(rolled.held), name = rolled.graph.name()] {
+    const ResizedWay way = resized_way(*tree, end, sizes);
+    return make_segment_graph(way.tree, way.begin, way.end, held, name);
+  };
+}
+
 bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::span<TensorImpl* const> live,
                       uint32_t first_value, const std::string& name, CompileStats& stats) {
   SizedPlan& plan = current();
@@ -73,11 +125,18 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
   std::sort(held.begin(), held.end());
   held.erase(std::unique(held.begin(), held.end()), held.end());
   try {
-    std::shared_ptr<const CompiledSegment> made = compile_segment(make_segment_graph(tree, begin, end, held, name), name);
+    std::shared_ptr<const CompiledSegment> made;
+    if (std::optional<SegmentGraph> rolled = rolled_graph(tree, end, held, name)) {
+      WriteRecorded recorded = write_later(tree, end, *rolled);
+      if (settings().verify) verify_rolled(*rolled, recorded());
+      made = compile_segment(std::move(*rolled), name, std::move(recorded));
+      ++stats.rolled_plans;
+    } else {
+      made = compile_segment(make_segment_graph(tree, begin, end, held, name), name);
+    }
     forget(plan);
     plan.compiled = std::move(made);
-    plan.held.clear();
-    for (const HeldValue& value : plan.compiled->traced.held) plan.held.push_back(value.value);
+    plan.held = numbers_of(plan.compiled->traced.held);
   } catch (const EnvironmentError& error) {  // what the machine lacks, it lacks for every function
     plan.failure = error.what();
     warn_once("compile" + plan.failure,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,6 +55,13 @@ class Segment {
     std::string failure;         // why there is no plan, and will be none
     uint64_t last_use = 0;
   };
+  /// What sizes other calls had.
+  std::vector<BoundSizes> other_sizes(const TraceTree& tree) const;
+  /// The selected one's program without unrolled loops; empty where the sizes of no other plan lead there.
+  std::optional<SegmentGraph> rolled_graph(const TraceTree& tree, TraceId end, std::span<const uint32_t> held,
+                                           const std::string& name) const;
+  /// Writes the program down op by op, later: the tree goes on changing.
+  WriteRecorded write_later(const TraceTree& tree, TraceId end, const SegmentGraph& rolled);
   SizedPlan& current() { return plans_[current_]; }
   const SizedPlan& current() const { return plans_[current_]; }
   void forget(const SizedPlan& plan);
@@ -64,6 +72,8 @@ class Segment {
   uint32_t generation_ = 0;  // of the sizes that `current_` is for
   uint64_t clock_ = 0;
   std::vector<Tensor> expected_;
+  std::shared_ptr<const TraceTree> snapshot_;  // of the tree at `snapshot_revision_`
+  uint64_t snapshot_revision_ = 0;
   uint64_t past_backward_runs_ = 0, past_code_generations_ = 0;  // of plans that are kept no more
 };
 

@@ -61,7 +61,7 @@ void add(CompiledFunction& function, Totals& totals) {
        {&CompileStats::calls, &CompileStats::eager_calls, &CompileStats::recorded_calls,
         &CompileStats::matched_ops, &CompileStats::plan_runs, &CompileStats::backward_plan_runs,
         &CompileStats::replayed_ops, &CompileStats::compilations, &CompileStats::cache_hits,
-        &CompileStats::code_generations, &CompileStats::kernel_launches, &CompileStats::loop_runs,
+        &CompileStats::rolled_plans, &CompileStats::code_generations, &CompileStats::kernel_launches, &CompileStats::loop_runs,
         &CompileStats::recompilations, &CompileStats::trace_nodes,
         &CompileStats::branches, &CompileStats::entered_calls, &CompileStats::keys, &CompileStats::audits})
     all.*member += one.*member;

@@ -25,6 +25,7 @@ TraceId TraceTree::add(TraceId parent, TraceNode node) {
   while (*link != kNoTrace) link = &nodes_[*link].next_sibling;
   *link = id;
   nodes_.push_back(std::move(node));
+  ++revision_;
   return id;
 }
 
@@ -36,6 +37,7 @@ std::vector<TraceId> TraceTree::path(TraceId begin, TraceId end) const {
 }
 
 void TraceTree::drop_way(TraceId first) {
+  ++revision_;
   TraceId* link = &nodes_[nodes_[first].parent].first_child;
   if (*link != first) --branches_;
   while (*link != first) link = &nodes_[*link].next_sibling;
@@ -61,7 +63,14 @@ TraceTree TraceTree::with_sizes_only() const {
   return tree;
 }
 
+std::shared_ptr<const TraceTree> TraceTree::snapshot() const {
+  auto copy = std::make_shared<TraceTree>(*this);
+  for (TraceNode& node : copy->nodes_) node.segment = nullptr;
+  return copy;
+}
+
 SizeSymbol TraceTree::add_size(int64_t value) {
+  ++revision_;
   sizes_.push_back(value);
   for (std::vector<int64_t>& sample : samples_) sample.resize(sizes_.size(), value);
   return static_cast<SizeSymbol>(sizes_.size() - 1);

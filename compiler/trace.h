@@ -177,10 +177,18 @@ class TraceTree {
   /// A new symbol, for what was always `value` so far.
   SizeSymbol add_size(int64_t value);
   /// Nothing of what the records hold can be relied on.
-  void renew() { ++generation_; }
+  void renew() {
+    ++generation_;
+    ++revision_;
+  }
+  /// Counts changes of anything but the sizes of the last call.
+  uint64_t revision() const { return revision_; }
+  /// What a plan's program can be written from later: a copy without segments.
+  std::shared_ptr<const TraceTree> snapshot() const;
   /// Keeps the values that all symbols have now.
   uint32_t take_sample();
   SizeSample sample(uint32_t index) const { return samples_[index]; }
+  size_t sample_count() const { return samples_.size(); }
   /// A `full` at this line had several values, which did not follow from sizes: it is recorded as a number from now on.
   void note_varying_number(const void* location) { varying_numbers_.insert(location); }
   bool is_varying_number(const void* location) const { return varying_numbers_.contains(location); }
@@ -196,6 +204,7 @@ class TraceTree {
   int branches_ = 0;
   std::vector<int64_t> sizes_;
   uint32_t generation_ = 0;
+  uint64_t revision_ = 0;
   std::vector<std::vector<int64_t>> samples_{{}};
   std::set<const void*> varying_numbers_;
   std::vector<TraceLoop> loops_;
