@@ -108,8 +108,7 @@ std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradient
     if (!with_gradients) no_grad.emplace();
     const std::optional<Outcome> expected = results_or_refusal(plain, loop, steps, call, with_gradients);
     const std::optional<Outcome> actual = results_or_refusal(ours, loop, steps, call, with_gradients);
-    if (expected.has_value() != actual.has_value())
-      return fmt::format("only the {} one refuses call {} of {} steps", expected ? "compiled" : "eager", call, steps);
+    if (expected && !actual) return fmt::format("only the compiled one refuses call {} of {} steps", call, steps);
     if (!expected) continue;
     text = difference_of(actual->results, expected->results, true);
     if (text.empty()) text = difference_of(actual->gradients, expected->gradients, false);

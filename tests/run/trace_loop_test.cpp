@@ -58,6 +58,7 @@ TEST_CASE("trace loops: one way serves every length, and what is recorded does n
   CHECK(compiled.stats().trace_nodes == learned.trace_nodes);
   CHECK_COMPILED(compiled.stats().plan_runs == static_cast<uint64_t>(calls));
   CHECK_COMPILED(compiled.stats().code_generations <= 6);
+  CHECK_COMPILED(compiled.stats().rolled_plans > 20);
   for (int repeat = 0; repeat < 3; ++repeat)
     for (int64_t steps : {0, 1, 2}) call(steps);
   CHECK(compiled.stats().recorded_calls <= 5);
@@ -242,6 +243,40 @@ TEST_CASE("trace loops: gradients through any length") {
     }
   }
   CHECK(compiled.stats().recorded_calls <= 4);
+}
+
+TEST_CASE("trace loops: a long loop is compiled without being unrolled") {
+  // A program of two loops, the second over what the first stacked, with a reshape behind that depends on the length.
+  const auto program = [](const Tensor& xs, Tensor h, Tensor c, const Tensors& w) -> Tensors {
+    const Tensors first = lstm(xs, h, c, w);
+    const Tensors second = backwards(first[0], first[1], first[2], w);
+    return {reshape(second[0], {xs.size(0) * kBatch, kHidden}), second[1], first[2]};
+  };
+  const Tensors w = weights();
+  const auto both = [&](auto&& function, int64_t steps, size_t used) {
+    const Tensors results = function(sequence(steps), state(0.3), state(-0.2), w);
+    Tensors all = results;
+    // Where not all results are used, another backward pass is compiled.
+    Tensor loss = sum(results[0] * results[0]);
+    for (size_t i = 1; i < used; ++i) loss = loss + sum(results[i]);
+    for (const Tensor& gradient : grad({loss}, {w[0], w[1], w[2]}, {.create_graph = steps == 40})) all.push_back(gradient);
+    if (steps != 40) return all;
+    for (const Tensor& gradient : grad({sum(all[3] * all[3])}, {w[0], w[1]})) all.push_back(gradient);
+    return all;
+  };
+  auto compiled = compile(program);
+  for (int64_t steps : {6, 7, 40, 1000, 41}) {
+    INFO(steps << " steps");
+    const size_t used = steps == 41 ? 1 : 3;
+    const Tensors ours = both(compiled, steps, used), expected = both(program, steps, used);
+    REQUIRE(ours.size() == expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const Tensor a = ours[i].detach(), b = expected[i].detach();
+      CHECK(max(abs(a - b)).item() <= (i < 3 ? 0.0 : 1e-11 * (1 + max(abs(b)).item())));
+    }
+  }
+  CHECK(compiled.stats().recorded_calls == 2);
+  CHECK_COMPILED(compiled.stats().rolled_plans == 3);
 }
 
 TEST_CASE("trace loops: a segment goes on with values of a loop before it") {
