@@ -88,11 +88,11 @@ std::string guards_of(const TraceTree& tree, std::span<const TraceId> path) {
 std::string loops_of(const TraceTree& tree, TraceId end) {
   std::string text;
   for (TraceId id : tree.path(tree[end].segment_begin, end)) {
-    if (tree[id].loop == kNoLoop || tree.loop(tree[id].loop).head != id) continue;
-    const TraceLoop& loop = tree.loop(tree[id].loop);
+    const TraceLoop* loop = tree.loop_at(id);
+    if (!loop) continue;
     const BoundSizes sizes = tree[end].segment->compiled() ? tree[end].segment->sizes() : tree.bound_sizes(end);
-    const auto trips = std::find_if(sizes.begin(), sizes.end(), [&](const auto& size) { return size.first == loop.trips; });
-    text += fmt::format("  loop of {} ops from {} at {}, any number of times; {} in the last plan\n", loop.length,
+    const auto trips = std::find_if(sizes.begin(), sizes.end(), [&](const auto& size) { return size.first == loop->trips; });
+    text += fmt::format("  loop of {} ops from {} at {}, any number of times; {} in the last plan\n", loop->length,
                         row(tree[id].op).name, line_of(tree[id].location), trips == sizes.end() ? 0 : trips->second + 1);
   }
   return text;

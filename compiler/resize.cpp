@@ -43,13 +43,6 @@ Attributes attributes_at(const TraceNode& node, std::span<const int64_t> sizes) 
   return attributes;
 }
 
-/// The same some iterations later.
-Attributes attributes_in(const TraceNode& node, Attributes attributes, int64_t iteration) {
-  for (int i = 0; node.steps && i < attributes.size(); ++i)
-    attributes.set(i, attributes[i] + iteration * (*node.steps)[static_cast<size_t>(i)]);
-  return attributes;
-}
-
 /// Shapes and strides of the results, as eager execution gives them. False where the op does not take these operands, or
 /// its strides are not known.
 bool set_results(TraceNode& node, std::span<const Type> types, const Strides& base_strides) {

@@ -31,7 +31,7 @@ void demand(bool condition) {
 
 std::vector<SizeSymbol> trips_on_way(const TraceTree& tree, TraceId end) {
   std::vector<SizeSymbol> trips;
-  for (uint32_t loop : loops_on_way(tree, end)) trips.push_back(tree.loop(loop).trips);
+  for (const TraceLoop& loop : loops_on_way(tree, end)) trips.push_back(loop.trips);
   return trips;
 }
 
@@ -92,7 +92,7 @@ std::vector<NumbersOfNode> numbers_on_way(const TraceTree& tree, TraceId end, co
   for (TraceId id : tree.path(root, end)) {
     const TraceNode& node = tree[id];
     const TraceLoop* loop = node.loop == kNoLoop ? nullptr : &tree.loop(node.loop);
-    if (loop && loop->head == id) position.enter(node.level);
+    if (tree.loop_at(id)) position.enter(node.level);
     const int64_t trips = loop ? sized.sizes()[loop->trips] : 0;
     if (is_inside && node.kind == TraceNode::Kind::op)
       numbers.push_back({node.first_value + position.levels[node.level].values, static_cast<int64_t>(node.results.size()),

@@ -85,8 +85,7 @@ BoundSizes TraceTree::bound_sizes(TraceId end) const {
   BoundSizes bound;
   if (!has_sizes()) return bound;
   for (TraceId id = end; id != kNoTrace; id = nodes_[id].parent) {
-    const uint32_t loop = nodes_[id].loop;
-    if (loop != kNoLoop && loops_[loop].head == id) bound.emplace_back(loops_[loop].trips, sizes_[loops_[loop].trips]);
+    if (const TraceLoop* loop = loop_at(id)) bound.emplace_back(loop->trips, sizes_[loop->trips]);
     if (const NodeSizes* sizes = nodes_[id].sizes.get())
       for (const SizedSlot& slot : sizes->slots)
         for (SizeSymbol symbol : slot.dims)

@@ -160,7 +160,11 @@ class TraceTree {
   void drop_way(TraceId first);
 
   const TraceLoop& loop(uint32_t index) const { return loops_[index]; }
-  size_t loop_count() const { return loops_.size(); }
+  /// The loop that begins with this node; null where none does.
+  const TraceLoop* loop_at(TraceId id) const {
+    const uint32_t index = nodes_[id].loop;
+    return index != kNoLoop && loops_[index].head == id ? &loops_[index] : nullptr;
+  }
   /// Makes `length` nodes from `head` on, each the only child of the one before, a loop, which the last call went through so
   /// often.
   uint32_t add_loop(TraceLoop loop, int64_t trips);

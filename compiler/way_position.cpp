@@ -22,10 +22,16 @@ std::shared_ptr<const NodeSizes> sizes_at(const TraceNode& node, int64_t iterati
 
 }  // namespace
 
-std::vector<uint32_t> loops_on_way(const TraceTree& tree, TraceId end) {
-  std::vector<uint32_t> loops;
+Attributes attributes_in(const TraceNode& node, Attributes attributes, int64_t iteration) {
+  for (int i = 0; node.steps && i < attributes.size(); ++i)
+    attributes.set(i, attributes[i] + iteration * (*node.steps)[static_cast<size_t>(i)]);
+  return attributes;
+}
+
+std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId end) {
+  std::vector<TraceLoop> loops;
   for (TraceId id = end; id != kNoTrace; id = tree[id].parent)
-    if (tree[id].loop != kNoLoop && tree.loop(tree[id].loop).head == id) loops.push_back(tree[id].loop);
+    if (const TraceLoop* loop = tree.loop_at(id)) loops.push_back(*loop);
   std::reverse(loops.begin(), loops.end());
   return loops;
 }
@@ -39,9 +45,7 @@ TraceNode unrolled(const TraceNode& node, const WayPosition& position) {
   for (const TraceOperand& operand : node.inputs) unroll_operand(operand, node.level, position, straight.inputs);
   for (SlotRecord& slot : straight.new_slots)
     if (slot.origin != SlotRecord::kOutside) slot.origin += position.levels[std::exchange(slot.origin_level, 0)].values;
-  if (node.steps)
-    for (int i = 0; i < node.attributes.size(); ++i)
-      straight.attributes.set(i, node.attributes[i] + at.iteration * (*node.steps)[static_cast<size_t>(i)]);
+  straight.attributes = attributes_in(node, node.attributes, at.iteration);
   straight.sizes = sizes_at(node, at.iteration);
   straight.steps = nullptr;
   straight.level = 0;
@@ -69,11 +73,10 @@ void StraightWay::write(const TraceTree& tree, std::span<const TraceId> ids) {
   WayPosition position;
   for (TraceId id : ids) {
     const TraceNode& node = tree[id];
-    if (node.loop != kNoLoop && tree.loop(node.loop).head == id) {
-      const TraceLoop& loop = tree.loop(node.loop);
-      position.enter(loop.level);
-      for (int64_t i = tree.sizes()[loop.trips]; i > 0; --i, position.go_on(loop))
-        for (TraceId inner = loop.head; inner < loop.head + loop.length; ++inner) write_node(tree[inner], inner, position);
+    if (const TraceLoop* loop = tree.loop_at(id)) {
+      position.enter(loop->level);
+      for (int64_t i = tree.sizes()[loop->trips]; i > 0; --i, position.go_on(*loop))
+        for (TraceId inner = loop->head; inner < loop->head + loop->length; ++inner) write_node(tree[inner], inner, position);
     }
     write_node(node, id, position);
     if (node.kind == TraceNode::Kind::end) position.begin_segment(node.level);

@@ -36,8 +36,11 @@ struct WayPosition {
   }
 };
 
+/// What the attributes of a node of a loop, given as those of its first iteration, are in a later one.
+Attributes attributes_in(const TraceNode& node, Attributes attributes, int64_t iteration);
+
 /// The loops that the way to `end` goes through, in order.
-std::vector<uint32_t> loops_on_way(const TraceTree& tree, TraceId end);
+std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId end);
 
 /// The node as a way without loops would have it.
 TraceNode unrolled(const TraceNode& node, const WayPosition& position);
