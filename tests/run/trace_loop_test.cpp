@@ -245,6 +245,23 @@ TEST_CASE("trace loops: gradients through any length") {
   CHECK(compiled.stats().recorded_calls <= 4);
 }
 
+TEST_CASE("trace loops: an index that leaves its row") {
+  const NoGradGuard no_grad;
+  int64_t odd_step = -1;  // reads another element of the sequence than the steps around it
+  const auto program = [&](const Tensor& xs) {
+    Tensor x = xs[0];
+    for (int64_t t = 1; t < xs.size(0); ++t) x = tanh(x * 0.5 + xs[t == odd_step ? 1 : t]) - 0.1;
+    return Tensors{x};
+  };
+  auto compiled = compile(program);
+  for (int64_t call = 0; call < 16; ++call) {
+    INFO("call " << call);
+    odd_step = call < 4 || call % 3 == 0 ? -1 : 2 + call % 9;
+    const Tensor xs = sequence(12, 0.05 * static_cast<double>(call));
+    check_same(compiled(xs), program(xs), "result");
+  }
+}
+
 TEST_CASE("trace loops: a long loop is compiled without being unrolled") {
   // A program of two loops, the second over what the first stacked, with a reshape behind that depends on the length.
   const auto program = [](const Tensor& xs, Tensor h, Tensor c, const Tensors& w) -> Tensors {
