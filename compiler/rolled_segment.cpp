@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <numeric>
 #include <tuple>
 
@@ -80,10 +81,12 @@ struct NumbersOfNode {
   int64_t per_iteration = 0, trips = 0;  // of a node of a loop
 };
 
+int64_t value_of(SizeSymbol symbol, const BoundSizes& sizes) {
+  return std::ranges::find(sizes, symbol, &BoundSizes::value_type::first)->second;
+}
+
 /// In the order of the way, counted from the segment's first value.
 std::vector<NumbersOfNode> numbers_on_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes) {
-  TraceTree sized = tree;
-  for (const auto& [symbol, value] : sizes) sized.set_size(symbol, value);
   TraceId root = end;
   while (tree[root].parent != kNoTrace) root = tree[root].parent;
   std::vector<NumbersOfNode> numbers;
@@ -93,7 +96,7 @@ std::vector<NumbersOfNode> numbers_on_way(const TraceTree& tree, TraceId end, co
     const TraceNode& node = tree[id];
     const TraceLoop* loop = node.loop == kNoLoop ? nullptr : &tree.loop(node.loop);
     if (tree.loop_at(id)) position.enter(node.level);
-    const int64_t trips = loop ? sized.sizes()[loop->trips] : 0;
+    const int64_t trips = loop ? value_of(loop->trips, sizes) : 0;
     if (is_inside && node.kind == TraceNode::Kind::op)
       numbers.push_back({node.first_value + position.levels[node.level].values, static_cast<int64_t>(node.results.size()),
                          loop ? loop->values : 0, trips});
@@ -190,13 +193,13 @@ class Extrapolation {
     return made;
   }
 
-  Attributes attributes(const Node& node, const Three<Attributes>& of) const {
+  Attributes attributes(Op op, bool has_block, const Three<Attributes>& of) const {
     demand_equal(of, [](const Attributes& attributes) { return attributes.size(); });
     Attributes made = *of[0];
     for (int i = 0; i < made.size(); ++i) {
       const int64_t a = (*of[0])[i], b = (*of[1])[i], c = (*of[2])[i];
       if (a == b && a == c) continue;
-      const AttributeKind kind = node.body ? AttributeKind::integer : kind_of_word(node.op, i);
+      const AttributeKind kind = has_block ? AttributeKind::integer : kind_of_word(op, i);
       demand(kind == AttributeKind::integer || kind == AttributeKind::integers);
       made.set(i, number(a, b, c));
     }
@@ -208,7 +211,8 @@ class Extrapolation {
     demand_equal(of, [](const Node& node) { return std::tuple(node.op, node.location, node.body != nullptr); });
     demand_equal(of, [](const Node& node) { return node.inputs; });
     demand_equal(of, [](const Node& node) { return std::pair(node.first_result, node.result_count); });
-    const Attributes words = attributes(first, {&of[0]->attributes, &of[1]->attributes, &of[2]->attributes});
+    const Attributes words = attributes(first.op, first.body != nullptr,
+                                        {&of[0]->attributes, &of[1]->attributes, &of[2]->attributes});
     const Node& added = first.body ? made.add_block(first.op, first.inputs, words,
                                                     std::make_shared<const Graph>(graph(
                                                         {of[0]->body.get(), of[1]->body.get(), of[2]->body.get()})),
@@ -236,9 +240,8 @@ class Extrapolation {
     for (size_t i = 0; i < made.views.size(); ++i) {
       const Three<ViewStep> views{&of[0]->views[i], &of[1]->views[i], &of[2]->views[i]};
       demand_equal(views, [](const ViewStep& view) { return std::tuple(view.op, view.index, view.recorded); });
-      Node node;
-      node.op = made.views[i].op;
-      made.views[i].attributes = attributes(node, {&views[0]->attributes, &views[1]->attributes, &views[2]->attributes});
+      made.views[i].attributes =
+          attributes(views[0]->op, false, {&views[0]->attributes, &views[1]->attributes, &views[2]->attributes});
       made.views[i].type = type({&views[0]->type, &views[1]->type, &views[2]->type});
     }
     return made;

@@ -10,30 +10,10 @@
 namespace calque::kernels {
 
 // A row of structural.def that is no view and no composite without its kernel is a link error.
-#define CALQUE_KERNEL_structural(name)                                          \
+#define CALQUE_KERNEL(name)                                                     \
   void eager_##name(std::span<const View> inputs, const Attributes& attributes, \
                     std::span<const View> results);
-#define CALQUE_KERNEL_creation(name) CALQUE_KERNEL_structural(name)
-#define CALQUE_KERNEL_elementwise(name) CALQUE_KERNEL_structural(name)
-#define CALQUE_KERNEL_reduction(name) CALQUE_KERNEL_structural(name)
-#define CALQUE_KERNEL_matmul(name) CALQUE_KERNEL_structural(name)
-#define CALQUE_KERNEL_indexing(name) CALQUE_KERNEL_structural(name)
-#define CALQUE_KERNEL_view(name)
-#define OP0(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OP1(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OP2(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OPN(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OPS(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define REDUCTION(name, ...) CALQUE_KERNEL_reduction(name)
-#define COMPOSITE1(...)
-#define COMPOSITE2(...)
-#define IR_ONLY(...)
-#include "ir/op/structural.def"
-
-#undef CALQUE_KERNEL_structural
-#undef CALQUE_KERNEL_view
-#define CALQUE_KERNEL_structural(name) table[static_cast<int>(Op::name)] = eager_##name;
-#define CALQUE_KERNEL_view(name)
+#include "runtime/kernels/all_kernels.inc"
 
 namespace {
 
@@ -65,16 +45,8 @@ constexpr std::array<EagerKernel, kOpCount> make_table() {
 #define BINARY(name, ...) UNARY(name)
 #define SELECT(name, ...) UNARY(name)
 #include "ir/op/elementwise.def"
-#define OP0(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OP1(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OP2(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OPN(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define OPS(name, kind, ...) CALQUE_KERNEL_##kind(name)
-#define REDUCTION(name, ...) CALQUE_KERNEL_reduction(name)
-#define COMPOSITE1(...)
-#define COMPOSITE2(...)
-#define IR_ONLY(...)
-#include "ir/op/structural.def"
+#define CALQUE_KERNEL(name) table[static_cast<int>(Op::name)] = eager_##name;
+#include "runtime/kernels/all_kernels.inc"
   return table;
 }
 

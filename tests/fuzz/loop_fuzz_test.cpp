@@ -1,6 +1,7 @@
 // Random loops over time: compiled, they give eager execution's bits at lengths that change from call to call, and its gradients
 // within rounding. CALQUE_FUZZ_LOOPS=<n> says how many, CALQUE_FUZZ_LOOP_SEED=<n> from which seed on.
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <iostream>
@@ -137,8 +138,8 @@ TEST_CASE("random loops: eager and compiled agree at every length") {
     FAIL_CHECK("seed " << seed << ": " << text << "\n" << describe(loop));
   }
   std::cout << loop_count << " loops: " << counts.calls << " calls, " << counts.recorded << " of them recorded, "
-            << counts.plan_runs << " runs of plans, " << counts.rolled_plans << " made without unrolling, " << counts.loop_runs << " of loops, " << counts.gradients
-            << " with gradients\n";
+            << counts.plan_runs << " runs of plans, " << counts.rolled_plans << " made without unrolling, "
+            << counts.loop_runs << " of loops, " << counts.gradients << " with gradients\n";
   if (loop_count >= 100) CHECK(counts.rolled_plans > counts.calls / 50);
   if (kernels::isa_level() != kernels::IsaLevel::baseline && loop_count >= 100) CHECK(counts.loop_runs > counts.calls / 10);
 }

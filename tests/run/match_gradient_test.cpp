@@ -36,7 +36,6 @@ bool throws_user_error(const std::function<void()>& f) {
 }  // namespace
 
 TEST_CASE("part of the function records gradients in some calls only") {
-  // Without gradients the product is of the same type either way: of inputs that ask for none at first sight.
   const auto make = [](bool records) {
     return [records](const Tensor& x, const Tensor& w) {
       std::optional<NoGradGuard> no_grad;
