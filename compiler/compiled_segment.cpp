@@ -29,6 +29,7 @@ struct Generated {
   Graph forward{"forward"}, backward{"backward"};
   Kernels forward_kernels, backward_kernels;
   GradientMap map;
+  std::vector<bool> saved_is_apart;  // by saved value: see Differentiation
   bool has_backward = false;
 };
 
@@ -130,6 +131,7 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   const Graph& forward = differentiation ? differentiation->forward : prepared;
   generated.forward = lower(keep_roots(forward, traced), pass_options(part_name(name, ".forward")));
   generated.forward.set_name(traced.graph.name());
+  if (differentiation) generated.saved_is_apart = differentiation->saved_is_apart;
   if (differentiation && !differentiation->wanted.empty()) lower_backward(*differentiation, traced, name, generated);
   return generated;
 }
@@ -159,7 +161,8 @@ void add_backward(const Generated& generated, Blobs& blobs) {
 }
 
 Blobs to_blobs(const Generated& generated) {
-  Blobs blobs{{"forward", print(generated.forward)}};
+  Blobs blobs{{"forward", print(generated.forward)}, {"apart", ""}};
+  for (const bool is_apart : generated.saved_is_apart) blobs["apart"] += is_apart ? '1' : '0';
   add_kernels(generated.forward_kernels, "forward", blobs);
   if (generated.has_backward) add_backward(generated, blobs);
   return blobs;
@@ -190,6 +193,7 @@ void take_backward(const Blobs& blobs, Generated& generated) {
 Generated from_blobs(const Blobs& blobs) {
   Generated generated;
   generated.forward = parse(part(blobs, "forward"));
+  for (const char flag : part(blobs, "apart")) generated.saved_is_apart.push_back(flag == '1');
   generated.forward_kernels = kernels_in(blobs, "forward", generated.forward);
   if (blobs.contains("backward")) take_backward(blobs, generated);
   return generated;
@@ -200,7 +204,9 @@ std::unique_ptr<Plan> forward_plan(Generated& generated, const SegmentGraph& tra
   for (const SlotRecord& slot : traced.slots) layouts.push_back({slot.strides});
   std::vector<bool> fresh(generated.forward.outputs().size(), false);
   std::fill_n(fresh.begin(), traced.roots.size(), true);
-  return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh);
+  std::vector<bool> apart(traced.roots.size(), false);
+  apart.insert(apart.end(), generated.saved_is_apart.begin(), generated.saved_is_apart.end());
+  return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh, apart);
 }
 
 Strides dense_strides(const Type& type) {
@@ -242,7 +248,7 @@ void check_fits(const Generated& generated, const SegmentGraph& traced) {
   };
   verify(generated.forward);
   demand(generated.forward.inputs().size() == traced.slots.size());
-  demand(generated.forward.outputs().size() >= traced.roots.size());
+  demand(generated.forward.outputs().size() == traced.roots.size() + generated.saved_is_apart.size());
   for (size_t i = 0; i < traced.slots.size(); ++i)
     demand(generated.forward.type(generated.forward.inputs()[i]) == traced.graph.type(traced.graph.inputs()[i]));
   for (size_t i = 0; i < traced.roots.size(); ++i)

@@ -19,9 +19,10 @@ static_assert(kGranule == CALQUE_PART_COLUMNS);
 constexpr int64_t kPartBytes = 64 << 10;  // of a product's columns that a kernel goes on with: about a first-level cache
 }  // namespace
 
-Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh)
+Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh,
+           const std::vector<bool>& apart)
     : graph_(std::move(lowered)), kernels_(std::move(kernels)) {
-  PlanBuilder(*this, layouts).build(fresh);
+  PlanBuilder(*this, layouts).build(fresh, apart);
 }
 
 uint64_t Plan::loop_count() const {

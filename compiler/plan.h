@@ -100,7 +100,9 @@ class Plan {
 
   /// `fresh[i]`: output i must be a storage of its own (what a user gets); others may share with inputs and each other.
   /// `kernels`: one for each fusion.
-  Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh);
+  /// `apart[i]`: output i must share with no input and no fresh output; empty: none has to.
+  Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh,
+       const std::vector<bool>& apart = {});
 
   /// Runs on inputs of the graph's types; gives the outputs. Throws what an op throws for bad values.
   PlanOutputs run(std::span<const Tensor> inputs);

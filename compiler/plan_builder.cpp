@@ -76,9 +76,9 @@ PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
   }
 }
 
-void PlanBuilder::build(const std::vector<bool>& fresh) {
+void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   for (const Node& node : graph_->nodes()) add_node(node);
-  place_outputs(fresh);
+  place_outputs(fresh, apart);
   plan_.estimated_nanoseconds_ = nanoseconds_;
   std::vector<bool> seen(plan_.buffers_.size(), false);
   note_lifetimes(plan_.steps_, 0, seen);
@@ -237,13 +237,15 @@ void PlanBuilder::add_native(const Node& node) {
   steps_->push_back(std::move(step));
 }
 
-/// A fresh output gets a buffer that nobody else has; others keep their place, which must not be in the arena.
-void PlanBuilder::place_outputs(const std::vector<bool>& fresh) {
+/// A fresh output gets a buffer that nobody else has; others keep their place, which must not be in the arena, nor, when they
+/// are to be apart, where an input or a fresh output lies. (Fresh ones come first.)
+void PlanBuilder::place_outputs(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   std::vector<bool> given_away(plan_.buffers_.size() + graph_->outputs().size(), false);
   for (size_t i = 0; i < graph_->outputs().size(); ++i) {
     Place place = places_[graph_->outputs()[i]];
+    const bool is_taken = plan_.buffers_[place.buffer].kind == PlanBuffer::Kind::input || given_away[place.buffer];
+    if (!fresh[i] && is_taken && !apart.empty() && apart[i]) place = dense_copy(place);
     if (fresh[i]) {
-      const bool is_taken = plan_.buffers_[place.buffer].kind == PlanBuffer::Kind::input || given_away[place.buffer];
       const bool is_part = plan_.buffers_[place.buffer].bytes != bytes_of(place.type) || !is_dense(place);
       if (is_taken || is_part) place = dense_copy(place);
       given_away.resize(std::max(given_away.size(), plan_.buffers_.size()), false);

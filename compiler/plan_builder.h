@@ -14,7 +14,7 @@ Strides dense_strides(const Shape& shape);
 class PlanBuilder {
  public:
   PlanBuilder(Plan& plan, std::span<const InputLayout> layouts);
-  void build(const std::vector<bool>& fresh);
+  void build(const std::vector<bool>& fresh, const std::vector<bool>& apart);
 
  private:
   void add_node(const Node& node);
@@ -27,7 +27,7 @@ class PlanBuilder {
   friend class LoopPlanner;
   /// Takes the products that a kernel may follow part by part into its step.
   void attach_products(PlanStep& kernel, const Graph& body);
-  void place_outputs(const std::vector<bool>& fresh);
+  void place_outputs(const std::vector<bool>& fresh, const std::vector<bool>& apart);
 
   Place new_place(const Type& type);
   std::vector<Place> result_places(const Node& node);

@@ -137,6 +137,17 @@ class FreshNames {
   std::unordered_set<std::string> taken_;
 };
 
+/// The nodes that make what the program gives, behind the views of it. What a tape keeps of another node that computes the
+/// same is memory of its own, which nobody can write.
+std::vector<bool> makes_output(const Graph& joint, size_t program_outputs) {
+  std::vector<bool> makes(joint.nodes().size());
+  for (ValueId value : joint.outputs().first(program_outputs)) {
+    value = passes::memory_of(joint, value);
+    if (!joint.is_input(value)) makes[joint.producer(value)] = true;
+  }
+  return makes;
+}
+
 Graph forward_part(const JointGraph& joint, const std::vector<ValueId>& saved) {
   const Graph& graph = joint.graph;
   std::vector<bool> live(graph.value_count());
@@ -235,12 +246,13 @@ Differentiation differentiate(const Graph& program_with_composites, std::span<co
     outputs.push_back(gradient.id);
     result.wanted.push_back(static_cast<int>(i));
   }
-  const Graph joint = reverse.take_joint(std::move(outputs));
+  const Graph joint = passes::dce(reverse.take_joint(std::move(outputs)));
   // Every gradient is written down, so values may be merged now without changing the order of any sum.
-  const JointGraph whole{passes::dce(passes::cse(passes::dce(joint))), program.inputs().size(),
+  const JointGraph whole{passes::dce(passes::cse(joint, makes_output(joint, program.outputs().size()))), program.inputs().size(),
                          program.outputs().size()};
   const passes::Partition cut = passes::partition(whole);
   result.forward = forward_part(whole, cut.saved);
+  result.saved_is_apart = cut.saved_is_apart;
   backward_part(whole, cut, gradient_outputs, fresh, result);
   return result;
 }

@@ -13,6 +13,9 @@ struct Differentiation {
   /// Outputs: those of the program in order, then the saved values. A saved value that is also an output of
   /// the program is listed again.
   Graph forward;
+  /// Of each saved value, whether it is no memory of an input or output of the program, so that writes to these must not
+  /// reach it, even where later passes find that it is equal to one.
+  std::vector<bool> saved_is_apart;
   /// Inputs: one for each entry of `sources`. Outputs: the gradients of the inputs `wanted`.
   Graph backward;
   /// What an input of the backward is: input i of the forward, saved value i (the forward's output
@@ -38,7 +41,7 @@ std::vector<bool> values_with_gradient(const Graph& program, std::span<const boo
 /// expanded first.
 ///
 /// The backward reads an input or an output of the program only where a gradient rule does (what a tape would
-/// save and watch for writes). Of other values it reads the set of fewest bytes from which the rest is
+/// save and watch for writes), and only if that rule runs whatever gradients of outputs are absent. Of other values it reads the set of fewest bytes from which the rest is
 /// recomputed by views and cheap elementwise ops; see passes/partition.h.
 Differentiation differentiate(const Graph& program, std::span<const bool> input_requires_grad,
                               std::span<const bool> output_has_gradient);

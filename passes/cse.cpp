@@ -23,11 +23,18 @@ uint64_t hash_of(const Node& node, std::span<const ValueId> inputs) {
 
 }  // namespace
 
-Graph cse(const Graph& graph) {
+Graph cse(const Graph& graph) { return cse(graph, std::vector<bool>(graph.nodes().size())); }
+
+Graph cse(const Graph& graph, const std::vector<bool>& apart) {
   Rewriter rewrite(graph);
   std::unordered_multimap<uint64_t, NodeId> known;  // by hash: nodes of the new graph
   known.reserve(graph.nodes().size());
-  for (const Node& node : graph.nodes()) {
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+    const Node& node = graph.node(id);
+    if (apart[id]) {
+      rewrite.copy(node);
+      continue;
+    }
     const std::vector<ValueId> inputs = rewrite(node.inputs);
     const uint64_t hash = hash_of(node, inputs);
     const Node* first = nullptr;

@@ -13,7 +13,26 @@ namespace {
 
 constexpr size_t kLongFormula = 8;  // nodes of a scalar program from which on its result is saved
 
-/// What one walk over the joint graph tells of each node and value.
+/// A set of gradients of outputs: bit i is that of the i-th.
+class GradientSet {
+ public:
+  GradientSet() = default;
+  explicit GradientSet(size_t count) : words_((count + 63) / 64) {}
+  void add(size_t i) { words_[i / 64] |= uint64_t{1} << i % 64; }
+  void add(const GradientSet& other) {
+    for (size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
+  }
+  bool contains(const GradientSet& other) const {
+    for (size_t i = 0; i < words_.size(); ++i)
+      if (other.words_[i] & ~words_[i]) return false;
+    return true;
+  }
+
+ private:
+  std::vector<uint64_t> words_;
+};
+
+/// What walks over the joint graph tell of each node and value.
 struct Roles {
   std::vector<bool> forward;      // node: an output of the program depends on it
   std::vector<ValueId> memory;    // value: the value that it is a view of, or itself
@@ -22,6 +41,9 @@ struct Roles {
   std::vector<bool> is_output;    // value: of the program
   std::vector<bool> of_user;  // memory: of an input or output of the program, so it may be written any time
   std::vector<bool> read_by_rule;  // memory: a gradient rule reads it, so a tape would notice such a write
+  std::vector<GradientSet> depends_on;    // value: which gradients of outputs it is computed from
+  std::vector<GradientSet> asked_for_by;  // value that does not: without all of these gradients nobody reads it
+  std::vector<GradientSet> noticed_with;  // memory: with any of these a gradient rule that reads it runs
 };
 
 void mark_forward(const JointGraph& joint, Roles& roles) {
@@ -37,20 +59,65 @@ void mark_forward(const JointGraph& joint, Roles& roles) {
     if (roles.forward[id]) std::ranges::for_each(graph.node(id).inputs, mark);
 }
 
+bool is_view(const Graph& graph, ValueId value) {
+  return !graph.is_input(value) && row(graph.node(graph.producer(value)).op).kind == OpKind::view;
+}
+
 void find_memory(const JointGraph& joint, Roles& roles) {
   const Graph& graph = joint.graph;
   for (ValueId value = 0; value < graph.value_count(); ++value) {
-    const bool view =
-        !graph.is_input(value) && row(graph.node(graph.producer(value)).op).kind == OpKind::view;
-    roles.memory.push_back(view ? roles.memory[graph.node(graph.producer(value)).inputs[0]] : value);
+    roles.memory.push_back(is_view(graph, value) ? roles.memory[graph.node(graph.producer(value)).inputs[0]] : value);
     if (graph.is_input(value) || roles.is_output[value]) roles.of_user[roles.memory[value]] = true;
   }
+}
+
+void find_dependences(const JointGraph& joint, Roles& roles) {
+  const Graph& graph = joint.graph;
+  const size_t gradients = graph.inputs().size() - joint.program_inputs;
+  roles.depends_on.assign(graph.value_count(), GradientSet(gradients));
+  for (size_t i = 0; i < gradients; ++i) roles.depends_on[graph.inputs()[joint.program_inputs + i]].add(i);
+  for (const Node& node : graph.nodes())
+    for (uint32_t i = 0; i < node.result_count; ++i)
+      for (ValueId input : node.inputs) roles.depends_on[node.result(i)].add(roles.depends_on[input]);
+}
+
+/// From the last node to the first: whoever reads a value hands on what it is asked for by itself.
+void find_readers(const JointGraph& joint, Roles& roles) {
+  const Graph& graph = joint.graph;
+  const size_t gradients = graph.inputs().size() - joint.program_inputs;
+  roles.asked_for_by = roles.noticed_with = std::vector(graph.value_count(), GradientSet(gradients));
+  for (ValueId output : graph.outputs().subspan(joint.program_outputs))
+    if (!roles.on_gradient[output])
+      for (size_t i = 0; i < gradients; ++i) {
+        roles.asked_for_by[output].add(i);
+        roles.noticed_with[roles.memory[output]].add(i);
+      }
+  for (size_t id = graph.nodes().size(); id-- > 0;) {
+    const Node& node = graph.node(id);
+    GradientSet readers(gradients);
+    for (uint32_t i = 0; i < node.result_count; ++i) {
+      const ValueId result = node.result(i);
+      readers.add((roles.on_gradient[result] ? roles.depends_on : roles.asked_for_by)[result]);
+    }
+    for (ValueId input : node.inputs) {
+      roles.asked_for_by[input].add(readers);
+      if (!roles.forward[id]) roles.noticed_with[roles.memory[input]].add(readers);
+    }
+  }
+}
+
+/// Whether a tape would not notice that an operand of the node was written, with gradients for which the result is read.
+bool reads_unnoticed(const Roles& roles, const Node& node) {
+  return row(node.op).kind != OpKind::view && std::ranges::any_of(node.inputs, [&](ValueId input) {
+           const ValueId memory = roles.memory[input];
+           return roles.of_user[memory] && !roles.noticed_with[memory].contains(roles.asked_for_by[node.result()]);
+         });
 }
 
 Roles find_roles(const JointGraph& joint) {
   const Graph& graph = joint.graph;
   const std::vector<bool> no_value(graph.value_count());
-  Roles roles{std::vector<bool>(graph.nodes().size()), {}, no_value, no_value, no_value, no_value, no_value};
+  Roles roles{std::vector<bool>(graph.nodes().size()), {}, no_value, no_value, no_value, no_value, no_value, {}, {}, {}};
   mark_forward(joint, roles);
   find_memory(joint, roles);
   for (ValueId input : graph.inputs().subspan(joint.program_inputs)) roles.on_gradient[input] = true;
@@ -66,6 +133,8 @@ Roles find_roles(const JointGraph& joint) {
   }
   for (ValueId output : graph.outputs().subspan(joint.program_outputs))
     if (!roles.on_gradient[output]) roles.needed[output] = roles.read_by_rule[roles.memory[output]] = true;
+  find_dependences(joint, roles);
+  find_readers(joint, roles);
   return roles;
 }
 
@@ -98,7 +167,7 @@ std::vector<bool> values_to_keep(const JointGraph& joint, const Roles& roles) {
       continue;
     }
     const Node& node = graph.node(graph.producer(value));
-    if (roles.forward[graph.producer(value)] && !is_cheap(graph, node)) {
+    if (roles.forward[graph.producer(value)] && (!is_cheap(graph, node) || reads_unnoticed(roles, node))) {
       network.add_arc(source, 2 * value, FlowNetwork::kInfinite);
       continue;
     }
@@ -113,6 +182,11 @@ std::vector<bool> values_to_keep(const JointGraph& joint, const Roles& roles) {
 }
 
 }  // namespace
+
+ValueId memory_of(const Graph& graph, ValueId value) {
+  while (is_view(graph, value)) value = graph.node(graph.producer(value)).inputs[0];
+  return value;
+}
 
 bool is_cheap(const Graph& graph, const Node& node) {
   const OpKind kind = row(node.op).kind;
@@ -145,7 +219,10 @@ Partition partition(const JointGraph& joint) {
   for (size_t i = 0; i < joint.program_inputs; ++i)
     if (read[graph.inputs()[i]]) result.inputs.push_back(graph.inputs()[i]);
   for (ValueId value = 0; value < graph.value_count(); ++value)
-    if (read[value] && keep[value] && !graph.is_input(value)) result.saved.push_back(value);
+    if (read[value] && keep[value] && !graph.is_input(value)) {
+      result.saved.push_back(value);
+      result.saved_is_apart.push_back(!roles.of_user[roles.memory[value]]);
+    }
   return result;
 }
 

@@ -20,9 +20,13 @@ struct Partition {
   std::vector<bool> in_backward;  // by node: computed in the backward
   std::vector<ValueId> inputs;    // inputs of the program that the backward reads, in order
   std::vector<ValueId> saved;     // values of the forward that it reads, in order
+  std::vector<bool> saved_is_apart;  // of each of them: it is no memory of an input or output of the program
 };
 
 Partition partition(const JointGraph& joint);
+
+/// The value that a value is a view of, through any number of views; itself when it is none.
+ValueId memory_of(const Graph& graph, ValueId value);
 
 /// Whether computing the op again costs less than reading its result from memory: views, constants, short
 /// formulas.

@@ -285,6 +285,12 @@ TEST_CASE("a value that the backward pass needs and that was written is refused"
     no_grad([&] { w.add_(1); });
     return sum(z);
   });
+  fails([](Tensor& x) {
+    Tensor y = exp(x);
+    const Tensor same = exp(x);  // computed once, but it is y that is written and read
+    no_grad([&] { y.add_(1); });
+    return sum(y) + sum(same);
+  });
   // What it does not need may be written.
   for (int call = 0; call < 3; ++call) {
     Tensor x = ones({4}).set_requires_grad();
@@ -293,6 +299,63 @@ TEST_CASE("a value that the backward pass needs and that was written is refused"
     y.zero_();
     sum(z).backward();
     CHECK(x.grad().to_vector<float>() == std::vector<float>(4, 1));
+  }
+}
+
+TEST_CASE("a compiled function refuses no gradient that the tape gives", "[in_place]") {
+  // `which`: the result that the loss is made of, after `write`.
+  const auto gives = [](const std::function<Tensors(const Tensors&)>& program, size_t which,
+                        const std::function<void(Tensor data, const Tensors& results)>& write) {
+    const auto gradients = [&](auto& function) {
+      const Tensor data = ordinary_tensor({DType::f64, {4}}, 3);
+      const Tensors leaves = leaves_of({{4}, {4}});
+      const Tensors results = function(Tensors{data, leaves[0], leaves[1]});
+      no_grad([&] { write(data, results); });
+      sum(results[which] * results[which]).backward();
+      Tensors all;
+      for (const Tensor& leaf : leaves) all.push_back(leaf.grad() ? leaf.grad() : zeros({4}, DType::f64));
+      return all;
+    };
+    auto compiled = compile(program);
+    const Tensors expected = gradients(program);
+    for (int call = 0; call < 4; ++call) check_close(gradients(compiled), expected);
+    CHECK(compiled.stats().backward_plan_runs > 0);
+  };
+  const auto write_data = [](Tensor data, const Tensors&) { data.mul_(0.5); };
+  const auto write_second = [](Tensor, const Tensors& results) { Tensor(results[1]).mul_(0.5); };
+  SECTION("the same value computed twice, of which one is held") {
+    gives([](const Tensors& in) { return Tensors{tanh(in[1]) * in[1], tanh(in[1])}; }, 0, write_second);
+  }
+  SECTION("both are held") {
+    gives([](const Tensors& in) { return Tensors{tanh(in[1]), tanh(in[1])}; }, 0, write_second);
+  }
+  SECTION("a view of it is held") {
+    gives([](const Tensors& in) { return Tensors{exp(in[1]) * in[1], reshape(exp(in[1]), {2, 2})}; }, 0, write_second);
+  }
+  SECTION("what changes nothing, of an input") {
+    gives([](const Tensors& in) { return Tensors{(in[0] * 1.0) * in[1]}; }, 0, write_data);
+  }
+  SECTION("what changes nothing, behind what is held") {
+    gives([](const Tensors& in) { return Tensors{exp(in[1]), exp(in[1]) * 1.0}; }, 0, write_second);
+  }
+  SECTION("an input that is read for another result only") {
+    gives([](const Tensors& in) { return Tensors{(in[0] * 0.5) * in[1], in[0] * in[2]}; }, 0, write_data);
+  }
+  SECTION("through several cheap ops and a view") {
+    const auto half = [](const Tensor& x) { return reshape(reshape(x, {2, 2}) * 0.5 + 1.0, {4}); };
+    gives([&](const Tensors& in) { return Tensors{half(in[0]) * in[1], in[0] * in[2]}; }, 0, write_data);
+  }
+  SECTION("a loop") {
+    const auto program = [](const Tensors& in) {
+      Tensor h = in[1], last;
+      for (int step = 0; step < 6; ++step) {
+        last = tanh(h * in[2]);
+        h = tanh(h * in[2]) * in[1] + (in[0] * 0.5) * in[2];
+      }
+      return Tensors{h, last};
+    };
+    gives(program, 0, write_second);
+    gives(program, 0, write_data);
   }
 }
 
