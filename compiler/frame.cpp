@@ -160,8 +160,11 @@ bool Frame::fits(const SlotRecord& record, const TensorImpl& tensor, bool but_fo
   return but_for_sizes ? record.fits_but_for_sizes(tensor, origin) : record.fits(tensor, origin);
 }
 
-bool Frame::matches_attributes(const TraceNode& node, const Attributes& attributes) const {
-  if (!node.steps) return node.attributes == attributes;
+[[gnu::always_inline]] inline bool Frame::matches_attributes(const TraceNode& node, const Attributes& attributes) const {
+  return node.steps ? matches_stepped_attributes(node, attributes) : node.attributes == attributes;
+}
+
+bool Frame::matches_stepped_attributes(const TraceNode& node, const Attributes& attributes) const {
   if (node.attributes.size() != attributes.size()) return false;
   const int64_t iteration = position_.levels[node.level].iteration;
   for (int i = 0; i < attributes.size(); ++i)
@@ -227,11 +230,7 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
   const uint32_t first = node.first_value + position_.levels[node.level].values;
   for (size_t i = 0; i < results.size(); ++i) {
     const ResultRecord& record = node.results[i];
-    TensorImpl* impl = TensorImpl::create();
-    impl->dtype = record.dtype;
-    impl->requires_grad = record.requires_grad;
-    impl->shape = record.shape;
-    impl->strides = record.strides;
+    TensorImpl* impl = TensorImpl::create(record.dtype, record.requires_grad, record.shape, record.strides);
     link(*impl, first + static_cast<uint32_t>(i));
     results[i] = Tensor::adopt(impl);
   }

@@ -104,6 +104,8 @@ class Frame final : public Observer {
   void bind(TensorImpl& tensor);
   bool matches(const TraceNode& node, const OpCall& call);
   bool matches_attributes(const TraceNode& node, const Attributes& attributes) const;
+  /// Of a node of a loop whose attributes grow from one iteration to the next.
+  bool matches_stepped_attributes(const TraceNode& node, const Attributes& attributes) const;
   /// The same for a node whose records may be of other sizes; they are of the call's afterwards. `node` is that of `id`, or what
   /// it stands for.
   bool matches_resized(TraceId id, const TraceNode& node, const OpCall& call);

@@ -19,6 +19,8 @@ KeyWriter::KeyWriter(const void* kind) {
   word(mode_fingerprint() ^ static_cast<uint64_t>(thread_state.grad_enabled));
 }
 
+KeyWriter::KeyWriter() { word(own_mode_fingerprint()); }
+
 void KeyWriter::tensor(const Tensor& tensor) {
   constexpr uint64_t kEmpty = uint64_t{1} << 8;
   const auto flag = [](bool is_set, int bit) { return static_cast<uint64_t>(is_set) << bit; };

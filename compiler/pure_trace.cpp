@@ -222,7 +222,8 @@ void note_end(PureTrace& trace, const Frame& frame, const TraceTree& tree) {
 }
 
 bool same_situation(const PureTrace& a, const PureTrace& b) {
-  if (a.ties != b.ties) return false;
+  // A key tells of the modes before the call; another thread may have switched one of its own when the call began.
+  if (a.root != b.root || a.ties != b.ties) return false;
   for (const VariableUse& use : a.variables)
     for (const VariableUse& other : b.variables) {
       if (use.variable.get() != other.variable.get()) continue;

@@ -78,7 +78,7 @@ struct Refusal {
   std::string reason;
 };
 
-/// Whether the variables that both calls used held things of the same kind.
+/// Whether both calls were made in the same modes, and the variables that both used held things of the same kind.
 bool same_situation(const PureTrace& a, const PureTrace& b);
 /// How the later of two calls in one situation differs from the earlier one; empty when it does not.
 std::string difference(const TraceTree& tree, const PureTrace& before, const PureTrace& now);

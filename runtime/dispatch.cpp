@@ -84,8 +84,9 @@ void run_composite(const OpRow& row, std::span<TensorImpl* const> inputs, const 
   results[0] = emitter.tensor(row.body(emitter, values, attributes));
 }
 
-void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Attributes& given,
-         std::span<Tensor> results) {
+// Not inlined, as the others that are seldom gone: dispatch has little to do and keep when an observer takes the op.
+[[gnu::noinline]] void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Attributes& given,
+                           std::span<Tensor> results) {
   ++dispatched;
   for (TensorImpl* input : inputs) materialize(*input);
   if (row.kind == OpKind::composite) return run_composite(row, inputs, given, results);
@@ -116,8 +117,8 @@ Tensor copy_of(TensorImpl& impl) {
 
 /// An op, under observation, on memory that others may write at any time: what may be computed later gets a copy. A view is
 /// of the memory itself, and made at once.
-void dispatch_on_copies(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes,
-                        std::span<Tensor> results, const void* location) {
+[[gnu::noinline]] void dispatch_on_copies(const OpRow& row, Op op, std::span<TensorImpl* const> inputs,
+                                          const Attributes& attributes, std::span<Tensor> results, const void* location) {
   if (row.kind == OpKind::view) {
     const ObserverPause pause;
     return run(row, op, inputs, attributes, results);
@@ -133,6 +134,12 @@ void dispatch_on_copies(const OpRow& row, Op op, std::span<TensorImpl* const> in
   dispatch(op, own, attributes, results, location);
 }
 
+[[gnu::noinline]] void dispatch_promoted(const OpRow& row, Op op, std::span<TensorImpl* const> inputs,
+                                         const Attributes& attributes, std::span<Tensor> results, const void* location) {
+  const PromotedInputs promoted(row, inputs, location);
+  dispatch(op, promoted.impls(), attributes, results, location);
+}
+
 }  // namespace
 
 uint64_t dispatched_ops() { return dispatched; }
@@ -146,10 +153,7 @@ void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attr
   const OpRow& entry = row(op);
   for (TensorImpl* input : inputs)
     if (!input) throw UserError(std::string(entry.name) + ": an input is an empty handle, not a tensor");
-  if (!is_settled(entry, inputs)) {
-    const PromotedInputs promoted(entry, inputs, location);
-    return dispatch(op, promoted.impls(), attributes, results, location);
-  }
+  if (!is_settled(entry, inputs)) return dispatch_promoted(entry, op, inputs, attributes, results, location);
   Observer* observer = thread_state.observer;
   if (!observer) return run(entry, op, inputs, attributes, results);
   for (const TensorImpl* input : inputs)

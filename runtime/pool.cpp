@@ -1,7 +1,6 @@
 // Size-class free lists, one set for each thread.
 #include "runtime/pool.h"
 
-#include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -20,20 +19,7 @@ constexpr size_t kMostCached = size_t{2} << 30;  // a thread
 #endif
 constexpr int kClasses = 4 * 64;
 
-/// Class of a size: blocks of (4 + c % 4) * 2^(c / 4) units of 64 bytes, 64 bytes at least.
-int class_of(size_t bytes) {
-  const size_t units = bytes == 0 ? 1 : (bytes + 63) / 64;
-  if (units <= 4) return static_cast<int>(units) - 1;
-  const int shift = std::bit_width(units - 1) - 3;  // units - 1 >= 4, so its top three bits name the class
-  const size_t top = ((units - 1) >> shift) + 1;    // 5..8
-  return 4 * (shift + 1) + static_cast<int>(top) - 5;
-}
-
-size_t bytes_of(int size_class) {
-  if (size_class < 4) return 64 * (size_class + 1);
-  const int shift = size_class / 4 - 1;
-  return (size_t{64} * (5 + size_class % 4)) << shift;
-}
+using detail::bytes_of, detail::class_of;
 
 struct FreeBlock {
   FreeBlock* next;
@@ -81,28 +67,40 @@ void* fresh_block(size_t bytes) {
 
 }  // namespace
 
-void* allocate(size_t bytes) {
-  if (bytes > SIZE_MAX / 4) throw EnvironmentError("out of memory: " + std::to_string(bytes) + " bytes for a tensor");
-  if (kMostCached == 0) return fresh_block(bytes);  // of the exact size, for the sanitizer to guard
-  const int size_class = class_of(bytes);
+namespace detail {
+
+void* allocate_class(int size_class, size_t size) {
   ThreadCache* const mine = thread_cache();
-  if (!mine || !mine->lists[size_class]) return fresh_block(bytes_of(size_class));
-  FreeBlock*& list = mine->lists[size_class];
-  FreeBlock* block = list;
-  list = block->next;
-  mine->bytes -= bytes_of(size_class);
+  if (!mine || !mine->lists[size_class]) [[unlikely]]
+    return fresh_block(size);
+  FreeBlock* const block = mine->lists[size_class];
+  mine->lists[size_class] = block->next;
+  mine->bytes -= size;
   return block;
 }
 
-void free(void* block, size_t bytes) noexcept {
-  const int size_class = class_of(bytes);
-  const size_t size = bytes_of(size_class);
+void free_class(int size_class, size_t size, void* block) noexcept {
   ThreadCache* const mine = thread_cache();
-  if (!mine || mine->bytes + size > kMostCached) return std::free(block);
+  if (!mine || mine->bytes + size > kMostCached) [[unlikely]]
+    return std::free(block);
   FreeBlock* freed = static_cast<FreeBlock*>(block);
   freed->next = mine->lists[size_class];
   mine->lists[size_class] = freed;
   mine->bytes += size;
+}
+
+}  // namespace detail
+
+void* allocate(size_t bytes) {
+  if (bytes > SIZE_MAX / 4) throw EnvironmentError("out of memory: " + std::to_string(bytes) + " bytes for a tensor");
+  if (kMostCached == 0) return fresh_block(bytes);  // of the exact size, for the sanitizer to guard
+  const int size_class = class_of(bytes);
+  return detail::allocate_class(size_class, bytes_of(size_class));
+}
+
+void free(void* block, size_t bytes) noexcept {
+  const int size_class = class_of(bytes);
+  detail::free_class(size_class, bytes_of(size_class), block);
 }
 
 size_t cached_bytes() { return cache ? cache->bytes : 0; }

@@ -1,6 +1,7 @@
 // Memory of small objects and of tensors' elements: freed blocks are kept by the thread and handed out again.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 
 namespace calque::memory {
@@ -10,6 +11,35 @@ namespace calque::memory {
 void* allocate(size_t bytes);
 /// `bytes` as given to allocate; any thread may free.
 void free(void* block, size_t bytes) noexcept;
+
+// The same for objects of one type, whose size class is found when compiling.
+namespace detail {
+/// Class of a size: blocks of (4 + c % 4) * 2^(c / 4) units of 64 bytes, 64 bytes at least.
+constexpr int class_of(size_t bytes) {
+  const size_t units = bytes == 0 ? 1 : (bytes + 63) / 64;
+  if (units <= 4) return static_cast<int>(units) - 1;
+  const int shift = std::bit_width(units - 1) - 3;  // units - 1 >= 4, so its top three bits name the class
+  const size_t top = ((units - 1) >> shift) + 1;    // 5..8
+  return 4 * (shift + 1) + static_cast<int>(top) - 5;
+}
+constexpr size_t bytes_of(int size_class) {
+  if (size_class < 4) return size_t{64} * static_cast<size_t>(size_class + 1);
+  return size_t{64} * static_cast<size_t>(5 + size_class % 4) << (size_class / 4 - 1);
+}
+/// `size` is that of the class.
+void* allocate_class(int size_class, size_t size);
+void free_class(int size_class, size_t size, void* block) noexcept;
+}  // namespace detail
+template <class T>
+void* allocate_for() {
+  constexpr int size_class = detail::class_of(sizeof(T));
+  return detail::allocate_class(size_class, detail::bytes_of(size_class));
+}
+template <class T>
+void free_for(T* object) noexcept {
+  constexpr int size_class = detail::class_of(sizeof(T));
+  detail::free_class(size_class, detail::bytes_of(size_class), object);
+}
 
 /// Bytes that this thread holds in freed blocks, and a way to give them back.
 size_t cached_bytes();

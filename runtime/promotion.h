@@ -25,13 +25,15 @@ inline std::span<TensorImpl* const> promoted_operands(const OpRow& row, std::spa
 
 /// Whether an op takes its operands without a cast. A few instructions, since every op asks.
 inline bool is_settled(const OpRow& row, std::span<TensorImpl* const> inputs) {
-  if (row.promotion == Promotion::none) return true;
-  DTypeSet dtypes = 0;
-  for (const TensorImpl* input : promoted_operands(row, inputs)) dtypes |= set_of(input->dtype);
+  const std::span<TensorImpl* const> operands = promoted_operands(row, inputs);
+  if (row.promotion == Promotion::none || operands.empty()) return true;
+  const DType dtype = operands[0]->dtype;
+  for (const TensorImpl* operand : operands.subspan(1))
+    if (operand->dtype != dtype) return false;
   switch (row.promotion) {
-    case Promotion::floating: return dtypes == set_of(DType::f32) || dtypes == set_of(DType::f64);
-    case Promotion::counting: return dtypes != set_of(DType::boolean);
-    default: return (dtypes & (dtypes - 1)) == 0;  // one dtype
+    case Promotion::floating: return is_floating(dtype);
+    case Promotion::counting: return dtype != DType::boolean;
+    default: return true;
   }
 }
 

@@ -20,6 +20,7 @@ Registry& registry() {
 }
 
 std::atomic<uint64_t> next_identity{1}, fingerprint{0};
+thread_local constinit uint64_t own_fingerprint = 0;
 
 /// Spreads the bits of small numbers (the finaliser of MurmurHash3, Appleby 2011).
 uint64_t spread(uint64_t x) {
@@ -36,8 +37,10 @@ void ModeSwitch::set(bool value) {
   if (value == value_) return;
   value_ = value;
   fingerprint.fetch_xor(spread(identity()), std::memory_order_relaxed);
+  own_fingerprint ^= spread(identity());
 }
 
+uint64_t own_mode_fingerprint() { return own_fingerprint; }
 uint64_t mode_fingerprint() { return fingerprint.load(std::memory_order_relaxed); }
 
 void detail::StateVariable::release() noexcept {

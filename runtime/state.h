@@ -39,5 +39,7 @@ std::vector<const TensorImpl*> look_again(std::span<const StateSnapshot> snapsho
 /// Differs when a mode switch of the process has another setting than before; the same again when it is set
 /// back.
 uint64_t mode_fingerprint();
+/// The same of the switches that this thread has set.
+uint64_t own_mode_fingerprint();
 
 }  // namespace calque

@@ -42,6 +42,8 @@ void Storage::release() noexcept {
 }
 
 TensorImpl::TensorImpl() = default;
+TensorImpl::TensorImpl(DType dtype, bool requires_grad, const Shape& shape, const std::array<int64_t, kMaxRank>& strides)
+    : dtype(dtype), requires_grad(requires_grad), shape(shape), strides(strides) {}
 TensorImpl::~TensorImpl() = default;
 
 std::mutex& foreign_release_mutex() {
@@ -65,7 +67,7 @@ void TensorImpl::destroy() noexcept {
   // Its observer may have taken a reference while it still had the value in its list.
   if (references.load(std::memory_order_relaxed) != 1) return detail::release(this);
   this->~TensorImpl();
-  memory::free(this, sizeof(TensorImpl));
+  memory::free_for(this);
 }
 
 namespace detail {

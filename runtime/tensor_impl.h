@@ -104,10 +104,16 @@ struct TensorImpl {
   TensorImpl *previous = nullptr, *next = nullptr;
 
   TensorImpl();
+  TensorImpl(DType dtype, bool requires_grad, const Shape& shape, const std::array<int64_t, kMaxRank>& strides);
   ~TensorImpl();
   TensorImpl(const TensorImpl&) = delete;
   TensorImpl& operator=(const TensorImpl&) = delete;
-  static TensorImpl* create() { return new (memory::allocate(sizeof(TensorImpl))) TensorImpl; }
+  static TensorImpl* create() { return new (memory::allocate_for<TensorImpl>()) TensorImpl; }
+  /// One without elements.
+  static TensorImpl* create(DType dtype, bool requires_grad, const Shape& shape,
+                            const std::array<int64_t, kMaxRank>& strides) {
+    return new (memory::allocate_for<TensorImpl>()) TensorImpl(dtype, requires_grad, shape, strides);
+  }
   void destroy() noexcept;
   bool is_pending() const { return !storage.get_published(); }
   /// Row-major strides for the shape.

@@ -30,7 +30,10 @@ namespace detail {
 /// argument it is), its sizes, numbers and texts by value, structure, and the modes of the thread.
 class KeyWriter {
  public:
+  /// Of a call of this kind, in the modes that the process is in now.
   explicit KeyWriter(const void* kind);
+  /// Of nothing but what is written, and the modes that this thread has set.
+  KeyWriter();
   ~KeyWriter() {
     if (words_ != inline_words_ || tensors_ != inline_tensors_) release();
   }
@@ -217,7 +220,7 @@ class CompiledPure : public CompiledBase {
   /// A digest of the caller's variables that the function could assign to.
   template <class... Arguments>
   static uint64_t changeable(const std::remove_reference_t<Arguments>&... arguments) {
-    detail::KeyWriter words(nullptr);
+    detail::KeyWriter words;
     const auto add = [&]<class Argument>(const auto& argument, std::type_identity<Argument>) {
       if constexpr (std::is_lvalue_reference_v<Argument> &&
                     !std::is_const_v<std::remove_reference_t<Argument>>)

@@ -89,7 +89,9 @@ constexpr Promotion promotion_of(Signature signature) {
 
 constexpr Op kNoJoin = Op::count_;
 
-const OpRow kRows[] = {
+}  // namespace
+
+const OpRow kOpRows[] = {
 #define CALQUE_ELEMENTWISE(name, signature, inputs, documentation)                                         \
   {#name, OpKind::elementwise, Signature::signature, promotion_of(Signature::signature), inputs, false,    \
    false, {}, nullptr, gradient_##name, nullptr, kNoJoin, {}, documentation},
@@ -125,7 +127,9 @@ const OpRow kRows[] = {
    CALQUE_ATTRIBUTES(name), infer_##name, nullptr, nullptr, kNoJoin, {}, documentation},
 #include "ir/op/structural.def"
 };
-static_assert(std::size(kRows) == kOpCount);
+static_assert(std::size(kOpRows) == kOpCount);
+
+namespace {
 
 const char* accepted_dtypes(Signature signature) {
   switch (signature) {
@@ -181,12 +185,10 @@ double identity_value(ReductionStart identity) {
   return 0;
 }
 
-const OpRow& row(Op op) { return kRows[static_cast<int>(op)]; }
-
 std::optional<Op> op_named(std::string_view name) {
   static const auto names = [] {
     std::unordered_map<std::string_view, Op> map;
-    for (int i = 0; i < kOpCount; ++i) map.emplace(kRows[i].name, static_cast<Op>(i));
+    for (int i = 0; i < kOpCount; ++i) map.emplace(kOpRows[i].name, static_cast<Op>(i));
     return map;
   }();
   const auto found = names.find(name);

@@ -72,11 +72,12 @@ struct OpRow {
   const char* documentation;
 };
 
-const OpRow& row(Op op);
+extern const OpRow kOpRows[kOpCount];  // inline, since every op asks
+inline const OpRow& row(Op op) { return kOpRows[static_cast<int>(op)]; }
 std::optional<Op> op_named(std::string_view name);
 
 /// Whether the second operand holds row numbers: of an op of kind `indexing`, or of one whose body hands them to such an op.
-bool reads_row_numbers(Op op);
+inline bool reads_row_numbers(Op op) { return row(op).kind == OpKind::indexing || op == Op::index_select; }
 /// How many rows such an op can name, once `infer` has passed: an index must be in [0, bound).
 int64_t index_bound(Op op, std::span<const Type> inputs, const Attributes& attributes);
 

@@ -217,3 +217,49 @@ TEST_CASE("modules come and go in other threads while pure functions are observe
   is_over = true;
   other.join();
 }
+
+TEST_CASE("another thread switches modes of its own while pure functions are observed") {
+  std::atomic<bool> is_over = false;
+  std::thread other([&] {
+    nn::Linear layer(3, 3);
+    while (!is_over) {
+      layer.eval();
+      layer.train();
+    }
+  });
+  const nn::Linear layer(4, 3);
+  const auto apply = [](const nn::Linear& linear, const Tensor& x) { return linear(x); };
+  std::vector<CompiledPure<std::decay_t<decltype(apply)>>> functions;
+  const auto call_often = [&](auto& compiled) {
+    for (int call = 0; call < 6; ++call) {
+      const Tensor x = numbers({2, 4}, call);
+      CHECK(same_bits(compiled(layer, x), layer(x)));
+    }
+  };
+  for (int round = 0; round < 50; ++round) {
+    functions.push_back(compile(pure, apply));
+    call_often(functions.back());
+  }
+  is_over = true;
+  other.join();
+  // None was taken for impure: now that modes stay, all are entered.
+  for (auto& compiled : functions) {
+    const uint64_t before = compiled.stats().entered_calls;
+    call_often(compiled);
+    CHECK_COMPILED(compiled.stats().entered_calls > before);
+  }
+}
+
+TEST_CASE("a pure function that switches a mode is found out") {
+  nn::Linear layer(3, 3);
+  auto compiled = compile(pure, [&](const Tensor& x) {
+    layer.eval();
+    return x * 2.0;
+  });
+  for (int call = 0; call < 8; ++call) {
+    layer.train();
+    compiled(numbers({3}, call));
+    CHECK_FALSE(layer.is_training());
+  }
+  CHECK(compiled.stats().entered_calls == 0);
+}

@@ -72,8 +72,6 @@ void gradient_scatter_add(GradientContext& context) {
     context.give(0, gather(context.result_gradient(), context.input(1), context.attributes()[0]));
 }
 
-bool reads_row_numbers(Op op) { return row(op).kind == OpKind::indexing || op == Op::index_select; }
-
 int64_t index_bound(Op op, std::span<const Type> inputs, const Attributes& attributes) {
   switch (op) {
     case Op::take: return inputs[0].shape[0];
