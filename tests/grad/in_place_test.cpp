@@ -319,7 +319,7 @@ TEST_CASE("a compiled function refuses no gradient that the tape gives", "[in_pl
     auto compiled = compile(program);
     const Tensors expected = gradients(program);
     for (int call = 0; call < 4; ++call) check_close(gradients(compiled), expected);
-    CHECK(compiled.stats().backward_plan_runs > 0);
+    if (can_compile()) CHECK(compiled.stats().backward_plan_runs > 0);
   };
   const auto write_data = [](Tensor data, const Tensors&) { data.mul_(0.5); };
   const auto write_second = [](Tensor, const Tensors& results) { Tensor(results[1]).mul_(0.5); };
