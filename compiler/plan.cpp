@@ -97,6 +97,11 @@ class PlanRun {
   struct Member {
     Team& team;
     int64_t iteration = 0;  // of the loop that it is in
+
+    /// Each iteration begins with the weights that the one before used last.
+    kernels::ColumnOrder order() const {
+      return iteration % 2 == 0 ? kernels::ColumnOrder::ascending : kernels::ColumnOrder::descending;
+    }
   };
 
   std::byte* start_of(const PlanBuffer& buffer) const {
@@ -217,8 +222,11 @@ class PlanRun {
       team.barrier();
       return run_kernel(step, member);
     }
+    const int64_t first = granules * team.rank / team.size * kGranule;
     const int64_t end = std::min(step.part_columns, granules * (team.rank + 1) / team.size * kGranule);
-    for (int64_t begin = granules * team.rank / team.size * kGranule; begin < end; begin += part) {
+    const int64_t parts = (end - first + part - 1) / part;
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t begin = first + (member.order() == kernels::ColumnOrder::ascending ? i : parts - 1 - i) * part;
       const int64_t part_end = std::min(begin + part, end);
       for (const PlanStep& product : step.products)
         run_product_columns(product, member, begin, part_end, step.part_columns);
@@ -268,11 +276,11 @@ class PlanRun {
   }
 
   void run_product(const PlanStep& step, const Member& member) const {
-    with_product(step, member.iteration, [&](const auto& product) { kernels::product_sum(product, member.team); });
+    with_product(step, member.iteration, [&](const auto& product) { kernels::product_sum(product, member.team, member.order()); });
   }
   void run_product_columns(const PlanStep& step, const Member& member, int64_t begin, int64_t end, int64_t stride) const {
     with_product(step, member.iteration, [&](const auto& product) {
-      kernels::product_columns(product, begin, end, product.n / stride, stride);
+      kernels::product_columns(product, begin, end, product.n / stride, stride, member.order());
     });
   }
 

@@ -2,7 +2,8 @@
 // tiles.
 //
 // Order of the loops: blocks of rows, groups of k (of one long product or of many short ones), panels of
-// columns, tiles of rows. A chain that a group cuts is carried through memory, which is exact.
+// columns, tiles of rows. Few rows are read in place, and then groups of k come inside of panels, which lie in
+// memory one behind the other. A chain that a group cuts is carried through memory, which is exact.
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
@@ -29,6 +30,8 @@ constexpr int64_t kDirectRows = 128;
 // The whole panels of columns from which packing a pays: sooner where the values of a row are not contiguous.
 constexpr int64_t kPackRowsPanels = 12;
 constexpr int64_t kPackTransposedRowsPanels = 3;
+// Up to so many rows of contiguous values stay in the cache as they are.
+constexpr int64_t kRowsInPlace = 128;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -125,12 +128,13 @@ template <class T>
 class ShareProduct {
  public:
   ShareProduct(const ProductSum<T>& sum, const Problem<T>& problem, const ProductShare& share,
-               const GemmTable<T>& table, int64_t repeats = 1, int64_t stride = 0)
+               const GemmTable<T>& table, ColumnOrder order, int64_t repeats = 1, int64_t stride = 0)
       : sum_(sum),
         problem_(problem),
         share_(share),
         repeats_(repeats),
         stride_(stride),
+        order_(order),
         table_(table),
         panel_(table.lanes * table.panel_vectors),
         lane_shift_(std::countr_zero(static_cast<unsigned>(table.lanes))) {}
@@ -143,20 +147,25 @@ class ShareProduct {
     for (int64_t block = 0; block < blocks; ++block) {
       row_begin_ = blocks == 1 ? share_.row_begin : share_.row_begin + rows * block / blocks;
       row_end_ = blocks == 1 ? share_.row_end : share_.row_begin + rows * (block + 1) / blocks;
-      term_ = 0;
-      term_k_ = 0;
-      while (next_group()) multiply_group();
+      if (reads_rows_in_place()) multiply_columns([this](const Piece& piece) { multiply_groups_of(piece); });
+      else multiply_groups();
     }
   }
 
  private:
   void clear();
   void prepare_carry();
+  bool is_short(const ProductTerm<T>& term) const { return table_.sum_rows > 0 && 2 * term.k <= kSumBlockK; }
+  bool reads_rows_in_place() const;
+  void begin_groups();
   bool next_group();
-  void multiply_group();
+  void multiply_groups();
+  void multiply_groups_of(const Piece& piece);
   void pack_group_rows();
-  void multiply_columns(int64_t begin, int64_t end);
+  template <class Multiply>
+  void multiply_columns(const Multiply& multiply);
   Piece piece_at(int64_t column, int64_t end) const;
+  Piece piece_before(int64_t column, int64_t begin) const;
   void prepare_segments(const Piece& piece);
   void point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const;
   T* point_at_columns(const Part<T>& part, const Piece& piece, T* buffer, ProductSegment<T>& segment) const;
@@ -177,6 +186,7 @@ class ShareProduct {
   const Problem<T>& problem_;
   const ProductShare& share_;
   const int64_t repeats_, stride_;  // the columns of the share, and those `stride` behind them, ...
+  const ColumnOrder order_;
   const GemmTable<T>& table_;
   const int64_t panel_;  // columns of a whole panel
   const int lane_shift_;
@@ -223,6 +233,24 @@ void ShareProduct<T>::prepare_carry() {
                                                     columns);
 }
 
+template <class T>
+bool ShareProduct<T>::reads_rows_in_place() const {
+  const int64_t rows = row_end_ - row_begin_;
+  if (rows <= kMaxWideRows) return true;
+  if (rows > kRowsInPlace) return false;
+  for (int64_t t = 0; t < sum_.term_count; ++t) {
+    const ProductTerm<T>& term = sum_.terms[t];
+    if (is_short(term) || (term.k > 1 && problem_.a(term).col_stride != 1)) return false;
+  }
+  return true;
+}
+
+template <class T>
+void ShareProduct<T>::begin_groups() {
+  term_ = 0;
+  term_k_ = 0;
+}
+
 // Takes products, or even parts of a long one, until about kBlockK of k are together.
 template <class T>
 bool ShareProduct<T>::next_group() {
@@ -232,7 +260,7 @@ bool ShareProduct<T>::next_group() {
     const ProductTerm<T>& term = sum_.terms[term_];
     const int64_t most = term.k <= kBlockK ? term.k : ceil_div(term.k, ceil_div(term.k, kBlockK));
     const int64_t k = std::min(most, term.k - term_k_);
-    if (part_count_ == 0) short_products_ = table_.sum_rows > 0 && 2 * term.k <= kSumBlockK;
+    if (part_count_ == 0) short_products_ = is_short(term);
     if (part_count_ > 0 && group_k_ + k > (short_products_ ? kSumBlockK : kBlockK)) break;
     const bool ends = term_k_ + k == term.k;
     parts_[part_count_++] = {&term, term_k_, k, term_k_ == 0, ends, term_ > 0 || sum_.accumulate};
@@ -253,6 +281,19 @@ Piece ShareProduct<T>::piece_at(int64_t column, int64_t end) const {
   }
   const int64_t columns = std::min(panel_end, end) - column;
   return {column, columns, static_cast<int>(vectors_of(columns)), 1};
+}
+
+/// The last one of the columns [begin, column).
+template <class T>
+Piece ShareProduct<T>::piece_before(int64_t column, int64_t begin) const {
+  const int64_t rows = row_end_ - row_begin_;
+  if (rows <= kMaxWideRows && inside_panel(column) == 0) {
+    const int panels = table_.wide_panels[rows - 1];
+    if (panels > 1 && column - begin >= panels * panel_)
+      return {column - panels * panel_, panels * panel_, table_.panel_vectors, panels};
+  }
+  const int64_t panel_begin = column - 1 - inside_panel(column - 1), first = std::max(panel_begin, begin);
+  return {first, column - first, static_cast<int>(vectors_of(column - first)), 1};
 }
 
 template <class T>
@@ -279,22 +320,49 @@ int64_t ShareProduct<T>::strip_begin(int64_t strip) const {
 }
 
 template <class T>
-void ShareProduct<T>::multiply_group() {
-  pack_group_rows();
-  const int64_t width = vectors_of(share_.col_end - share_.col_begin) * table_.lanes;
-  for (int64_t r = 0; r < repeats_; ++r) {
-    carry_column_ = share_.col_begin + r * (stride_ - width);
-    multiply_columns(share_.col_begin + r * stride_, share_.col_end + r * stride_);
+void ShareProduct<T>::multiply_groups() {
+  begin_groups();
+  while (next_group()) {
+    pack_group_rows();
+    multiply_columns([this](const Piece& piece) {
+      prepare_segments(piece);
+      multiply_piece(piece);
+    });
   }
 }
 
 template <class T>
-void ShareProduct<T>::multiply_columns(int64_t begin, int64_t end) {
-  for (int64_t column = begin; column < end;) {
-    const Piece piece = piece_at(column, end);
+void ShareProduct<T>::multiply_groups_of(const Piece& piece) {
+  packed_rows_ = nullptr;
+  strips_ = 1;
+  begin_groups();
+  while (next_group()) {
     prepare_segments(piece);
     multiply_piece(piece);
-    column += piece.columns;
+  }
+}
+
+template <class T>
+template <class Multiply>
+void ShareProduct<T>::multiply_columns(const Multiply& multiply) {
+  const int64_t width = vectors_of(share_.col_end - share_.col_begin) * table_.lanes;
+  for (int64_t i = 0; i < repeats_; ++i) {
+    const int64_t repeat = order_ == ColumnOrder::ascending ? i : repeats_ - 1 - i;
+    const int64_t begin = share_.col_begin + repeat * stride_, end = share_.col_end + repeat * stride_;
+    carry_column_ = begin - repeat * width;
+    if (order_ == ColumnOrder::ascending) {
+      for (int64_t column = begin; column < end;) {
+        const Piece piece = piece_at(column, end);
+        multiply(piece);
+        column += piece.columns;
+      }
+    } else {
+      for (int64_t column = end; column > begin;) {
+        const Piece piece = piece_before(column, begin);
+        multiply(piece);
+        column = piece.column;
+      }
+    }
   }
 }
 
@@ -304,7 +372,6 @@ void ShareProduct<T>::pack_group_rows() {
   packed_rows_ = nullptr;
   strips_ = 1;
   const int64_t rows = row_end_ - row_begin_;
-  if (rows <= kMaxWideRows) return;
   const int64_t panels = repeats_ * (share_.col_end - share_.col_begin) / panel_;
   bool contiguous = true;
   for (int64_t i = 0; i < part_count_; ++i) {
@@ -492,20 +559,20 @@ ProductShare product_share(const ProductSum<T>& product, int rank, int team_size
 
 template <class T>
 void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
-                     IsaLevel level) {
+                     ColumnOrder order, IsaLevel level) {
   const GemmTable<T>& table = gemm_table<T>(level);
   Problem<T> problem = problem_of(product, table);
   if (problem.exchanged) problem = {product.m, product.n, false, product.c, product.c_row_stride, 1};
   const ProductShare share{0, product.m, begin, end};
-  ShareProduct<T>(product, problem, share, table, repeats, stride).run();
+  ShareProduct<T>(product, problem, share, table, order, repeats, stride).run();
 }
 
 template <class T>
-void product_sum(const ProductSum<T>& product, Team& team, IsaLevel level) {
+void product_sum(const ProductSum<T>& product, Team& team, ColumnOrder order, IsaLevel level) {
   const GemmTable<T>& table = gemm_table<T>(level);
   const Problem<T> problem = problem_of(product, table);
   const ProductShare share = share_of(problem, table, team.rank, team.size);
-  ShareProduct<T>(product, problem, share, table).run();
+  ShareProduct<T>(product, problem, share, table, order).run();
 }
 
 template int64_t packed_elements<float>(int64_t, int64_t, IsaLevel);
@@ -514,9 +581,11 @@ template void pack<float>(MatrixView<float>, int64_t, int64_t, float*, Team&, Is
 template void pack<double>(MatrixView<double>, int64_t, int64_t, double*, Team&, IsaLevel);
 template ProductShare product_share<float>(const ProductSum<float>&, int, int, IsaLevel);
 template ProductShare product_share<double>(const ProductSum<double>&, int, int, IsaLevel);
-template void product_columns<float>(const ProductSum<float>&, int64_t, int64_t, int64_t, int64_t, IsaLevel);
-template void product_columns<double>(const ProductSum<double>&, int64_t, int64_t, int64_t, int64_t, IsaLevel);
-template void product_sum<float>(const ProductSum<float>&, Team&, IsaLevel);
-template void product_sum<double>(const ProductSum<double>&, Team&, IsaLevel);
+template void product_columns<float>(const ProductSum<float>&, int64_t, int64_t, int64_t, int64_t, ColumnOrder,
+                                     IsaLevel);
+template void product_columns<double>(const ProductSum<double>&, int64_t, int64_t, int64_t, int64_t, ColumnOrder,
+                                     IsaLevel);
+template void product_sum<float>(const ProductSum<float>&, Team&, ColumnOrder, IsaLevel);
+template void product_sum<double>(const ProductSum<double>&, Team&, ColumnOrder, IsaLevel);
 
 }  // namespace calque::kernels

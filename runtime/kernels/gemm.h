@@ -69,18 +69,23 @@ template <class T>
 ProductShare product_share(const ProductSum<T>& product, int rank, int team_size,
                            IsaLevel level = isa_level());
 
+// The order in which columns are computed. Who multiplies by the same b again and again turns round each time: the part
+// of b that it used last is still in its cache.
+enum class ColumnOrder : uint8_t { ascending, descending };
+
 // Computes the columns [begin, end) of c, and those that lie `stride`, 2 `stride`, ... behind them (`repeats` times in
 // all: the gates of a cell), in the calling thread alone. `begin` and `stride` are multiples of kColumnUnit; best of 64.
 inline constexpr int64_t kColumnUnit = 16;  // elements of the widest vector
 template <class T>
 void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
-                     IsaLevel level = isa_level());
+                     ColumnOrder order = ColumnOrder::ascending, IsaLevel level = isa_level());
 
 // Computes the calling member's share; a barrier must follow before anybody reads another member's part.
 // Columns are split where they are many (each core then keeps its part of the weights in its own cache), else
 // rows. Operands that are not packed are packed on the way where that pays, into buffers that each thread
 // keeps (up to about 3 MB; std::bad_alloc where there is no such memory).
 template <class T>
-void product_sum(const ProductSum<T>& product, Team& team, IsaLevel level = isa_level());
+void product_sum(const ProductSum<T>& product, Team& team, ColumnOrder order = ColumnOrder::ascending,
+                 IsaLevel level = isa_level());
 
 }  // namespace calque::kernels

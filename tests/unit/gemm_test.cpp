@@ -133,7 +133,7 @@ struct Case {
 
 // Packs the operands that `packed` names into memory with a guard behind, then computes into `c`.
 template <class T>
-std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigned packed) {
+std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigned packed, ColumnOrder order) {
   std::vector<T> c = test.c;
   std::vector<ProductTerm<T>> terms = test.terms;
   std::vector<std::vector<T>> buffers(terms.size());
@@ -153,7 +153,7 @@ std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigne
       }
       team.barrier();
     }
-    product_sum(sum, team, level);
+    product_sum(sum, team, order, level);
   });
   return c;
 }
@@ -166,9 +166,11 @@ void check(const Case<T>& test, const std::vector<int>& threads, unsigned packed
   reference_product(sum);
   for (IsaLevel level : levels()) {
     for (int size : threads) {
-      const std::vector<T> actual = compute(test, level, size, packed);
       size_t different = 0;
-      for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
+      for (ColumnOrder order : {ColumnOrder::ascending, ColumnOrder::descending}) {
+        const std::vector<T> actual = compute(test, level, size, packed, order);
+        for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
+      }
       INFO(name(level) << ", " << size << " threads, packed " << packed << ", m " << sum.m << ", n " << sum.n
                        << ", terms " << sum.term_count << ", k " << (sum.term_count ? sum.terms[0].k : -1)
                        << ", accumulate " << sum.accumulate << ", " << sizeof(T) << " bytes");
@@ -302,10 +304,13 @@ TEST_CASE("groups of columns that repeat at a distance equal those of the whole 
           test.sum.c = expected.data();
           reference_product(test.sum);
           test.sum.c = actual.data();
-          for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 64}, {64, 128}, {128, kDistance}})
-            product_columns(test.sum, begin, end, kRepeats, kDistance, level);
           size_t different = 0;
-          for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
+          for (const ColumnOrder order : {ColumnOrder::ascending, ColumnOrder::descending}) {
+            actual = test.c;
+            for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 64}, {64, 128}, {128, kDistance}})
+              product_columns(test.sum, begin, end, kRepeats, kDistance, order, level);
+            for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
+          }
           INFO(name(level) << ", m " << m << ", terms " << ks.size() << ", accumulate " << accumulate);
           CHECK(different == 0);
         }
