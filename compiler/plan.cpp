@@ -14,9 +14,9 @@ namespace calque {
 
 namespace {
 constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
-constexpr int64_t kGranule = 64;      // elements: no two threads write one cache line
+constexpr int64_t kGranule = 64;  // elements: no two threads write one cache line
 static_assert(kGranule == CALQUE_PART_COLUMNS);
-constexpr int64_t kPartBytes = 64 << 10;  // of a product's columns that a kernel goes on with: about a first-level cache
+constexpr int64_t kPartsForEach = 4;  // parts of a product for each thread, at least, that a kernel goes on with one by one
 }  // namespace
 
 Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh,
@@ -99,9 +99,7 @@ class PlanRun {
     int64_t iteration = 0;  // of the loop that it is in
 
     /// Each iteration begins with the weights that the one before used last.
-    kernels::ColumnOrder order() const {
-      return iteration % 2 == 0 ? kernels::ColumnOrder::ascending : kernels::ColumnOrder::descending;
-    }
+    Order order() const { return iteration % 2 == 0 ? Order::ascending : Order::descending; }
   };
 
   std::byte* start_of(const PlanBuffer& buffer) const {
@@ -199,48 +197,39 @@ class PlanRun {
   }
 
   void run_kernel(const PlanStep& step, const Member& member) const {
-    const Team& team = member.team;
     const int64_t extent = step.domain == Domain::rows ? step.rows : step.columns;
     const int64_t granule = step.domain == Domain::rows ? 1 : kGranule;
-    const int64_t chunks = (extent + granule - 1) / granule;
-    const int64_t begin = std::min(extent, chunks * team.rank / team.size * granule);
-    const int64_t end = std::min(extent, chunks * (team.rank + 1) / team.size * granule);
+    const int64_t granules = (extent + granule - 1) / granule, chunks = chunks_of(step.nanoseconds, granules, member.team);
     // A domain of columns sums all of its rows.
     const int64_t other_end = step.domain == Domain::columns ? step.rows : step.part_columns;
-    if (begin < end) call_kernel(step, member, begin, end, 0, other_end);
+    member.team.share(chunks, member.order(), [&](int64_t i) {
+      const int64_t begin = granules * i / chunks * granule, end = std::min(extent, granules * (i + 1) / chunks * granule);
+      call_kernel(step, member, begin, end, 0, other_end);
+    });
   }
 
-  /// Each member computes some columns of the products and goes on with them: no barrier, and while they are in its cache.
-  /// Where that would leave members idle, or where all that a member makes stays in its cache anyway, products come first as
-  /// a whole: they run a little faster so.
+  /// Many enough that a core that is slow for a while delays nobody.
+  static int64_t chunks_of(double nanoseconds, int64_t granules, const Team& team) {
+    constexpr double kOfChunk = 2000, kMost = 16;
+    if (team.size == 1) return std::min<int64_t>(granules, 1);
+    const double wanted = std::clamp<double>(nanoseconds / kOfChunk, team.size, kMost * team.size);
+    return std::min(granules, static_cast<int64_t>(wanted));
+  }
+
+  /// Who computes some columns of the products goes on with them: no barrier, and while they are in its cache. Where there are
+  /// few such parts, products come first as a whole: no member is then idle for long.
   void run_with_products(const PlanStep& step, const Member& member) const {
-    Team& team = member.team;
-    const int64_t granules = (step.part_columns + kGranule - 1) / kGranule, part = columns_of_part(step);
-    const bool uneven = granules % team.size != 0 && granules < 8 * team.size;
-    if (uneven || part * team.size >= step.part_columns) {
+    const int64_t parts = (step.part_columns + kGranule - 1) / kGranule;
+    if (parts < kPartsForEach * member.team.size) {
       for (const PlanStep& product : step.products) run_product(product, member);
-      team.barrier();
+      member.team.barrier();
       return run_kernel(step, member);
     }
-    const int64_t first = granules * team.rank / team.size * kGranule;
-    const int64_t end = std::min(step.part_columns, granules * (team.rank + 1) / team.size * kGranule);
-    const int64_t parts = (end - first + part - 1) / part;
-    for (int64_t i = 0; i < parts; ++i) {
-      const int64_t begin = first + (member.order() == kernels::ColumnOrder::ascending ? i : parts - 1 - i) * part;
-      const int64_t part_end = std::min(begin + part, end);
-      for (const PlanStep& product : step.products)
-        run_product_columns(product, member, begin, part_end, step.part_columns);
-      call_kernel(step, member, 0, step.rows, begin, part_end);
-    }
-  }
-
-  /// So many columns of the kernel that those of the products stay in the first-level cache.
-  static int64_t columns_of_part(const PlanStep& step) {
-    int64_t column_bytes = 0;
-    for (const PlanStep& product : step.products)
-      column_bytes += step.rows * product.results[0].type.shape[1] / step.part_columns *
-                      static_cast<int64_t>(size_of(product.results[0].type.dtype));
-    return std::max<int64_t>(kPartBytes / column_bytes / kGranule, 1) * kGranule;
+    member.team.share(parts, member.order(), [&](int64_t i) {
+      const int64_t begin = i * kGranule, end = std::min(begin + kGranule, step.part_columns);
+      for (const PlanStep& product : step.products) run_product_columns(product, member, begin, end, step.part_columns);
+      call_kernel(step, member, 0, step.rows, begin, end);
+    });
   }
 
   void call_kernel(const PlanStep& step, const Member& member, int64_t begin, int64_t end, int64_t other_begin,

@@ -63,6 +63,7 @@ struct PlanStep {
   int kernel = -1;
   Domain domain = Domain::flat;
   int64_t rows = 0, columns = 0;
+  double nanoseconds = 0;  // of one core, about
   /// Matrix products whose columns this kernel goes on with, part by part (see compiler/epilogue.h).
   std::vector<PlanStep> products;
   size_t first_constant = 0, constants = 0;  // of the plan's, that are operands too

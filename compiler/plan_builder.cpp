@@ -172,7 +172,8 @@ void PlanBuilder::add_fusion(const Node& node) {
     throw InternalError("plan: a fusion has more operands than a kernel takes");
   int64_t widest = step.rows * step.columns;
   for (const Place& place : step.inputs) widest = std::max(widest, place.type.shape.element_count());
-  estimate(0.1 * static_cast<double>(widest * node.body->nodes().size()));
+  step.nanoseconds = 0.1 * static_cast<double>(widest * node.body->nodes().size());
+  estimate(step.nanoseconds);
   attach_products(step, *node.body);
   steps_->push_back(std::move(step));
 }

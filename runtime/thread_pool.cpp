@@ -1,5 +1,5 @@
-// The thread pool: one mailbox for each worker, a sense-reversing barrier, and waits that spin before they
-// sleep.
+// The thread pool: one mailbox for each worker, a sense-reversing barrier, waits that spin before they sleep, and chunks of
+// work that members take from each other.
 #include "runtime/thread_pool.h"
 
 #include <linux/futex.h>
@@ -119,8 +119,39 @@ int initial_num_threads() {
 
 namespace detail {
 
+// What a member has left of its chunks: the first at the front, which it takes itself, the last at the back, for others. All
+// in one word, with the number of the share() that they belong to: another one's chunks are none of ours.
+class alignas(64) ChunksLeft {
+ public:
+  void fill(uint32_t share, int64_t count) {
+    word_.store(uint64_t{share & kTag} << 2 * kBits | static_cast<uint64_t>(count), std::memory_order_relaxed);
+  }
+  // Each gives the position of a chunk, -1 where none is left. What chunks read lies behind a barrier that all members have
+  // passed: no order of memory is needed here.
+  int64_t take_first(uint32_t share) { return take(share, uint64_t{1} << kBits, 0); }
+  int64_t take_last(uint32_t share) { return take(share, 0, 1); }
+
+ private:
+  static constexpr int kBits = 24;
+  static constexpr uint64_t kMask = (uint64_t{1} << kBits) - 1;
+  static constexpr uint32_t kTag = 0xFFFF;
+
+  int64_t take(uint32_t share, uint64_t from_front, uint64_t from_back) {
+    uint64_t word = word_.load(std::memory_order_relaxed);
+    for (;;) {
+      const uint64_t first = word >> kBits & kMask, end = word & kMask;
+      if (word >> 2 * kBits != (share & kTag) || first >= end) return -1;
+      if (word_.compare_exchange_weak(word, word + from_front - from_back, std::memory_order_relaxed))
+        return static_cast<int64_t>(from_front != 0 ? first : end - 1);
+    }
+  }
+
+  std::atomic<uint64_t> word_{0};  // tag, first, end
+};
+
 // What the members of the running team share.
 struct TeamState {
+  std::array<ChunksLeft, ThreadPool::kMaxThreads> chunks;  // by rank
   uint64_t spin = kSpinTicks;                   // set before the members start
   WaitWord phase;                               // counts the barriers passed
   alignas(64) std::atomic<int> arrived{0};      // members that wait at the current barrier
@@ -257,6 +288,25 @@ void Team::wait_for_all() {
     team.phase.set(phase + 1);
   } else {
     team.phase.wait_while(phase, team.spin);
+  }
+}
+
+void Team::share(int64_t chunks, Order order, FunctionRef<void(int64_t)> f) {
+  const auto run = [&](int owner, int64_t position) {
+    const int64_t first = chunks * owner / size, end = chunks * (owner + 1) / size;
+    f(order == Order::ascending ? first + position : end - 1 - position);
+  };
+  if (size == 1) {
+    for (int64_t i = 0; i < chunks; ++i) run(0, i);
+    return;
+  }
+  ++shares_;
+  std::array<detail::ChunksLeft, ThreadPool::kMaxThreads>& left = state_->chunks;
+  left[rank].fill(shares_, chunks * (rank + 1) / size - chunks * rank / size);
+  for (int64_t mine; (mine = left[rank].take_first(shares_)) >= 0;) run(rank, mine);
+  for (int i = 1; i < size; ++i) {
+    const int other = (rank + i) % size;
+    for (int64_t theirs; (theirs = left[other].take_last(shares_)) >= 0;) run(other, theirs);
   }
 }
 

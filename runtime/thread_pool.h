@@ -14,6 +14,9 @@ struct TeamState;
 struct PoolState;
 }  // namespace detail
 
+// In which order things that are numbered are done.
+enum class Order : uint8_t { ascending, descending };
+
 // What a callable knows about the threads that run it together.
 //
 // A callable that uses barrier() must not let an exception out on any member: the others would wait for it
@@ -27,12 +30,19 @@ struct Team {
     if (size > 1) wait_for_all();
   }
 
+  // Calls f(chunk) for each chunk from 0 on, once each, on whichever member is free for it. A member begins with the same chunks
+  // each time, in the order asked for, and helps others when it has done its own: cores seldom run equally fast for long.
+  // Every member calls it, with the same number of chunks (less than 2^24) and the same order. A barrier must follow before
+  // anybody reads what another member made.
+  void share(int64_t chunks, Order order, FunctionRef<void(int64_t chunk)> f);
+
   Team() = default;
   Team(int rank, int size, detail::TeamState* state) : rank(rank), size(size), state_(state) {}
 
  private:
   void wait_for_all();
   detail::TeamState* state_ = nullptr;
+  uint32_t shares_ = 0;  // calls of share() so far: the same on all members
 };
 
 // One pool for the process; its threads are started when first needed and live until the process ends.

@@ -1,5 +1,4 @@
-// Drives the matrix product: splits it over the team, blocks it for the caches, packs, and calls the level's
-// tiles.
+// Drives the matrix product: blocks it for the caches, packs, and calls the level's tiles.
 //
 // Order of the loops: blocks of rows, groups of k (of one long product or of many short ones), panels of
 // columns, tiles of rows. Few rows are read in place, and then groups of k come inside of panels, which lie in
@@ -13,6 +12,7 @@
 #include <new>
 
 #include "runtime/kernels/gemm_kernels.h"
+#include "runtime/kernels/product_chunks.h"
 #include "runtime/thread_pool.h"
 
 namespace calque::kernels {
@@ -68,18 +68,27 @@ Problem<T> problem_of(const ProductSum<T>& p, const GemmTable<T>& table) {
   return {p.m, p.n, false, p.c, p.c_row_stride, 1};
 }
 
-// The share in rows and columns of the problem. Columns are split by whole panels if that is even, else by
-// vectors.
 template <class T>
-ProductShare share_of(const Problem<T>& p, const GemmTable<T>& table, int rank, int size) {
-  if (size == 1) return {0, p.m, 0, p.n};
-  const int64_t vectors = ceil_div(p.n, table.lanes), panels = ceil_div(vectors, table.panel_vectors);
-  const bool by_rows = vectors < 8 * size && (p.m >= 4 * size || vectors < size);
-  if (by_rows) return {p.m * rank / size, p.m * (rank + 1) / size, 0, p.n};
-  const bool by_panels = panels % size == 0;
-  const int64_t units = by_panels ? panels : vectors;
-  const int64_t unit = by_panels ? table.panel_vectors * table.lanes : table.lanes;
-  return {0, p.m, std::min(p.n, units * rank / size * unit), std::min(p.n, units * (rank + 1) / size * unit)};
+bool is_short(const ProductTerm<T>& term, const GemmTable<T>& table) {
+  return table.sum_rows > 0 && 2 * term.k <= kSumBlockK;
+}
+
+// Whether so many rows of a are read as they lie, unpacked.
+template <class T>
+bool reads_in_place(const ProductSum<T>& sum, const Problem<T>& problem, const GemmTable<T>& table, int64_t rows) {
+  if (rows <= kMaxWideRows) return true;
+  if (rows > kRowsInPlace) return false;
+  return std::all_of(sum.terms, sum.terms + sum.term_count, [&](const ProductTerm<T>& term) {
+    return !is_short(term, table) && (term.k <= 1 || problem.a(term).col_stride == 1);
+  });
+}
+
+template <class T>
+ProductChunks chunks_of(const ProductSum<T>& sum, const Problem<T>& problem, const GemmTable<T>& table, int team) {
+  int64_t k = 0;
+  for (int64_t t = 0; t < sum.term_count; ++t) k += sum.terms[t].k;
+  const bool packs_rows = !reads_in_place(sum, problem, table, problem.m);
+  return {problem.m, problem.n, k, table.lanes * table.panel_vectors, packs_rows, team};
 }
 
 // Memory that a thread keeps between products: grows, is never zeroed, aligned to cache lines.
@@ -123,15 +132,15 @@ struct Piece {
   int vectors, panels;      // vectors of each panel
 };
 
-// One member's share of one product.
+// A part of c, computed by one thread.
 template <class T>
-class ShareProduct {
+class ChunkProduct {
  public:
-  ShareProduct(const ProductSum<T>& sum, const Problem<T>& problem, const ProductShare& share,
-               const GemmTable<T>& table, ColumnOrder order, int64_t repeats = 1, int64_t stride = 0)
+  ChunkProduct(const ProductSum<T>& sum, const Problem<T>& problem, const ProductChunk& chunk,
+               const GemmTable<T>& table, Order order, int64_t repeats = 1, int64_t stride = 0)
       : sum_(sum),
         problem_(problem),
-        share_(share),
+        chunk_(chunk),
         repeats_(repeats),
         stride_(stride),
         order_(order),
@@ -140,14 +149,14 @@ class ShareProduct {
         lane_shift_(std::countr_zero(static_cast<unsigned>(table.lanes))) {}
 
   void run() {
-    if (share_.row_begin >= share_.row_end || share_.col_begin >= share_.col_end) return;
+    if (chunk_.row_begin >= chunk_.row_end || chunk_.col_begin >= chunk_.col_end) return;
     if (sum_.term_count == 0) return clear();
     prepare_carry();
-    const int64_t rows = share_.row_end - share_.row_begin, blocks = rows <= block_rows_ ? 1 : ceil_div(rows, block_rows_);
+    const int64_t rows = chunk_.row_end - chunk_.row_begin, blocks = rows <= block_rows_ ? 1 : ceil_div(rows, block_rows_);
     for (int64_t block = 0; block < blocks; ++block) {
-      row_begin_ = blocks == 1 ? share_.row_begin : share_.row_begin + rows * block / blocks;
-      row_end_ = blocks == 1 ? share_.row_end : share_.row_begin + rows * (block + 1) / blocks;
-      if (reads_rows_in_place()) multiply_columns([this](const Piece& piece) { multiply_groups_of(piece); });
+      row_begin_ = blocks == 1 ? chunk_.row_begin : chunk_.row_begin + rows * block / blocks;
+      row_end_ = blocks == 1 ? chunk_.row_end : chunk_.row_begin + rows * (block + 1) / blocks;
+      if (reads_in_place(sum_, problem_, table_, row_end_ - row_begin_)) multiply_columns([this](const Piece& piece) { multiply_groups_of(piece); });
       else multiply_groups();
     }
   }
@@ -155,8 +164,6 @@ class ShareProduct {
  private:
   void clear();
   void prepare_carry();
-  bool is_short(const ProductTerm<T>& term) const { return table_.sum_rows > 0 && 2 * term.k <= kSumBlockK; }
-  bool reads_rows_in_place() const;
   void begin_groups();
   bool next_group();
   void multiply_groups();
@@ -184,9 +191,9 @@ class ShareProduct {
 
   const ProductSum<T>& sum_;
   const Problem<T>& problem_;
-  const ProductShare& share_;
-  const int64_t repeats_, stride_;  // the columns of the share, and those `stride` behind them, ...
-  const ColumnOrder order_;
+  const ProductChunk& chunk_;
+  const int64_t repeats_, stride_;  // the columns of the chunk, and those `stride` behind them, ...
+  const Order order_;
   const GemmTable<T>& table_;
   const int64_t panel_;  // columns of a whole panel
   const int lane_shift_;
@@ -207,11 +214,11 @@ class ShareProduct {
 };
 
 template <class T>
-void ShareProduct<T>::clear() {
+void ChunkProduct<T>::clear() {
   if (sum_.accumulate) return;
-  for (int64_t i = share_.row_begin; i < share_.row_end; ++i) {
+  for (int64_t i = chunk_.row_begin; i < chunk_.row_end; ++i) {
     for (int64_t r = 0; r < repeats_; ++r) {
-      for (int64_t j = share_.col_begin; j < share_.col_end; ++j) {
+      for (int64_t j = chunk_.col_begin; j < chunk_.col_end; ++j) {
         problem_.c[i * problem_.c_row_stride + (r * stride_ + j) * problem_.c_col_stride] = T{};
       }
     }
@@ -220,47 +227,35 @@ void ShareProduct<T>::clear() {
 
 // A chain that is cut may be kept in c only if nothing else is summed there.
 template <class T>
-void ShareProduct<T>::prepare_carry() {
+void ChunkProduct<T>::prepare_carry() {
   if (sum_.term_count == 1 && !sum_.accumulate) return;
   bool cut = false;
   for (int64_t t = 0; !cut && t < sum_.term_count; ++t) cut = sum_.terms[t].k > kBlockK;
   if (!cut) return;
   const int64_t columns =
-      repeats_ * ceil_div(share_.col_end - share_.col_begin, table_.lanes) * table_.lanes;
+      repeats_ * ceil_div(chunk_.col_end - chunk_.col_begin, table_.lanes) * table_.lanes;
   block_rows_ = std::clamp<int64_t>((int64_t{1} << 18) / columns, kMaxTileRows, kBlockRows);
   carry_row_stride_ = columns;
-  carry_ = thread_buffers.carry.template reserve<T>(std::min(block_rows_, share_.row_end - share_.row_begin) *
+  carry_ = thread_buffers.carry.template reserve<T>(std::min(block_rows_, chunk_.row_end - chunk_.row_begin) *
                                                     columns);
 }
 
 template <class T>
-bool ShareProduct<T>::reads_rows_in_place() const {
-  const int64_t rows = row_end_ - row_begin_;
-  if (rows <= kMaxWideRows) return true;
-  if (rows > kRowsInPlace) return false;
-  for (int64_t t = 0; t < sum_.term_count; ++t) {
-    const ProductTerm<T>& term = sum_.terms[t];
-    if (is_short(term) || (term.k > 1 && problem_.a(term).col_stride != 1)) return false;
-  }
-  return true;
-}
-
-template <class T>
-void ShareProduct<T>::begin_groups() {
+void ChunkProduct<T>::begin_groups() {
   term_ = 0;
   term_k_ = 0;
 }
 
 // Takes products, or even parts of a long one, until about kBlockK of k are together.
 template <class T>
-bool ShareProduct<T>::next_group() {
+bool ChunkProduct<T>::next_group() {
   part_count_ = 0;
   group_k_ = 0;
   while (term_ < sum_.term_count && part_count_ < kMaxParts) {
     const ProductTerm<T>& term = sum_.terms[term_];
     const int64_t most = term.k <= kBlockK ? term.k : ceil_div(term.k, ceil_div(term.k, kBlockK));
     const int64_t k = std::min(most, term.k - term_k_);
-    if (part_count_ == 0) short_products_ = is_short(term);
+    if (part_count_ == 0) short_products_ = is_short(term, table_);
     if (part_count_ > 0 && group_k_ + k > (short_products_ ? kSumBlockK : kBlockK)) break;
     const bool ends = term_k_ + k == term.k;
     parts_[part_count_++] = {&term, term_k_, k, term_k_ == 0, ends, term_ > 0 || sum_.accumulate};
@@ -272,7 +267,7 @@ bool ShareProduct<T>::next_group() {
 }
 
 template <class T>
-Piece ShareProduct<T>::piece_at(int64_t column, int64_t end) const {
+Piece ChunkProduct<T>::piece_at(int64_t column, int64_t end) const {
   const int64_t panel_end = column - inside_panel(column) + panel_;
   const int64_t rows = row_end_ - row_begin_, rest = end - column;
   if (rows <= kMaxWideRows && inside_panel(column) == 0) {
@@ -285,7 +280,7 @@ Piece ShareProduct<T>::piece_at(int64_t column, int64_t end) const {
 
 /// The last one of the columns [begin, column).
 template <class T>
-Piece ShareProduct<T>::piece_before(int64_t column, int64_t begin) const {
+Piece ChunkProduct<T>::piece_before(int64_t column, int64_t begin) const {
   const int64_t rows = row_end_ - row_begin_;
   if (rows <= kMaxWideRows && inside_panel(column) == 0) {
     const int panels = table_.wide_panels[rows - 1];
@@ -297,14 +292,14 @@ Piece ShareProduct<T>::piece_before(int64_t column, int64_t begin) const {
 }
 
 template <class T>
-int64_t ShareProduct<T>::tile_rows(const Piece& piece) const {
+int64_t ChunkProduct<T>::tile_rows(const Piece& piece) const {
   if (piece.panels > 1) return kMaxWideRows;
   if (packed_rows_ == nullptr) return table_.max_rows[piece.vectors - 1];
   return sums() ? table_.sum_rows : strip_rows_;
 }
 
 template <class T>
-TileFunction<T> ShareProduct<T>::tile_function(const Piece& piece, int64_t rows) const {
+TileFunction<T> ChunkProduct<T>::tile_function(const Piece& piece, int64_t rows) const {
   if (piece.panels > 1) return table_.wide_tiles[rows - 1];
   if (sums() && piece.vectors == table_.panel_vectors) return table_.sum_tiles[rows - 1];
   return table_.tiles[piece.vectors - 1][rows - 1];
@@ -313,14 +308,14 @@ TileFunction<T> ShareProduct<T>::tile_function(const Piece& piece, int64_t rows)
 // The first row of a strip within the block: one strip of all rows if a is not packed; strips of one tile are
 // equally high, those of several are full, to make full tiles.
 template <class T>
-int64_t ShareProduct<T>::strip_begin(int64_t strip) const {
+int64_t ChunkProduct<T>::strip_begin(int64_t strip) const {
   const int64_t rows = row_end_ - row_begin_;
   if (strip == 0 || strip == strips_) return strip == 0 ? 0 : rows;
   return sums() ? std::min(rows, strip * strip_rows_) : rows * strip / strips_;
 }
 
 template <class T>
-void ShareProduct<T>::multiply_groups() {
+void ChunkProduct<T>::multiply_groups() {
   begin_groups();
   while (next_group()) {
     pack_group_rows();
@@ -332,7 +327,7 @@ void ShareProduct<T>::multiply_groups() {
 }
 
 template <class T>
-void ShareProduct<T>::multiply_groups_of(const Piece& piece) {
+void ChunkProduct<T>::multiply_groups_of(const Piece& piece) {
   packed_rows_ = nullptr;
   strips_ = 1;
   begin_groups();
@@ -344,13 +339,13 @@ void ShareProduct<T>::multiply_groups_of(const Piece& piece) {
 
 template <class T>
 template <class Multiply>
-void ShareProduct<T>::multiply_columns(const Multiply& multiply) {
-  const int64_t width = vectors_of(share_.col_end - share_.col_begin) * table_.lanes;
+void ChunkProduct<T>::multiply_columns(const Multiply& multiply) {
+  const int64_t width = vectors_of(chunk_.col_end - chunk_.col_begin) * table_.lanes;
   for (int64_t i = 0; i < repeats_; ++i) {
-    const int64_t repeat = order_ == ColumnOrder::ascending ? i : repeats_ - 1 - i;
-    const int64_t begin = share_.col_begin + repeat * stride_, end = share_.col_end + repeat * stride_;
+    const int64_t repeat = order_ == Order::ascending ? i : repeats_ - 1 - i;
+    const int64_t begin = chunk_.col_begin + repeat * stride_, end = chunk_.col_end + repeat * stride_;
     carry_column_ = begin - repeat * width;
-    if (order_ == ColumnOrder::ascending) {
+    if (order_ == Order::ascending) {
       for (int64_t column = begin; column < end;) {
         const Piece piece = piece_at(column, end);
         multiply(piece);
@@ -368,11 +363,11 @@ void ShareProduct<T>::multiply_columns(const Multiply& multiply) {
 
 // Packs a where enough panels use it again.
 template <class T>
-void ShareProduct<T>::pack_group_rows() {
+void ChunkProduct<T>::pack_group_rows() {
   packed_rows_ = nullptr;
   strips_ = 1;
   const int64_t rows = row_end_ - row_begin_;
-  const int64_t panels = repeats_ * (share_.col_end - share_.col_begin) / panel_;
+  const int64_t panels = repeats_ * (chunk_.col_end - chunk_.col_begin) / panel_;
   bool contiguous = true;
   for (int64_t i = 0; i < part_count_; ++i) {
     contiguous &= parts_[i].k <= 1 || problem_.a(*parts_[i].term).col_stride == 1;
@@ -396,7 +391,7 @@ void ShareProduct<T>::pack_group_rows() {
 }
 
 template <class T>
-void ShareProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out) const {
+void ChunkProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out) const {
   const MatrixView<T> b = problem_.b(*part.term);
   const int64_t width = piece.vectors * table_.lanes;
   for (int p = 0; p < piece.panels; ++p) {
@@ -407,7 +402,7 @@ void ShareProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out)
 }
 
 template <class T>
-void ShareProduct<T>::prepare_segments(const Piece& piece) {
+void ChunkProduct<T>::prepare_segments(const Piece& piece) {
   T* buffer = thread_buffers.b.template reserve<T>(kBlockK * panel_ * kMaxWidePanels);
   int64_t packed_k = 0;  // before this part, in the strips of a
   for (int64_t i = 0; i < part_count_; ++i) {
@@ -426,7 +421,7 @@ void ShareProduct<T>::prepare_segments(const Piece& piece) {
 
 // a: packed with its group, or in place.
 template <class T>
-void ShareProduct<T>::point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const {
+void ChunkProduct<T>::point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const {
   if (packed_rows_ != nullptr) {
     segment.a = packed_rows_ + packed_k * strip_rows_;
     segment.a_tile_stride = 1;
@@ -443,7 +438,7 @@ void ShareProduct<T>::point_at_rows(const Part<T>& part, int64_t packed_k, Produ
 
 // b: packed by the caller, in place, or packed here into `buffer`, of which the rest is returned.
 template <class T>
-T* ShareProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T* buffer,
+T* ChunkProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T* buffer,
                                      ProductSegment<T>& segment) const {
   const ProductTerm<T>& term = *part.term;
   if (term.packed_b != nullptr) {
@@ -471,12 +466,12 @@ T* ShareProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T*
 }
 
 template <class T>
-void ShareProduct<T>::multiply_piece(const Piece& piece) {
+void ChunkProduct<T>::multiply_piece(const Piece& piece) {
   for (int64_t strip = 0; strip < strips_; ++strip) multiply_strip(piece, strip);
 }
 
 template <class T>
-void ShareProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
+void ChunkProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
   const int64_t begin = strip_begin(strip), rows = strip_begin(strip + 1) - begin;
   const int64_t most = tile_rows(piece), tiles = rows <= most ? 1 : ceil_div(rows, most);
   const bool edge = problem_.c_col_stride != 1 || (piece.columns & (table_.lanes - 1)) != 0;
@@ -501,7 +496,7 @@ void ShareProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
 
 // A tile that c does not hold in whole vectors is computed beside c.
 template <class T>
-void ShareProduct<T>::multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row,
+void ChunkProduct<T>::multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row,
                                          int64_t rows, ProductTile<T> tile) {
   alignas(64) T beside[kTileBytes / sizeof(T)];
   const int64_t stride = piece.vectors * piece.panels * table_.lanes;
@@ -550,42 +545,35 @@ void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel le
 }
 
 template <class T>
-ProductShare product_share(const ProductSum<T>& product, int rank, int team_size, IsaLevel level) {
-  const GemmTable<T>& table = gemm_table<T>(level);
-  const Problem<T> problem = problem_of(product, table);
-  const ProductShare s = share_of(problem, table, rank, team_size);
-  return problem.exchanged ? ProductShare{s.col_begin, s.col_end, s.row_begin, s.row_end} : s;
-}
-
-template <class T>
 void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
-                     ColumnOrder order, IsaLevel level) {
+                     Order order, IsaLevel level) {
   const GemmTable<T>& table = gemm_table<T>(level);
   Problem<T> problem = problem_of(product, table);
   if (problem.exchanged) problem = {product.m, product.n, false, product.c, product.c_row_stride, 1};
-  const ProductShare share{0, product.m, begin, end};
-  ShareProduct<T>(product, problem, share, table, order, repeats, stride).run();
+  const ProductChunk chunk{0, product.m, begin, end};
+  ChunkProduct<T>(product, problem, chunk, table, order, repeats, stride).run();
 }
 
 template <class T>
-void product_sum(const ProductSum<T>& product, Team& team, ColumnOrder order, IsaLevel level) {
+void product_sum(const ProductSum<T>& product, Team& team, Order order, IsaLevel level) {
   const GemmTable<T>& table = gemm_table<T>(level);
   const Problem<T> problem = problem_of(product, table);
-  const ProductShare share = share_of(problem, table, team.rank, team.size);
-  ShareProduct<T>(product, problem, share, table, order).run();
+  const ProductChunks chunks = chunks_of(product, problem, table, team.size);
+  team.share(chunks.count(), order, [&](int64_t i) {
+    const ProductChunk chunk = chunks[i];
+    ChunkProduct<T>(product, problem, chunk, table, order).run();
+  });
 }
 
 template int64_t packed_elements<float>(int64_t, int64_t, IsaLevel);
 template int64_t packed_elements<double>(int64_t, int64_t, IsaLevel);
 template void pack<float>(MatrixView<float>, int64_t, int64_t, float*, Team&, IsaLevel);
 template void pack<double>(MatrixView<double>, int64_t, int64_t, double*, Team&, IsaLevel);
-template ProductShare product_share<float>(const ProductSum<float>&, int, int, IsaLevel);
-template ProductShare product_share<double>(const ProductSum<double>&, int, int, IsaLevel);
-template void product_columns<float>(const ProductSum<float>&, int64_t, int64_t, int64_t, int64_t, ColumnOrder,
+template void product_columns<float>(const ProductSum<float>&, int64_t, int64_t, int64_t, int64_t, Order,
                                      IsaLevel);
-template void product_columns<double>(const ProductSum<double>&, int64_t, int64_t, int64_t, int64_t, ColumnOrder,
+template void product_columns<double>(const ProductSum<double>&, int64_t, int64_t, int64_t, int64_t, Order,
                                      IsaLevel);
-template void product_sum<float>(const ProductSum<float>&, Team&, ColumnOrder, IsaLevel);
-template void product_sum<double>(const ProductSum<double>&, Team&, ColumnOrder, IsaLevel);
+template void product_sum<float>(const ProductSum<float>&, Team&, Order, IsaLevel);
+template void product_sum<double>(const ProductSum<double>&, Team&, Order, IsaLevel);
 
 }  // namespace calque::kernels

@@ -9,10 +9,7 @@
 #include <cstdint>
 
 #include "runtime/kernels/isa.h"
-
-namespace calque {
-struct Team;
-}
+#include "runtime/thread_pool.h"
 
 namespace calque::kernels {
 
@@ -47,12 +44,6 @@ struct ProductSum {
   bool accumulate = false;
 };
 
-// The part of c that one member computes: a function of the shape, the team and the level only. A caller that
-// goes on with its own part (a bias, an activation) needs no barrier before.
-struct ProductShare {
-  int64_t row_begin, row_end, col_begin, col_end;
-};
-
 // T is float or double. `level` is there for tests; both sides of a packed operand must agree on it.
 
 // The elements that pack() writes for b: [k, n].
@@ -65,27 +56,19 @@ int64_t packed_elements(int64_t k, int64_t n, IsaLevel level = isa_level());
 template <class T>
 void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel level = isa_level());
 
-template <class T>
-ProductShare product_share(const ProductSum<T>& product, int rank, int team_size,
-                           IsaLevel level = isa_level());
-
-// The order in which columns are computed. Who multiplies by the same b again and again turns round each time: the part
-// of b that it used last is still in its cache.
-enum class ColumnOrder : uint8_t { ascending, descending };
-
 // Computes the columns [begin, end) of c, and those that lie `stride`, 2 `stride`, ... behind them (`repeats` times in
 // all: the gates of a cell), in the calling thread alone. `begin` and `stride` are multiples of kColumnUnit; best of 64.
 inline constexpr int64_t kColumnUnit = 16;  // elements of the widest vector
 template <class T>
 void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
-                     ColumnOrder order = ColumnOrder::ascending, IsaLevel level = isa_level());
+                     Order order = Order::ascending, IsaLevel level = isa_level());
 
-// Computes the calling member's share; a barrier must follow before anybody reads another member's part.
-// Columns are split where they are many (each core then keeps its part of the weights in its own cache), else
-// rows. Operands that are not packed are packed on the way where that pays, into buffers that each thread
+// Computes c together with the other members of the team; a barrier must follow before anybody reads another member's part.
+// Who multiplies by the same b again and again turns the order of columns round each time: what it used last is still in its
+// cache. Operands that are not packed are packed on the way where that pays, into buffers that each thread
 // keeps (up to about 3 MB; std::bad_alloc where there is no such memory).
 template <class T>
-void product_sum(const ProductSum<T>& product, Team& team, ColumnOrder order = ColumnOrder::ascending,
+void product_sum(const ProductSum<T>& product, Team& team, Order order = Order::ascending,
                  IsaLevel level = isa_level());
 
 }  // namespace calque::kernels

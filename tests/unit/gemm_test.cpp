@@ -1,6 +1,7 @@
 // The matrix product against an obvious triple loop, in every bit: all levels, strides, team sizes and kinds
 // of sum.
 #include "runtime/kernels/gemm.h"
+#include "runtime/kernels/product_chunks.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -133,7 +134,7 @@ struct Case {
 
 // Packs the operands that `packed` names into memory with a guard behind, then computes into `c`.
 template <class T>
-std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigned packed, ColumnOrder order) {
+std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigned packed, Order order) {
   std::vector<T> c = test.c;
   std::vector<ProductTerm<T>> terms = test.terms;
   std::vector<std::vector<T>> buffers(terms.size());
@@ -167,7 +168,7 @@ void check(const Case<T>& test, const std::vector<int>& threads, unsigned packed
   for (IsaLevel level : levels()) {
     for (int size : threads) {
       size_t different = 0;
-      for (ColumnOrder order : {ColumnOrder::ascending, ColumnOrder::descending}) {
+      for (Order order : {Order::ascending, Order::descending}) {
         const std::vector<T> actual = compute(test, level, size, packed, order);
         for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
       }
@@ -270,22 +271,26 @@ TEST_CASE("a product of no terms is zero, or leaves what is there") {
   check(Case<float>(random, 9, 33, {0, 0}, true, true), {1, 3}, 0);  // -0 + +0 is +0
 }
 
-TEST_CASE("the shares of a team cover the result once") {
-  for (IsaLevel level : levels()) {
-    for (int64_t m : {0, 1, 5, 16, 200}) {
-      for (int64_t n : {0, 1, 17, 64, 96, 1024, 1030}) {
-        for (int size = 1; size <= 5; ++size) {
-          ProductSum<float> sum;
-          sum.m = m;
-          sum.n = n;
-          std::vector<int> hits(m * n, 0);
-          for (int rank = 0; rank < size; ++rank) {
-            const ProductShare share = product_share(sum, rank, size, level);
-            for (int64_t i = share.row_begin; i < share.row_end; ++i) {
-              for (int64_t j = share.col_begin; j < share.col_end; ++j) ++hits.at(i * n + j);
+TEST_CASE("the chunks of a product cover the result once, and are enough for the team") {
+  for (int64_t m : {0, 1, 5, 16, 200, 700}) {
+    for (int64_t n : {0, 1, 17, 64, 96, 1024, 1030}) {
+      for (int64_t k : {0, 3, 1000}) {
+        for (int64_t panel : {8, 16, 64}) {
+          for (bool packs_rows : {false, true}) {
+            for (int team = 1; team <= 5; ++team) {
+              const ProductChunks chunks(m, n, k, panel, packs_rows, team);
+              std::vector<int> hits(m * n, 0);
+              for (int64_t c = 0; c < chunks.count(); ++c) {
+                const ProductChunk chunk = chunks[c];
+                for (int64_t i = chunk.row_begin; i < chunk.row_end; ++i)
+                  for (int64_t j = chunk.col_begin; j < chunk.col_end; ++j) ++hits.at(i * n + j);
+              }
+              INFO(m << " x " << n << ", k " << k << ", panel " << panel << ", team " << team);
+              CHECK(std::count(hits.begin(), hits.end(), 1) == m * n);
+              if (team == 1) CHECK(chunks.count() == 1);
+              if (m >= 200 && k == 1000) CHECK(chunks.count() >= (n > 0 ? team : 1));
             }
           }
-          CHECK(std::count(hits.begin(), hits.end(), 1) == m * n);
         }
       }
     }
@@ -305,7 +310,7 @@ TEST_CASE("groups of columns that repeat at a distance equal those of the whole 
           reference_product(test.sum);
           test.sum.c = actual.data();
           size_t different = 0;
-          for (const ColumnOrder order : {ColumnOrder::ascending, ColumnOrder::descending}) {
+          for (const Order order : {Order::ascending, Order::descending}) {
             actual = test.c;
             for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 64}, {64, 128}, {128, kDistance}})
               product_columns(test.sum, begin, end, kRepeats, kDistance, order, level);

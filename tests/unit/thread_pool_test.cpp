@@ -68,6 +68,44 @@ TEST_CASE("the caller is member 0 and sizes are clamped") {
   CHECK(size == 1);
 }
 
+TEST_CASE("each chunk is done once, in the order asked for, and chunks of one share are not taken in another") {
+  for (int threads : {1, 2, 3, 5}) {
+    std::vector<std::vector<std::atomic<int>>> done(200);
+    for (size_t s = 0; s < done.size(); ++s) done[s] = std::vector<std::atomic<int>>(s % 41);
+    std::atomic<int> out_of_order{0};
+    pool().run(threads, [&](Team& team) {
+      for (size_t s = 0; s < done.size(); ++s) {
+        const Order order = s % 2 == 0 ? Order::ascending : Order::descending;
+        int64_t last = -1;
+        team.share(static_cast<int64_t>(done[s].size()), order, [&](int64_t chunk) {
+          ++done[s][chunk];
+          const bool is_next = last < 0 || (order == Order::ascending) == (chunk > last);
+          if (team.size == 1 && !is_next) ++out_of_order;
+          last = chunk;
+        });
+        if (s % 3 == 0) team.barrier();
+      }
+    });
+    CHECK(out_of_order == 0);
+    for (const auto& share : done)
+      for (const std::atomic<int>& count : share) CHECK(count == 1);
+  }
+}
+
+TEST_CASE("a member that is held up has its chunks done by others") {
+  std::vector<std::atomic<int>> done_by(8);
+  std::atomic<int> done{0};
+  pool().run(2, [&](Team& team) {
+    team.share(8, Order::ascending, [&](int64_t chunk) {
+      done_by[chunk] = team.rank;
+      ++done;
+      if (team.size == 2 && chunk == 0)
+        while (done < 8) std::this_thread::yield();  // rank 0 stays in its first chunk until rank 1 has done the rest
+    });
+  });
+  CHECK(done == 8);
+}
+
 TEST_CASE("a barrier makes plain writes of all members visible") {
   for (int threads : {2, 3, 4}) {
     std::vector<int> values(threads, 0);
