@@ -26,7 +26,7 @@ constexpr int64_t kMaxParts = 64;     // products in a group
 constexpr int64_t kTileBytes = 2048;  // more than any tile of c
 constexpr int64_t kMaxWidePanels = 4;
 // A row-major b is read in place for up to so many rows; packing its panels first pays beyond.
-constexpr int64_t kDirectRows = 128;
+constexpr int64_t kDirectRows = 24;
 // The whole panels of columns from which packing a pays: sooner where the values of a row are not contiguous.
 constexpr int64_t kPackRowsPanels = 12;
 constexpr int64_t kPackTransposedRowsPanels = 3;
