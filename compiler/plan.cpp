@@ -13,7 +13,6 @@
 namespace calque {
 
 namespace {
-constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
 constexpr int64_t kGranule = 64;  // elements: no two threads write one cache line
 static_assert(kGranule == CALQUE_PART_COLUMNS);
 constexpr int64_t kPartsForEach = 4;  // parts of a product for each thread, at least, that a kernel goes on with one by one
@@ -64,7 +63,7 @@ class PlanRun {
   }
 
   PlanOutputs run() {
-    const int threads = plan_.estimated_nanoseconds_ < kWorthATeam ? 1 : ThreadPool::instance().num_threads();
+    const int threads = plan_.is_worth_a_team_ ? ThreadPool::instance().num_threads() : 1;
     const size_t bytes = plan_.arena_bytes_ + plan_.scratch_bytes_ * threads;
     arena_ = Ref<Storage>::adopt(Storage::create(bytes));
     for (size_t i = 0; i < starts_.size(); ++i) starts_[i] = start_of(plan_.buffers_[i]);

@@ -136,7 +136,7 @@ class Plan {
   std::mutex packed_mutex_;
   size_t arena_bytes_ = 0, scratch_bytes_ = 0;
   int owned_count_ = 0;
-  double estimated_nanoseconds_ = 0;
+  bool is_worth_a_team_ = false;
 };
 
 }  // namespace calque

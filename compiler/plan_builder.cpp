@@ -26,6 +26,8 @@ bool is_dense(const Place& place) {
   return kernels::is_contiguous({nullptr, place.type.dtype, place.type.shape, place.strides});
 }
 
+constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
+
 size_t bytes_of(const Type& type) { return type.shape.element_count() * size_of(type.dtype); }
 
 /// Whether the leading axes step evenly and the last one is dense: what a kernel of domain rows or columns can walk.
@@ -79,7 +81,8 @@ PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
 void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   for (const Node& node : graph_->nodes()) add_node(node);
   place_outputs(fresh, apart);
-  plan_.estimated_nanoseconds_ = nanoseconds_;
+  // Members that wait for long fall asleep, and are slow to wake.
+  plan_.is_worth_a_team_ = work_.shared > std::max(kWorthATeam, work_.alone);
   std::vector<bool> seen(plan_.buffers_.size(), false);
   note_lifetimes(plan_.steps_, 0, seen);
   lay_out_arena();

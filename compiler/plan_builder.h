@@ -35,8 +35,12 @@ class PlanBuilder {
   Place as_rows(const Place& place, Domain domain);
   Place dense_copy(const Place& place);
   void add_copy(const Place& from, const Place& to);
-  /// Counts work, once for each iteration of the loops around it.
-  void estimate(double nanoseconds) { nanoseconds_ += nanoseconds; }
+  /// Nanoseconds that one core would need: for what a team shares, and for what one member does while the others wait.
+  struct Work {
+    double shared = 0, alone = 0;
+    double total() const { return shared + alone; }
+  };
+  void estimate(double nanoseconds) { work_.shared += nanoseconds; }
   int packed_operand(const Place& right);
   int note_lifetimes(std::span<const PlanStep> steps, int first, std::vector<bool>& seen);
   void lay_out_arena();
@@ -54,7 +58,7 @@ class PlanBuilder {
   std::vector<PlanStep>* steps_;
   int buffer_count() const { return static_cast<int>(plan_.buffers_.size()); }
   int loop_depth_ = 0;
-  double nanoseconds_ = 0;               // of one run of the block
+  Work work_;                            // of one run of the block
   int next_kernel_ = 0;
 };
 

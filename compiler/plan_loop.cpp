@@ -34,9 +34,11 @@ class LoopPlanner {
     step_.node = &node_;
     step_.length = form_.length;
     std::vector<Place> inputs = bind_inputs();
-    const double nanoseconds = plan_body(std::move(inputs));
-    builder_.estimate(nanoseconds * static_cast<double>(form_.length));
-    step_.on_one_thread = nanoseconds < kWorthSharing;
+    const PlanBuilder::Work work = plan_body(std::move(inputs));
+    const double length = static_cast<double>(form_.length);
+    step_.on_one_thread = work.total() < kWorthSharing;
+    builder_.work_.shared += step_.on_one_thread ? 0 : work.shared * length;
+    builder_.work_.alone += (step_.on_one_thread ? work.total() : work.alone) * length;
     builder_.steps_->push_back(std::move(step_));
     for (uint32_t i = 0; i < node_.result_count; ++i) builder_.places_[node_.result(i)] = results_[i];
   }
@@ -138,7 +140,7 @@ class LoopPlanner {
     return i < form_.carried ? leaves_[i] : step_of(results_[i], body_.type(output(i)));
   }
 
-  double plan_body(std::vector<Place> inputs) {
+  PlanBuilder::Work plan_body(std::vector<Place> inputs) {
     std::map<ValueId, Place> reserved;
     std::vector<size_t> copied;
     for (size_t i = 0; i < body_.outputs().size(); ++i) {
@@ -149,7 +151,7 @@ class LoopPlanner {
     std::swap(builder_.reserved_, reserved);
     const Graph* outer_graph = std::exchange(builder_.graph_, &body_);
     std::vector<PlanStep>* outer_steps = std::exchange(builder_.steps_, &step_.body);
-    const double outer_nanoseconds = std::exchange(builder_.nanoseconds_, 0);
+    const PlanBuilder::Work outer_work = std::exchange(builder_.work_, {});
     ++builder_.loop_depth_;
     for (const Node& node : body_.nodes()) builder_.add_node(node);
     for (size_t i : copied) builder_.add_copy(builder_.places_[output(i)], destination(i));
@@ -158,7 +160,7 @@ class LoopPlanner {
     std::swap(builder_.reserved_, reserved);
     builder_.graph_ = outer_graph;
     builder_.steps_ = outer_steps;
-    return std::exchange(builder_.nanoseconds_, outer_nanoseconds);
+    return std::exchange(builder_.work_, outer_work);
   }
   /// Whether the value is the result of a step, which may be told where to write.
   bool makes_memory(ValueId value) const {
