@@ -19,6 +19,7 @@ namespace calque::kernels {
 namespace {
 
 constexpr int64_t kBlockK = 256;      // of a group: its panel of b (64 KB) and rows of a stay in L2
+constexpr int64_t kBlockKInPlace = 1024;  // where rows of a are not packed: each tile that begins costs time
 constexpr int64_t kSumBlockK = 96;    // of a group of short products, whose panel of b (24 KB) stays in L1
 constexpr int64_t kSumStripRows = 12;  // of a strip of packed a that several tiles share
 constexpr int64_t kBlockRows = 480;   // rows of a group whose packed a stays in L2
@@ -151,12 +152,15 @@ class ChunkProduct {
   void run() {
     if (chunk_.row_begin >= chunk_.row_end || chunk_.col_begin >= chunk_.col_end) return;
     if (sum_.term_count == 0) return clear();
+    const int64_t rows = chunk_.row_end - chunk_.row_begin;
+    in_place_ = reads_in_place(sum_, problem_, table_, rows);
+    block_k_ = in_place_ ? kBlockKInPlace : kBlockK;
     prepare_carry();
-    const int64_t rows = chunk_.row_end - chunk_.row_begin, blocks = rows <= block_rows_ ? 1 : ceil_div(rows, block_rows_);
+    const int64_t blocks = rows <= block_rows_ ? 1 : ceil_div(rows, block_rows_);
     for (int64_t block = 0; block < blocks; ++block) {
       row_begin_ = blocks == 1 ? chunk_.row_begin : chunk_.row_begin + rows * block / blocks;
       row_end_ = blocks == 1 ? chunk_.row_end : chunk_.row_begin + rows * (block + 1) / blocks;
-      if (reads_in_place(sum_, problem_, table_, row_end_ - row_begin_)) multiply_columns([this](const Piece& piece) { multiply_groups_of(piece); });
+      if (in_place_) multiply_columns([this](const Piece& piece) { multiply_groups_of(piece); });
       else multiply_groups();
     }
   }
@@ -198,7 +202,8 @@ class ChunkProduct {
   const int64_t panel_;  // columns of a whole panel
   const int lane_shift_;
 
-  int64_t block_rows_ = kBlockRows;
+  bool in_place_ = false;  // rows of a are read as they lie
+  int64_t block_rows_ = kBlockRows, block_k_ = kBlockK;
   T* carry_ = nullptr;  // null: unfinished chains are kept in c itself
   int64_t carry_row_stride_ = 0;
   int64_t carry_column_ = 0;  // the column of c that the carry begins with, for the columns being multiplied
@@ -230,7 +235,7 @@ template <class T>
 void ChunkProduct<T>::prepare_carry() {
   if (sum_.term_count == 1 && !sum_.accumulate) return;
   bool cut = false;
-  for (int64_t t = 0; !cut && t < sum_.term_count; ++t) cut = sum_.terms[t].k > kBlockK;
+  for (int64_t t = 0; !cut && t < sum_.term_count; ++t) cut = sum_.terms[t].k > block_k_;
   if (!cut) return;
   const int64_t columns =
       repeats_ * ceil_div(chunk_.col_end - chunk_.col_begin, table_.lanes) * table_.lanes;
@@ -246,17 +251,17 @@ void ChunkProduct<T>::begin_groups() {
   term_k_ = 0;
 }
 
-// Takes products, or even parts of a long one, until about kBlockK of k are together.
+// Takes products, or even parts of a long one, until about a block of k is together.
 template <class T>
 bool ChunkProduct<T>::next_group() {
   part_count_ = 0;
   group_k_ = 0;
   while (term_ < sum_.term_count && part_count_ < kMaxParts) {
     const ProductTerm<T>& term = sum_.terms[term_];
-    const int64_t most = term.k <= kBlockK ? term.k : ceil_div(term.k, ceil_div(term.k, kBlockK));
+    const int64_t most = term.k <= block_k_ ? term.k : ceil_div(term.k, ceil_div(term.k, block_k_));
     const int64_t k = std::min(most, term.k - term_k_);
     if (part_count_ == 0) short_products_ = is_short(term, table_);
-    if (part_count_ > 0 && group_k_ + k > (short_products_ ? kSumBlockK : kBlockK)) break;
+    if (part_count_ > 0 && group_k_ + k > (short_products_ ? kSumBlockK : block_k_)) break;
     const bool ends = term_k_ + k == term.k;
     parts_[part_count_++] = {&term, term_k_, k, term_k_ == 0, ends, term_ > 0 || sum_.accumulate};
     group_k_ += k;
@@ -403,7 +408,7 @@ void ChunkProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out)
 
 template <class T>
 void ChunkProduct<T>::prepare_segments(const Piece& piece) {
-  T* buffer = thread_buffers.b.template reserve<T>(kBlockK * panel_ * kMaxWidePanels);
+  T* buffer = thread_buffers.b.template reserve<T>(block_k_ * panel_ * kMaxWidePanels);
   int64_t packed_k = 0;  // before this part, in the strips of a
   for (int64_t i = 0; i < part_count_; ++i) {
     const Part<T>& part = parts_[i];
@@ -475,9 +480,10 @@ void ChunkProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
   const int64_t begin = strip_begin(strip), rows = strip_begin(strip + 1) - begin;
   const int64_t most = tile_rows(piece), tiles = rows <= most ? 1 : ceil_div(rows, most);
   const bool edge = problem_.c_col_stride != 1 || (piece.columns & (table_.lanes - 1)) != 0;
+  const int64_t least = tiles == 1 ? rows : rows / tiles, higher = rows - least * tiles;
+  int64_t inside = 0;
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t inside = tiles == 1 ? 0 : rows * t / tiles;
-    const int64_t count = tiles == 1 ? rows : rows * (t + 1) / tiles - inside, first = begin + inside;
+    const int64_t count = least + (t < higher), first = begin + inside;
     const TileFunction<T> multiply = tile_function(piece, count);
     ProductTile<T> tile{};
     tile.a_index = packed_rows_ != nullptr ? strip * strip_rows_ * group_k_ + inside : first;
@@ -491,6 +497,7 @@ void ChunkProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
     } else {
       multiply(segments_, part_count_, tile);
     }
+    inside += count;
   }
 }
 
