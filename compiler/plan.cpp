@@ -15,7 +15,7 @@ namespace calque {
 namespace {
 constexpr int64_t kGranule = 64;  // elements: no two threads write one cache line
 static_assert(kGranule == CALQUE_PART_COLUMNS);
-constexpr int64_t kPartsForEach = 4;  // parts of a product for each thread, at least, that a kernel goes on with one by one
+constexpr int64_t kPartsForEach = 8;  // parts of a product for each thread, at least, that a kernel goes on with one by one
 }  // namespace
 
 Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh,
@@ -219,7 +219,7 @@ class PlanRun {
   /// few such parts, products come first as a whole: no member is then idle for long.
   void run_with_products(const PlanStep& step, const Member& member) const {
     const int64_t parts = (step.part_columns + kGranule - 1) / kGranule;
-    if (parts < kPartsForEach * member.team.size) {
+    if (member.team.size > 1 && parts < kPartsForEach * member.team.size) {
       for (const PlanStep& product : step.products) run_product(product, member);
       member.team.barrier();
       return run_kernel(step, member);
