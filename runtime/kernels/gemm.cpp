@@ -380,7 +380,7 @@ void ChunkProduct<T>::pack_group_rows() {
   if (panels < (contiguous ? kPackRowsPanels : kPackTransposedRowsPanels)) return;
   strip_rows_ = short_products_ ? kSumStripRows : table_.max_rows[table_.panel_vectors - 1];
   strips_ = ceil_div(rows, strip_rows_);
-  packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_);
+  packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_ + table_.lanes);
   for (int64_t strip = 0; strip < strips_; ++strip) {
     const int64_t first = strip_begin(strip), count = strip_begin(strip + 1) - first;
     T* out = packed_rows_ + strip * strip_rows_ * group_k_;
@@ -389,7 +389,8 @@ void ChunkProduct<T>::pack_group_rows() {
       if (part.k == 0) continue;
       const MatrixView<T> a = problem_.a(*part.term);
       const T* from = a.data + (row_begin_ + first) * a.row_stride + part.k_begin * a.col_stride;
-      table_.pack_rows(from, a.row_stride, a.col_stride, count, part.k, strip_rows_, out);
+      const int64_t readable = problem_.m - row_begin_ - first;
+      table_.pack_rows(from, a.row_stride, a.col_stride, count, readable, part.k, strip_rows_, out);
       out += part.k * strip_rows_;
     }
   }

@@ -209,9 +209,11 @@ template <class T>
 static void pack_contiguous(const T* b, int64_t row_stride, int64_t k, int64_t columns, int64_t width,
                             T* out) {
   using V = Vector<T>;
+  constexpr int64_t kRowsAhead = 16;
   const int64_t whole = columns / V::kLanes * V::kLanes;
   for (int64_t i = 0; i < k; ++i) {
     const T* in = b + i * row_stride;
+    __builtin_prefetch(in + kRowsAhead * row_stride);
     for (int64_t j = 0; j < whole; j += V::kLanes) store(out + i * width + j, load<V>(in + j));
     if (whole < columns) store(out + i * width + whole, load_partial<V>(in + whole, columns - whole));
     for (int64_t j = columns > whole ? whole + V::kLanes : whole; j < width; j += V::kLanes) {
@@ -250,17 +252,34 @@ static void pack_panel(const T* b, int64_t row_stride, int64_t col_stride, int64
   }
 }
 
+// Columns of a strip are whole vectors, of which the next column overwrites what is too much.
 template <class T>
-static void pack_rows(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k,
-                      int64_t width, T* out) {
+static void pack_columns(const T* a, int64_t col_stride, int64_t k, int64_t width, T* out) {
   using V = Vector<T>;
-  if (row_stride == 1 && rows <= V::kLanes) {
-    for (int64_t i = 0; i < k; ++i) {
-      store_partial(out + i * width, load_partial<V>(a + i * col_stride, rows), rows);
-    }
-    return;
+  for (int64_t i = 0; i < k; ++i) store(out + i * width, load<V>(a + i * col_stride));
+}
+
+// Rows are contiguous: squares are transposed. Gives how many of k that were.
+template <class T>
+static int64_t pack_squares(const T* a, int64_t row_stride, int64_t rows, int64_t k, int64_t width, T* out) {
+  using V = Vector<T>;
+  constexpr int n = V::kLanes;
+  for (int64_t i = 0; i + n <= k; i += n) {
+    V square[n];
+    CALQUE_UNROLL for (int r = 0; r < n; ++r) square[r] = load<V>(a + (r < rows ? r : 0) * row_stride + i);
+    transpose_step<1>(square);
+    CALQUE_UNROLL for (int r = 0; r < n; ++r) store(out + (i + r) * width, square[r]);
   }
-  for (int64_t i = 0; i < k; ++i) {
+  return k / n * n;
+}
+
+template <class T>
+static void pack_rows(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t readable_rows, int64_t k,
+                      int64_t width, T* out) {
+  constexpr int kLanes = Vector<T>::kLanes;
+  if (row_stride == 1 && width <= kLanes && readable_rows >= kLanes) return pack_columns(a, col_stride, k, width, out);
+  const int64_t done = col_stride == 1 && width <= kLanes ? pack_squares(a, row_stride, rows, k, width, out) : 0;
+  for (int64_t i = done; i < k; ++i) {
     for (int64_t r = 0; r < rows; ++r) out[i * width + r] = a[r * row_stride + i * col_stride];
   }
 }

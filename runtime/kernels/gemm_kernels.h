@@ -59,8 +59,9 @@ struct GemmTable {
   // out[k][width] = b[k, 0 .. columns), the rest zeros; width is a multiple of lanes.
   void (*pack_panel)(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns,
                      int64_t width, T* out);
-  // out[k][width] = a[0 .. rows, k]; columns from rows to width are left as they are.
-  void (*pack_rows)(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t k,
+  // out[k][width] = a[0 .. rows, k]; columns from rows to width mean nothing. So many rows may be read from `a` on; what lies up
+  // to a vector behind `out` may be overwritten.
+  void (*pack_rows)(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t readable_rows, int64_t k,
                     int64_t width, T* out);
 };
 

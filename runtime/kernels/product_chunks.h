@@ -21,15 +21,13 @@ class ProductChunks {
     if (team == 1 || m == 0 || n == 0) return;
     const double work = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(std::max<int64_t>(k, 1));
     const int64_t wanted = static_cast<int64_t>(std::clamp(work / kWork, double{kFewest} * team, double{kMost} * team));
-    const int64_t least_rows = packs_rows ? kRowsToPack : kRows, least_panels = packs_rows ? kColumnsToPack / panel : 1;
-    const int64_t most_row_parts = parts_of(m, least_rows, team), most_column_parts = parts_of(panels_, least_panels, team);
     // Rows that are packed are packed once for each part in the direction of columns.
     if (packs_rows) {
-      row_parts_ = std::min(wanted, most_row_parts);
-      column_parts_ = std::min((wanted + row_parts_ - 1) / row_parts_, most_column_parts);
+      row_parts_ = parts_of(m, kRowsToPack, wanted, team);
+      column_parts_ = parts_of(panels_, kColumnsToPack / panel, wanted / row_parts_, team / row_parts_);
     } else {
-      column_parts_ = std::min(wanted, most_column_parts);
-      row_parts_ = std::min((wanted + column_parts_ - 1) / column_parts_, most_row_parts);
+      column_parts_ = parts_of(panels_, 1, wanted, team);
+      row_parts_ = parts_of(m, kRows, wanted / column_parts_, team / column_parts_);
     }
   }
 
@@ -45,9 +43,10 @@ class ProductChunks {
   static constexpr int64_t kFewest = 1, kMost = 16;  // parts for each thread
   static constexpr int64_t kRows = 24, kRowsToPack = 240, kColumnsToPack = 256;  // of a part, at least
 
-  /// So many of at least `least`, but not fewer than one for each thread where there are so many.
-  static int64_t parts_of(int64_t size, int64_t least, int team) {
-    return std::max<int64_t>({size / std::max<int64_t>(least, 1), std::min<int64_t>(size / 4, team), 1});
+  // As many as are wanted, of at least `least`; smaller ones only to have so many as are needed.
+  static int64_t parts_of(int64_t size, int64_t least, int64_t wanted, int64_t needed) {
+    const int64_t most = std::max(size / std::max<int64_t>(least, 1), std::min(size / 4, needed));
+    return std::max<int64_t>(std::min(wanted, most), 1);
   }
 
   int64_t m_, n_, panels_, panel_;
