@@ -86,25 +86,6 @@ bool Segment::covers(std::span<TensorImpl* const> live, uint32_t first_value) co
   });
 }
 
-std::vector<BoundSizes> Segment::other_sizes(const TraceTree& tree) const {
-  std::vector<BoundSizes> known;
-  for (const SizedPlan& plan : plans_) known.push_back(plan.sizes);
-  for (uint32_t i = 0; i < tree.sample_count(); ++i) {
-    known.push_back(current().sizes);
-    for (auto& [symbol, value] : known.back()) value = tree.sample(i)[symbol];
-  }
-  std::erase(known, current().sizes);
-  return known;
-}
-
-std::optional<SegmentGraph> Segment::rolled_graph(const TraceTree& tree, TraceId end, std::span<const uint32_t> held,
-                                                  const std::string& name) const {
-  if (tree[end].level == 0 || std::ranges::count(settings().disabled_passes, "roll") != 0) return std::nullopt;
-  for (const BoundSizes& other : other_sizes(tree))
-    if (std::optional<SegmentGraph> graph = make_rolled_graph(tree, end, held, current().sizes, other, name)) return graph;
-  return std::nullopt;
-}
-
 WriteRecorded Segment::write_later(const TraceTree& tree, TraceId end, const SegmentGraph& rolled) {
   if (!snapshot_ || snapshot_revision_ != tree.revision()) {
     snapshot_ = tree.snapshot();
@@ -126,7 +107,8 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
   held.erase(std::unique(held.begin(), held.end()), held.end());
   try {
     std::shared_ptr<const CompiledSegment> made;
-    if (std::optional<SegmentGraph> rolled = rolled_graph(tree, end, held, name)) {
+    const bool may_roll = std::ranges::count(settings().disabled_passes, "roll") == 0;
+    if (std::optional<SegmentGraph> rolled = may_roll ? make_rolled_graph(tree, begin, end, held, name) : std::nullopt) {
       WriteRecorded recorded = write_later(tree, end, *rolled);
       if (settings().verify) verify_rolled(*rolled, recorded());
       made = compile_segment(std::move(*rolled), name, std::move(recorded));

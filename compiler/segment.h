@@ -55,11 +55,6 @@ class Segment {
     std::string failure;         // why there is no plan, and will be none
     uint64_t last_use = 0;
   };
-  /// What sizes other calls had.
-  std::vector<BoundSizes> other_sizes(const TraceTree& tree) const;
-  /// The selected one's program without unrolled loops; empty where the sizes of no other plan lead there.
-  std::optional<SegmentGraph> rolled_graph(const TraceTree& tree, TraceId end, std::span<const uint32_t> held,
-                                           const std::string& name) const;
   /// Writes the program down op by op, later: the tree goes on changing.
   WriteRecorded write_later(const TraceTree& tree, TraceId end, const SegmentGraph& rolled);
   SizedPlan& current() { return plans_[current_]; }

@@ -24,8 +24,9 @@ class Writer {
         segment_.slots.push_back(slot);
         graph_.add_input({slot.dtype, slot.shape});
       }
+    add_padding();
     for (TraceId id : path_)
-      if (tree_[id].kind == TraceNode::Kind::op) write_node(tree_[id], location_of(id));
+      if (tree_[id].kind == TraceNode::Kind::op) write_node(id);
   }
 
   void hold(std::span<const uint32_t> asked) {
@@ -78,7 +79,29 @@ class Writer {
     return locations_ == NodeLocations::lines ? tree_[id].location : reinterpret_cast<const void*>(uintptr_t{id});
   }
 
-  void write_node(const TraceNode& node, const void* location) {
+  /// For what is joined of fewer parts than when it was recorded.
+  void add_padding() {
+    const uint32_t first = first_value();
+    std::vector<const Shape*> shapes;  // of the values
+    for (TraceId id : path_) {
+      const TraceNode& node = tree_[id];
+      if (node.kind != TraceNode::Kind::op) continue;
+      if (node.op == Op::concat) {
+        Type padding{node.results[0].dtype, node.results[0].shape};
+        const int axis = static_cast<int>(node.attributes[0] < 0 ? node.attributes[0] + padding.shape.rank() : node.attributes[0]);
+        int64_t missing = padding.shape[axis];
+        for (const TraceOperand& operand : node.inputs)
+          missing -= (operand.is_slot ? segment_.slots[operand.index].shape : *shapes[operand.index - first])[axis];
+        padding.shape.set(axis, missing);
+        if (missing > 0) padding_.emplace(id, graph_.add_input(padding));
+      }
+      for (const ResultRecord& result : node.results) shapes.push_back(&result.shape);
+    }
+  }
+
+  void write_node(TraceId trace_id) {
+    const TraceNode& node = tree_[trace_id];
+    const void* location = location_of(trace_id);
     std::vector<ValueId> inputs;
     bool may_need_gradient = false;
     for (const TraceOperand& operand : node.inputs) {
@@ -86,8 +109,11 @@ class Writer {
       may_need_gradient |= operand.is_slot ? segment_.slots[operand.index].requires_grad
                                            : values_[operand.index - first_value()].requires_grad;
     }
-    const Node& added = graph_.add(node.op, inputs, node.attributes, location);
-    const ValueId first = added.first_result;
+    ValueId first = graph_.add(node.op, inputs, node.attributes, location).first_result;
+    if (const auto padding = padding_.find(trace_id); padding != padding_.end()) {
+      const ValueId parts[] = {first, padding->second};
+      first = graph_.add(Op::concat, parts, node.attributes, location).result();
+    }
     const bool recorded = node.grad_enabled || row(node.op).kind != OpKind::view || node.op == Op::detach;
     for (uint32_t i = 0; i < node.results.size(); ++i) {
       ValueId id = first + i;
@@ -144,6 +170,7 @@ class Writer {
   std::vector<Written> values_;
   std::map<ValueId, uint32_t> numbers_;  // of values_, by id
   std::set<ValueId> unrecorded_;         // views made while gradients were off
+  std::map<TraceId, ValueId> padding_;
 };
 
 std::string identifier(std::string name) {

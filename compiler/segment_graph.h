@@ -32,7 +32,8 @@ struct HeldValue {
 };
 
 struct SegmentGraph {
-  /// Inputs: the slots. Outputs: the held values in order, then the roots that are not held themselves.
+  /// Inputs: the slots, then padding: where loops run less often than when the way was recorded, that is put behind what their steps
+  /// are joined to, and all that follows is as it was. Outputs: the held values in order, then the roots that are not held themselves.
   Graph graph;
   std::vector<SlotRecord> slots;
   std::vector<HeldValue> held;

@@ -192,7 +192,6 @@ class TraceTree {
   /// Keeps the values that all symbols have now.
   uint32_t take_sample();
   SizeSample sample(uint32_t index) const { return samples_[index]; }
-  size_t sample_count() const { return samples_.size(); }
   /// A `full` at this line had several values, which did not follow from sizes: it is recorded as a number from now on.
   void note_varying_number(const void* location) { varying_numbers_.insert(location); }
   bool is_varying_number(const void* location) const { return varying_numbers_.contains(location); }

@@ -10,9 +10,9 @@ const Node& append_copy(Graph& graph, const Node& node, std::span<const ValueId>
   return graph.add_block(node.op, inputs, node.attributes, node.body, node.location);
 }
 
-Rewriter::Rewriter(const Graph& source)
+Rewriter::Rewriter(const Graph& source, size_t inputs)
     : source_(source), graph_(source.name()), map_(source.value_count(), ~ValueId{0}) {
-  for (size_t i = 0; i < source.inputs().size(); ++i) {
+  for (size_t i = 0; i < inputs; ++i) {
     const ValueId input = source.inputs()[i];
     map_[input] = graph_.add_input(source.type(input), source.input_name(i));
   }

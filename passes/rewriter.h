@@ -12,7 +12,9 @@ namespace calque::passes {
 class Rewriter {
  public:
   /// Starts a graph with the name and the inputs of `source`.
-  explicit Rewriter(const Graph& source);
+  explicit Rewriter(const Graph& source) : Rewriter(source, source.inputs().size()) {}
+  /// Only the first inputs: the others stand for something else, or nothing reads them.
+  Rewriter(const Graph& source, size_t inputs);
 
   const Graph& source() const { return source_; }
   Graph& graph() { return graph_; }

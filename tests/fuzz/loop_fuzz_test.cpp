@@ -85,6 +85,15 @@ std::string difference_of(const Tensors& ours, const Tensors& expected, bool exa
   return "";
 }
 
+/// How long the sequences of a call are. A third of the programs always get the same length, a long one. With the others, most
+/// lengths are those near which things differ. Long loops are compiled without being unrolled.
+int64_t steps_in(int call, uint32_t seed, std::mt19937& random) {
+  if (seed % 3 == 0) return 24 + seed / 3 % 30;
+  if (call < 2) return 6;
+  const bool is_long = call % 3 == 0;
+  return static_cast<int64_t>(is_long ? 30 + random() % 20 : random() % 11);
+}
+
 /// What a compiled loop does that eager execution does not; empty when nothing.
 std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradients, Counts& counts) {
   const auto plain = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, int call) {
@@ -102,9 +111,7 @@ std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradient
   std::mt19937 random(seed);
   std::string text;
   for (int call = 0; call < 7 && text.empty(); ++call) {
-    // Most lengths are those near which things differ; long loops are compiled without being unrolled.
-    const bool is_long = call % 3 == 0 && call > 0;
-    const int64_t steps = call < 2 ? 6 : static_cast<int64_t>(is_long ? 30 + random() % 20 : random() % 11);
+    const int64_t steps = steps_in(call, seed, random);
     std::optional<NoGradGuard> no_grad;
     if (!with_gradients) no_grad.emplace();
     const std::optional<Outcome> expected = results_or_refusal(plain, loop, steps, call, with_gradients);

@@ -1,0 +1,65 @@
+// Which loops grow together, and how far a call can be taken back.
+#include "compiler/neighbours.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace calque {
+
+namespace {
+
+/// So many steps shorter than what is wanted the calls are, or they are not worth writing.
+constexpr int64_t kLeastSteps = 12;
+
+using Step = std::vector<int64_t>;  // of each loop
+
+/// A direction in which calls grow, and how many steps lead to the long one.
+struct Direction {
+  Step step;
+  int64_t steps;
+};
+
+void take_back(BoundSizes& sizes, const Direction& direction, int64_t steps) {
+  for (size_t i = 0; i < sizes.size(); ++i) sizes[i].second -= steps * direction.step[i];
+}
+
+Neighbours neighbours_in(const BoundSizes& here, std::span<const Direction> directions) {
+  Neighbours made;
+  BoundSizes shortest = here;
+  for (const Direction& direction : directions) {
+    made.steps.push_back(direction.steps);
+    take_back(shortest, direction, direction.steps);
+  }
+  made.calls.push_back(shortest);
+  for (const Direction& direction : directions)
+    for (const int64_t steps : {1, 2}) take_back(made.calls.emplace_back(shortest), direction, -steps);
+  if (directions.size() == 1) return made;
+  made.calls.push_back(shortest);
+  for (const Direction& direction : directions) take_back(made.calls.back(), direction, -1);
+  return made;
+}
+
+}  // namespace
+
+std::optional<Neighbours> neighbours_of(const BoundSizes& trips, int64_t stride) {
+  constexpr int64_t kAboutAsOften = 3;
+  std::vector<size_t> loops(trips.size());  // those that run seldom first
+  std::iota(loops.begin(), loops.end(), 0);
+  const auto trips_of = [&](size_t loop) { return trips[loop].second; };
+  std::ranges::stable_sort(loops, {}, trips_of);
+  std::vector<Direction> directions;
+  int64_t least = kFewTrips;  // a loop that runs more often than another does so in all neighbours
+  for (size_t i = 0, end = 0; i < loops.size(); i = end) {
+    Direction direction{Step(trips.size(), 0), (trips_of(loops[i]) - least) / stride};
+    for (end = i; end < loops.size() && trips_of(loops[end]) - trips_of(loops[i]) <= kAboutAsOften; ++end)
+      direction.step[loops[end]] = stride;
+    const bool is_long = direction.steps >= kLeastSteps;
+    const int64_t most = trips_of(loops[end - 1]) - (is_long ? (direction.steps - 2) * stride : 0);
+    least = std::max(least, most + 1);
+    if (is_long) directions.push_back(std::move(direction));
+  }
+  if (directions.empty()) return std::nullopt;
+  return neighbours_in(trips, directions);
+}
+
+}  // namespace calque

@@ -1,0 +1,27 @@
+// Calls that nobody made: like one with long loops, but whose loops run a few times only.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "compiler/sizes.h"
+
+namespace calque {
+
+/// How often loops run at least in the shortest call: what a first or last iteration has of its own shows in each of them.
+inline constexpr int64_t kFewTrips = 8;
+
+/// From the shortest of the calls, `steps[d]` steps in each direction d lead to the long one.
+struct Neighbours {
+  std::vector<int64_t> steps;
+  /// How often each loop runs: in the shortest; for each direction, one and two steps from there; with several directions, one step
+  /// in each of them.
+  std::vector<BoundSizes> calls;
+};
+
+/// `trips`: how often each loop runs in the long call. Loops that run about as often may well be over the same sequence, and grow
+/// together, by `stride` trips a step; others are a direction of their own. Empty where no loop is long.
+std::optional<Neighbours> neighbours_of(const BoundSizes& trips, int64_t stride);
+
+}  // namespace calque
