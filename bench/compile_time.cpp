@@ -1,8 +1,8 @@
 // What compiling costs: by the steps of a loop, the ops of a function, and the tensors that it captures.
 //
 // Each row is of fresh processes, which record a function in their first call and compile it in the second: with an empty cache
-// folder ("cold"), with what an earlier process left ("warm"), and, of loops, for one step more than was compiled before ("one
-// step more": recorded already, and no code is new). What the third call takes, which runs the plan, is not counted.
+// folder ("cold"), with what an earlier process left ("warm"), and, of loops, for a third length ("one step more": recorded
+// already, and no code is new). What the third call takes, which runs the plan, is not counted.
 #include <sys/wait.h>
 
 #include <functional>
@@ -50,13 +50,13 @@ void compile_loop(int64_t steps, bool has_gradients) {
     if (has_gradients) grad({sum(outputs)}, {weights[0], weights[1], weights[2]})[0].data<float>();
     outputs.detach().data<float>();
   };
-  // The length is a size from here on, as it is in a program with sequences of several lengths.
-  for (int64_t few : {6, 7}) call(zeros({few, 1, 64}));
-  const Tensor xs = zeros({steps, 1, 64}), longer = zeros({steps + 1, 1, 64});
-  const double first = time_of([&] { call(xs); });
-  fmt::print("{} ", std::max(first - time_of([&] { call(xs); }), 0.0));
-  const double next = time_of([&] { call(longer); });
-  fmt::print("{}\n", std::max(next - time_of([&] { call(longer); }), 0.0));
+  const Tensor xs = zeros({steps, 1, 64});
+  print_compile_time([&] { call(xs); });
+  // The second length is recorded; from the third on none is new.
+  call(zeros({steps + 1, 1, 64}));
+  const Tensor third = zeros({steps + 2, 1, 64});
+  const double next = time_of([&] { call(third); });
+  fmt::print("{}\n", std::max(next - time_of([&] { call(third); }), 0.0));
 }
 
 /// A chain of so many elementwise ops.

@@ -304,7 +304,8 @@ void Team::share(int64_t chunks, Order order, FunctionRef<void(int64_t)> f) {
   std::array<detail::ChunksLeft, ThreadPool::kMaxThreads>& left = state_->chunks;
   left[rank].fill(shares_, chunks * (rank + 1) / size - chunks * rank / size);
   for (int64_t mine; (mine = left[rank].take_first(shares_)) >= 0;) run(rank, mine);
-  for (int i = 1; i < size; ++i) {
+  constexpr int kMostHelped = 8;  // to ask all of a large team takes longer than a small step
+  for (int i = 1; i < std::min(size, 1 + kMostHelped); ++i) {
     const int other = (rank + i) % size;
     for (int64_t theirs; (theirs = left[other].take_last(shares_)) >= 0;) run(other, theirs);
   }
