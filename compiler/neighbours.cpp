@@ -42,7 +42,7 @@ Neighbours neighbours_in(const BoundSizes& here, std::span<const Direction> dire
 }  // namespace
 
 std::optional<Neighbours> neighbours_of(const BoundSizes& trips, int64_t stride) {
-  constexpr int64_t kAboutAsOften = 3;
+  constexpr int64_t kAboutAsOften = 8;
   std::vector<size_t> loops(trips.size());  // those that run seldom first
   std::iota(loops.begin(), loops.end(), 0);
   const auto trips_of = [&](size_t loop) { return trips[loop].second; };

@@ -13,84 +13,83 @@ namespace calque {
 
 namespace {
 
-/// An iteration counts as one of the first, or of the last, that are in each neighbour.
-constexpr int64_t kNearEnd = kFewTrips / 2;
-
-std::vector<TraceId> way_to(const TraceTree& tree, TraceId end) {
-  TraceId root = end;
-  while (tree[root].parent != kNoTrace) root = tree[root].parent;
-  return tree.path(root, end);
-}
-
-// --- what is read
-
-/// Operands are counted from the first iteration of a loop, or from its last ones. One that is counted from the first and lies in a
-/// later iteration means nothing where the loop runs a few times only.
-class ReadsCheck {
+/// The numbers of all values on a way, and what is the same value where loops run less often.
+class WayNumbers {
  public:
-  ReadsCheck(const TraceTree& tree, TraceId end) : tree_(tree), loops_(loops_on_way(tree, end)) {
-    for (TraceId id : way_to(tree, end))
-      for (const TraceOperand& operand : tree[id].inputs) demand(operand.is_slot || is_near_end(operand, tree[id].level));
+  WayNumbers(const TraceTree& tree, TraceId begin, TraceId end) {
+    TraceId root = end;
+    while (tree[root].parent != kNoTrace) root = tree[root].parent;
+    WayPosition position;
+    bool is_inside = begin == root;
+    for (TraceId id : tree.path(root, end)) {
+      const TraceNode& node = tree[id];
+      if (tree.loop_at(id)) position.enter(node.level);
+      const TraceLoop* loop = node.loop == kNoLoop ? nullptr : &tree.loop(node.loop);
+      if (node.kind == TraceNode::Kind::op) {
+        OfNode made{node.first_value + position.levels[node.level].values, static_cast<int64_t>(node.results.size()),
+                    loop ? loop->values : 0, loop ? tree.sizes()[loop->trips] : 0, {}};
+        demand(!loop || !is_inside || loop->slots == 0);  // inputs of which there are as many as iterations
+        note_reads(made, node, position);
+        if (is_inside && first_ < 0) first_ = made.first;
+        nodes_.push_back(std::move(made));
+      }
+      if (loop && node.next_iteration != kNoTrace) position.go_on(*loop, tree.sizes()[loop->trips]);
+      is_inside |= id == begin;
+    }
+  }
+
+  /// Whether every op, in the first and the last iteration of its loop, reads what it reads in the longer call. Where a value of
+  /// the twentieth iteration is read behind a loop, say, it does not if the loop runs ten times.
+  bool reads_like(const WayNumbers& longer) const {
+    for (size_t i = 0; i < nodes_.size(); ++i)
+      for (size_t read = 0; read < nodes_[i].reads.size(); ++read)
+        if (number_of(longer, longer.nodes_[i].reads[read]) != nodes_[i].reads[read]) return false;
+    return true;
+  }
+  /// Of a number that is counted from the segment's first value.
+  uint32_t held_number_of(const WayNumbers& longer, uint32_t number) const {
+    return static_cast<uint32_t>(number_of(longer, longer.first_ + number) - first_);
   }
 
  private:
-  /// `level`: of the node that reads it.
-  bool is_near_end(const TraceOperand& operand, int level) const {
-    if (operand.run != 0 && operand.more < -kNearEnd) return false;
-    if (operand.level >= level) return true;
-    const TraceLoop& loop = loops_[operand.level];  // the first one that it is not counted from the end of
-    const uint32_t first = tree_[loop.head].first_value;
-    return operand.index < first || loop.values == 0 || (operand.index - first) / loop.values < kNearEnd;
+  /// What an op gives in all iterations, and reads in the first and the last.
+  struct OfNode {
+    int64_t first, results;
+    int64_t per_iteration, trips;  // of a node of a loop
+    std::vector<int64_t> reads;
+  };
+
+  static void note_reads(OfNode& made, const TraceNode& node, const WayPosition& position) {
+    for (const TraceOperand& operand : node.inputs) {
+      if (operand.is_slot) continue;
+      const bool is_run = operand.run != 0;
+      const int64_t more = is_run ? position.levels[operand.run].iteration + operand.more - 1 : made.trips;
+      demand(more >= 0);
+      made.reads.push_back(position.number(operand, is_run ? 0 : node.level));
+      made.reads.push_back(made.reads.back() + more * operand.stride);
+    }
   }
 
-  const TraceTree& tree_;
-  const std::vector<TraceLoop> loops_;  // by level - 1
+  /// The number here of what is `number` in the longer call: as many iterations from the nearer end of its loop.
+  int64_t number_of(const WayNumbers& longer, int64_t number) const {
+    constexpr int64_t kNear = kFewTrips / 2;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const OfNode& node = longer.nodes_[i];
+      const int64_t behind = number - node.first;
+      const int64_t iteration = node.per_iteration == 0 ? 0 : behind / node.per_iteration;
+      const int64_t result = behind - iteration * node.per_iteration;
+      if (behind < 0 || iteration > node.trips || result >= node.results) continue;
+      const bool is_near_start = iteration < kNear || nodes_[i].trips == node.trips;
+      demand(is_near_start || node.trips - iteration < kNear);
+      const int64_t there = is_near_start ? iteration : nodes_[i].trips - (node.trips - iteration);
+      return nodes_[i].first + there * node.per_iteration + result;
+    }
+    throw Uneven{};
+  }
+
+  std::vector<OfNode> nodes_;  // in the order of the way
+  int64_t first_ = -1;         // number of the segment's first value
 };
-
-// --- values that are held, in a call with fewer iterations
-
-/// The numbers that a node of the way gives to its results, of all iterations.
-struct NumbersOfNode {
-  int64_t first, results;
-  int64_t per_iteration = 0, trips = 0;  // of a node of a loop
-};
-
-/// In the order of the way, counted from the segment's first value.
-std::vector<NumbersOfNode> numbers_on_way(const TraceTree& tree, TraceId begin, TraceId end) {
-  std::vector<NumbersOfNode> numbers;
-  WayPosition position;
-  bool is_inside = tree[begin].parent == kNoTrace;
-  for (TraceId id : way_to(tree, end)) {
-    const TraceNode& node = tree[id];
-    const TraceLoop* loop = node.loop == kNoLoop ? nullptr : &tree.loop(node.loop);
-    if (tree.loop_at(id)) position.enter(node.level);
-    const int64_t trips = loop ? tree.sizes()[loop->trips] : 0;
-    if (is_inside && node.kind == TraceNode::Kind::op)
-      numbers.push_back({node.first_value + position.levels[node.level].values, static_cast<int64_t>(node.results.size()),
-                         loop ? loop->values : 0, trips});
-    if (loop && node.next_iteration != kNoTrace) position.go_on(*loop, trips);
-    is_inside |= id == begin;
-  }
-  const int64_t first = numbers.empty() ? 0 : numbers[0].first;
-  for (NumbersOfNode& node : numbers) node.first -= first;
-  return numbers;
-}
-
-/// The number in a shorter call of what is `number` in the long one: as many iterations from the nearer end of its loop.
-uint32_t number_in(std::span<const NumbersOfNode> shorter, std::span<const NumbersOfNode> longer, uint32_t number) {
-  for (size_t i = 0; i < longer.size(); ++i) {
-    const NumbersOfNode& node = longer[i];
-    const int64_t behind = number - node.first;
-    const int64_t iteration = node.per_iteration == 0 ? 0 : behind / node.per_iteration;
-    const int64_t result = behind - iteration * node.per_iteration;
-    if (behind < 0 || iteration > node.trips || result >= node.results) continue;
-    const bool is_near_start = iteration < kNearEnd || shorter[i].trips == node.trips;
-    demand(is_near_start || node.trips - iteration < kNearEnd);
-    const int64_t there = is_near_start ? iteration : shorter[i].trips - (node.trips - iteration);
-    return static_cast<uint32_t>(shorter[i].first + there * node.per_iteration + result);
-  }
-  throw Uneven{};
-}
 
 // --- the way with fewer iterations
 
@@ -101,13 +100,13 @@ struct Way {
   const std::string& name;
 };
 
-SegmentGraph rolled_with(const BoundSizes& trips, const Way& way) {
+SegmentGraph rolled_with(const BoundSizes& trips, const Way& way, const WayNumbers& numbers) {
   TraceTree shorter = way.tree;
   for (const auto& [symbol, count] : trips) shorter.set_size(symbol, count);
-  const std::vector<NumbersOfNode> numbers = numbers_on_way(way.tree, way.begin, way.end);
-  const std::vector<NumbersOfNode> numbers_there = numbers_on_way(shorter, way.begin, way.end);
+  const WayNumbers numbers_there(shorter, way.begin, way.end);
+  demand(numbers_there.reads_like(numbers));
   std::vector<uint32_t> held;
-  for (uint32_t number : way.held) held.push_back(number_in(numbers_there, numbers, number));
+  for (uint32_t number : way.held) held.push_back(numbers_there.held_number_of(numbers, number));
   demand(std::ranges::is_sorted(held));
   SegmentGraph segment = make_segment_graph(shorter, way.begin, way.end, held, way.name);
   segment.graph = passes::roll(segment.graph);
@@ -115,8 +114,9 @@ SegmentGraph rolled_with(const BoundSizes& trips, const Way& way) {
 }
 
 std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way& way) try {
+  const WayNumbers numbers(way.tree, way.begin, way.end);
   std::vector<SegmentGraph> segments;
-  for (const BoundSizes& trips : neighbours.calls) segments.push_back(rolled_with(trips, way));
+  for (const BoundSizes& trips : neighbours.calls) segments.push_back(rolled_with(trips, way, numbers));
   return extrapolate(segments, neighbours.steps);
 } catch (const Uneven&) {
   return std::nullopt;
@@ -127,17 +127,13 @@ std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way
 }  // namespace
 
 std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId begin, TraceId end,
-                                              std::span<const uint32_t> held, const std::string& name) try {
+                                              std::span<const uint32_t> held, const std::string& name) {
   BoundSizes trips;
   for (const TraceLoop& loop : loops_on_way(tree, end)) trips.emplace_back(loop.trips, tree.sizes()[loop.trips]);
-  if (!neighbours_of(trips, 1)) return std::nullopt;
-  const ReadsCheck check(tree, end);
   // Where a step reads what was made two steps before, two steps are one iteration.
   for (const int64_t stride : {1, 2})
     if (const std::optional<Neighbours> neighbours = neighbours_of(trips, stride))
       if (std::optional<SegmentGraph> graph = reached_from(*neighbours, {tree, begin, end, held, name})) return graph;
-  return std::nullopt;
-} catch (const Uneven&) {
   return std::nullopt;
 }
 
