@@ -93,17 +93,22 @@ TEST_CASE("each chunk is done once, in the order asked for, and chunks of one sh
 }
 
 TEST_CASE("a member that is held up has its chunks done by others") {
-  std::vector<std::atomic<int>> done_by(8);
   std::atomic<int> done{0};
+  std::atomic<bool> has_begun{false};
+  std::atomic<int> done_by_first{0};
   pool().run(2, [&](Team& team) {
     team.share(8, Order::ascending, [&](int64_t chunk) {
-      done_by[chunk] = team.rank;
+      if (chunk == 0) has_begun = true;
+      while (!has_begun) std::this_thread::yield();
       ++done;
-      if (team.size == 2 && chunk == 0)
-        while (done < 8) std::this_thread::yield();  // rank 0 stays in its first chunk until rank 1 has done the rest
+      if (team.rank == 0) ++done_by_first;
+      // Rank 0 stays in its first chunk until rank 1 has done the rest.
+      while (team.size == 2 && chunk == 0 && done < 8) std::this_thread::yield();
     });
+    if (team.size == 1) done_by_first = 1;
   });
   CHECK(done == 8);
+  CHECK(done_by_first == 1);
 }
 
 TEST_CASE("a barrier makes plain writes of all members visible") {
