@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "passes/dce.h"
 #include "passes/loops/roll.h"
 
 namespace calque {
@@ -115,8 +116,9 @@ SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSeg
   SegmentAccount account = Accountant(lowered).run();
   for (size_t i = compiled.traced.roots.size(); i < lowered.outputs().size(); ++i)
     account.saved.push_back({lowered.type(lowered.outputs()[i]), maker_of(lowered, lowered.outputs()[i])});
-  for (const auto& [later, first] : passes::rolled_nodes(marked.graph))
-    account.rolled.emplace(mark_of(marked.graph.node(later)), mark_of(marked.graph.node(first)));
+  const Graph live = passes::dce(marked.graph);  // as `roll` sees it
+  for (const auto& [later, first] : passes::rolled_nodes(live))
+    account.rolled.emplace(mark_of(live.node(later)), mark_of(live.node(first)));
   return account;
 }
 

@@ -220,7 +220,9 @@ std::vector<Period> find_periods(const Graph& graph) {
 
 }  // namespace
 
-Graph roll(const Graph& graph) {
+Graph roll(const Graph& recorded) {
+  // What nobody reads must not become a part of a loop that somebody reads, and ask for its operands.
+  const Graph graph = dce(recorded);
   const std::vector<Period> periods = find_periods(graph);
   if (periods.empty()) return graph;
   Rewriter rewrite(graph);

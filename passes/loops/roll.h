@@ -14,7 +14,7 @@ using RolledNodes = std::vector<std::pair<NodeId, NodeId>>;
 /// Each run of at least three equal iterations becomes a `loop`: what one iteration hands to the next is carried, steps cut
 /// out of a tensor (or other values from outside, one for each iteration) are scanned, and what is read afterwards of more
 /// than the last iteration is stacked. Bits do not change.
-Graph roll(const Graph& graph);
+Graph roll(const Graph& recorded);
 
 RolledNodes rolled_nodes(const Graph& graph);
 
