@@ -265,6 +265,7 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
 }
 
 void PoolState::rethrow_first() {
+  for (ChunksLeft& left : team.chunks) left.fill(0, 0);  // who threw left some that nobody may take in the next run
   std::exception_ptr first;
   for (int rank = size; rank-- > 0;) {
     if (exceptions[rank]) first = std::move(exceptions[rank]);

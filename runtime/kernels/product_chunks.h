@@ -20,7 +20,7 @@ class ProductChunks {
       : m_(m), n_(n), panels_((n + panel - 1) / panel), panel_(panel) {
     if (team == 1 || m == 0 || n == 0) return;
     const double work = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(std::max<int64_t>(k, 1));
-    const int64_t wanted = static_cast<int64_t>(std::clamp(work / kWork, double{kFewest} * team, double{kMost} * team));
+    const int64_t wanted = static_cast<int64_t>(std::clamp(work / kWork, double(team), double{kMost} * team));
     // Rows that are packed are packed once for each part in the direction of columns.
     if (packs_rows) {
       row_parts_ = parts_of(m, kRowsToPack, wanted, team);
@@ -40,7 +40,7 @@ class ProductChunks {
 
  private:
   static constexpr double kWork = 4e5;  // operations of a part: some microseconds
-  static constexpr int64_t kFewest = 1, kMost = 16;  // parts for each thread
+  static constexpr int64_t kMost = 16;  // parts for each thread
   static constexpr int64_t kRows = 24, kRowsToPack = 240, kColumnsToPack = 256;  // of a part, at least
 
   // As many as are wanted, of at least `least`; smaller ones only to have so many as are needed.

@@ -111,6 +111,21 @@ TEST_CASE("a member that is held up has its chunks done by others") {
   CHECK(done_by_first == 1);
 }
 
+TEST_CASE("chunks that an exception left are not done in the next run") {
+  for (int round = 0; round < 50; ++round) {
+    CHECK_THROWS(pool().run(2, [&](Team& team) {
+      team.share(1000, Order::ascending, [](int64_t) { throw std::runtime_error("on purpose"); });
+    }));
+    std::vector<std::atomic<int>> done(3);
+    std::atomic<int> outside{0};
+    pool().run(2, [&](Team& team) {
+      team.share(3, Order::ascending, [&](int64_t chunk) { ++(chunk >= 0 && chunk < 3 ? done[chunk] : outside); });
+    });
+    CHECK(outside == 0);
+    for (const std::atomic<int>& count : done) CHECK(count == 1);
+  }
+}
+
 TEST_CASE("a barrier makes plain writes of all members visible") {
   for (int threads : {2, 3, 4}) {
     std::vector<int> values(threads, 0);
