@@ -175,6 +175,7 @@ class ChunkProduct {
   void pack_group_rows();
   template <class Multiply>
   void multiply_columns(const Multiply& multiply);
+  int panels_beside(int64_t border, int64_t rest) const;
   Piece piece_at(int64_t column, int64_t end) const;
   Piece piece_before(int64_t column, int64_t begin) const;
   void prepare_segments(const Piece& piece);
@@ -271,28 +272,29 @@ bool ChunkProduct<T>::next_group() {
   return part_count_ > 0;
 }
 
+/// How many panels are computed side by side next to `border`, on the side where there are `rest` columns.
+template <class T>
+int ChunkProduct<T>::panels_beside(int64_t border, int64_t rest) const {
+  const int64_t rows = row_end_ - row_begin_;
+  if (rows > kMaxWideRows || inside_panel(border) != 0) return 1;
+  const int panels = table_.wide_panels[rows - 1];
+  return panels > 1 && rest >= panels * panel_ ? panels : 1;
+}
+
 template <class T>
 Piece ChunkProduct<T>::piece_at(int64_t column, int64_t end) const {
-  const int64_t panel_end = column - inside_panel(column) + panel_;
-  const int64_t rows = row_end_ - row_begin_, rest = end - column;
-  if (rows <= kMaxWideRows && inside_panel(column) == 0) {
-    const int panels = table_.wide_panels[rows - 1];
-    if (panels > 1 && rest >= panels * panel_) return {column, panels * panel_, table_.panel_vectors, panels};
-  }
-  const int64_t columns = std::min(panel_end, end) - column;
+  const int panels = panels_beside(column, end - column);
+  if (panels > 1) return {column, panels * panel_, table_.panel_vectors, panels};
+  const int64_t columns = std::min(column - inside_panel(column) + panel_, end) - column;
   return {column, columns, static_cast<int>(vectors_of(columns)), 1};
 }
 
 /// The last one of the columns [begin, column).
 template <class T>
 Piece ChunkProduct<T>::piece_before(int64_t column, int64_t begin) const {
-  const int64_t rows = row_end_ - row_begin_;
-  if (rows <= kMaxWideRows && inside_panel(column) == 0) {
-    const int panels = table_.wide_panels[rows - 1];
-    if (panels > 1 && column - begin >= panels * panel_)
-      return {column - panels * panel_, panels * panel_, table_.panel_vectors, panels};
-  }
-  const int64_t panel_begin = column - 1 - inside_panel(column - 1), first = std::max(panel_begin, begin);
+  const int panels = panels_beside(column, column - begin);
+  if (panels > 1) return {column - panels * panel_, panels * panel_, table_.panel_vectors, panels};
+  const int64_t first = std::max(column - 1 - inside_panel(column - 1), begin);
   return {first, column - first, static_cast<int>(vectors_of(column - first)), 1};
 }
 

@@ -92,22 +92,15 @@ TEST_CASE("single length: a loop that ends before its sequence does") {
   check_program(program(1, kSteps - 1), sequence());
 }
 
-TEST_CASE("single length: two loops, the second over what the first stacked") {
-  const auto program = [](const Tensor& xs, const Tensors& w) -> Tensors {
-    const Tensors first = lstm(xs, state(0.3), state(-0.2), w);
-    const Tensors second = lstm(first[0], first[1], first[2], w);
-    return {second[0], second[1], first[2]};
-  };
-  check_program(program, sequence());
-}
-
-TEST_CASE("single length: a second loop the other way over what the first stacked") {
-  const auto program = [](const Tensor& xs, const Tensors& w) -> Tensors {
-    const Tensors first = lstm(xs, state(0.3), state(-0.2), w);
-    const Tensors second = backwards(first[0], first[1], first[2], w);
-    return {second[0], second[1], first[2]};
-  };
-  check_program(program, sequence());
+TEST_CASE("single length: two loops, the second over what the first stacked, the same way or the other") {
+  for (const auto second : {lstm, backwards}) {
+    const auto program = [second](const Tensor& xs, const Tensors& w) -> Tensors {
+      const Tensors first = lstm(xs, state(0.3), state(-0.2), w);
+      const Tensors outputs = second(first[0], first[1], first[2], w);
+      return {outputs[0], outputs[1], first[2]};
+    };
+    check_program(program, sequence());
+  }
 }
 
 TEST_CASE("single length: loops that run differently often") {
