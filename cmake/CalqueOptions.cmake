@@ -4,7 +4,7 @@ option(CALQUE_BUILD_PROGRAMS "Build the program calque and the examples" ${PROJE
 option(CALQUE_BUILD_TESTS "Build tests and benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(CALQUE_INSTALL "Install Calque with this project" ${PROJECT_IS_TOP_LEVEL})
 option(CALQUE_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
-option(CALQUE_PRECOMPILE "Parse the heaviest foreign headers once a target" ON)
+option(CALQUE_PRECOMPILE "Parse the heaviest foreign headers once a target, and compile small sources together" ON)
 set(CALQUE_SANITIZE "" CACHE STRING "Sanitizers for every target, for example address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE)

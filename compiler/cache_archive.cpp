@@ -25,8 +25,8 @@ namespace calque {
 
 namespace {
 
-constexpr char kMagic[8] = {'C', 'A', 'L', 'Q', 'W', 'R', '\r', '\n'};  // a text conversion breaks it
-constexpr uint32_t kVersion = 1;
+constexpr char kArchiveMagic[8] = {'C', 'A', 'L', 'Q', 'W', 'R', '\r', '\n'};  // a text conversion breaks it
+constexpr uint32_t kArchiveVersion = 1;
 
 struct ArchiveHeader {
   char magic[8];
@@ -41,8 +41,8 @@ static_assert(sizeof(ArchiveHeader) == 48);
 /// The header of an archive whose entries have these checksums.
 ArchiveHeader make_header(uint64_t entry_count, uint64_t archive_bytes, std::string_view checksums) {
   ArchiveHeader header{};
-  std::memcpy(header.magic, kMagic, sizeof(kMagic));
-  header.version = kVersion;
+  std::memcpy(header.magic, kArchiveMagic, sizeof(kArchiveMagic));
+  header.version = kArchiveVersion;
   header.entry_count = entry_count;
   header.archive_bytes = archive_bytes;
   std::string covered(reinterpret_cast<const char*>(&header), sizeof(header));
@@ -120,8 +120,8 @@ class Archive {
     if (fstat(file_.get(), &status) != 0 || !S_ISREG(status.st_mode)) fail("it is not a file");
     bytes_ = static_cast<uint64_t>(status.st_size);
     read(&header_, sizeof(header_));
-    if (std::memcmp(header_.magic, kMagic, sizeof(kMagic)) != 0) fail("it does not begin as one");
-    if (header_.version != kVersion) fail("it is of another version");
+    if (std::memcmp(header_.magic, kArchiveMagic, sizeof(kArchiveMagic)) != 0) fail("it does not begin as one");
+    if (header_.version != kArchiveVersion) fail("it is of another version");
     if (header_.archive_bytes != bytes_) fail("its size is not what its header says");
   }
 

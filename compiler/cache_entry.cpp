@@ -11,8 +11,8 @@ namespace calque {
 
 namespace {
 
-constexpr char kMagic[8] = {'C', 'A', 'L', 'Q', 'U', 'E', '\r', '\n'};  // a text conversion breaks it
-constexpr uint32_t kVersion = 1;
+constexpr char kEntryMagic[8] = {'C', 'A', 'L', 'Q', 'U', 'E', '\r', '\n'};  // a text conversion breaks it
+constexpr uint32_t kEntryVersion = 1;
 constexpr std::string_view kSuffix = ".calque";  // so that nothing else in the folder is taken for an entry
 
 struct EntryHeader {
@@ -113,8 +113,8 @@ std::string encode_entry(std::string_view key, const Blobs& parts) {
     bytes += data;
   }
   EntryHeader header{};
-  std::memcpy(header.magic, kMagic, sizeof(kMagic));
-  header.version = kVersion;
+  std::memcpy(header.magic, kEntryMagic, sizeof(kEntryMagic));
+  header.version = kEntryVersion;
   header.part_count = static_cast<uint32_t>(parts.size());
   header.key_bytes = key.size();
   std::memcpy(bytes.data(), &header, sizeof(header));
@@ -134,8 +134,8 @@ DecodedEntry decode_entry(std::string_view bytes) {
   EntryHeader header;
   if (bytes.size() < sizeof(header)) return broken("it is shorter than its header");
   std::memcpy(&header, bytes.data(), sizeof(header));
-  if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0) return broken("it does not begin as an entry");
-  if (header.version != kVersion) return broken("it is of another version");
+  if (std::memcmp(header.magic, kEntryMagic, sizeof(kEntryMagic)) != 0) return broken("it does not begin as an entry");
+  if (header.version != kEntryVersion) return broken("it is of another version");
   if (header.entry_bytes != bytes.size()) return broken("its size is not what its header says");
   EntryHeader expected = header;
   fill_checksum(expected, bytes.substr(sizeof(header)));

@@ -37,13 +37,6 @@ std::string line_of(const void* location) {
   return line.empty() ? "?" : line;
 }
 
-const SizedSlot* sized_slot(const TraceNode& node, size_t slot) {
-  if (!node.sizes) return nullptr;
-  const auto& slots = node.sizes->slots;
-  const auto found = std::find_if(slots.begin(), slots.end(), [&](const SizedSlot& sized) { return sized.slot == slot; });
-  return found == slots.end() ? nullptr : &*found;
-}
-
 /// `f32[n0,256]`: the name of the symbol where a size differs from call to call.
 std::string symbolic_type(const SlotRecord& record, const SizedSlot* sized) {
   std::vector<std::string> dims;

@@ -28,7 +28,7 @@ bool is_dense(const Place& place) {
 
 constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
 
-size_t bytes_of(const Type& type) { return type.shape.element_count() * size_of(type.dtype); }
+size_t dense_bytes(const Type& type) { return type.shape.element_count() * size_of(type.dtype); }
 
 /// Whether the leading axes step evenly and the last one is dense: what a kernel of domain rows or columns can walk.
 bool walks_as_rows(const Place& place) {
@@ -103,7 +103,7 @@ void PlanBuilder::add_node(const Node& node) {
 }
 
 Place PlanBuilder::new_place(const Type& type) {
-  plan_.buffers_.push_back({PlanBuffer::Kind::arena, 0, bytes_of(type), 0, 0, 0});
+  plan_.buffers_.push_back({PlanBuffer::Kind::arena, 0, dense_bytes(type), 0, 0, 0});
   return {static_cast<int>(plan_.buffers_.size()) - 1, type, dense_strides(type.shape), 0};
 }
 
@@ -147,7 +147,7 @@ void PlanBuilder::add_copy(const Place& from, const Place& to) {
   step.inputs = {from};
   step.results = {to};
   steps_->push_back(std::move(step));
-  estimate(0.1 * static_cast<double>(bytes_of(from.type)));
+  estimate(0.1 * static_cast<double>(dense_bytes(from.type)));
 }
 
 Place PlanBuilder::as_rows(const Place& place, Domain domain) {
@@ -250,7 +250,7 @@ void PlanBuilder::place_outputs(const std::vector<bool>& fresh, const std::vecto
     const bool is_taken = plan_.buffers_[place.buffer].kind == PlanBuffer::Kind::input || given_away[place.buffer];
     if (!fresh[i] && is_taken && !apart.empty() && apart[i]) place = dense_copy(place);
     if (fresh[i]) {
-      const bool is_part = plan_.buffers_[place.buffer].bytes != bytes_of(place.type) || !is_dense(place);
+      const bool is_part = plan_.buffers_[place.buffer].bytes != dense_bytes(place.type) || !is_dense(place);
       if (is_taken || is_part) place = dense_copy(place);
       given_away.resize(std::max(given_away.size(), plan_.buffers_.size()), false);
       given_away[place.buffer] = true;

@@ -10,7 +10,7 @@
 namespace calque {
 
 namespace {
-void demand(bool condition) {
+void demand_wiring(bool condition) {
   if (!condition) throw UserError("cache: an entry does not say how its gradients are wired");
 }
 bool in_range(int index, size_t size) { return index >= 0 && static_cast<size_t>(index) < size; }
@@ -32,10 +32,10 @@ GradientMap parse_gradient_map(std::string_view text) {
   while (stream >> word) {
     int a = -1, b = -1, c = -1;
     if (word == "source") {
-      demand(static_cast<bool>(stream >> a >> b) && a >= 0 && a <= 2);
+      demand_wiring(static_cast<bool>(stream >> a >> b) && a >= 0 && a <= 2);
       map.sources.push_back({static_cast<Differentiation::SourceKind>(a), b});
     } else {
-      demand(word == "gradient" && static_cast<bool>(stream >> a >> b >> c));
+      demand_wiring(word == "gradient" && static_cast<bool>(stream >> a >> b >> c));
       map.gradients.push_back({a, b, c == 1});
     }
   }
@@ -43,13 +43,13 @@ GradientMap parse_gradient_map(std::string_view text) {
 }
 
 void check_gradient_map(const GradientMap& map, const Graph& backward, size_t slots, size_t saved, size_t held) {
-  demand(map.sources.size() == backward.inputs().size());
+  demand_wiring(map.sources.size() == backward.inputs().size());
   for (const Differentiation::Source& source : map.sources) {
     const size_t sizes[] = {slots, saved, held};
-    demand(in_range(source.index, sizes[static_cast<int>(source.kind)]));
+    demand_wiring(in_range(source.index, sizes[static_cast<int>(source.kind)]));
   }
   for (const GradientOutput& gradient : map.gradients)
-    demand(in_range(gradient.slot, slots) && in_range(gradient.first + gradient.is_product, backward.outputs().size()) &&
+    demand_wiring(in_range(gradient.slot, slots) && in_range(gradient.first + gradient.is_product, backward.outputs().size()) &&
            gradient.first >= 0);
 }
 

@@ -7,17 +7,17 @@
 
 namespace calque {
 
-namespace {
-
-using Strides = std::array<int64_t, kMaxRank>;
-using Types = InlineArray<Type, 8>;
-
 const SizedSlot* sized_slot(const TraceNode& node, size_t slot) {
   if (!node.sizes) return nullptr;
   for (const SizedSlot& sized : node.sizes->slots)
     if (sized.slot == slot) return &sized;
   return nullptr;
 }
+
+namespace {
+
+using Strides = std::array<int64_t, kMaxRank>;
+using Types = InlineArray<Type, 8>;
 
 bool bind_dims(TraceTree& tree, const SlotRecord& record, const SizedSlot* sized, const Shape& shape) {
   for (int axis = 0; axis < shape.rank(); ++axis) {

@@ -75,9 +75,9 @@ std::vector<std::string> split_commas(std::string_view text) {
   return words;
 }
 
-class Reader {
+class SettingsReader {
  public:
-  explicit Reader(std::vector<std::string>& warnings) : warnings_(warnings) {}
+  explicit SettingsReader(std::vector<std::string>& warnings) : warnings_(warnings) {}
 
   Settings settings;
 
@@ -176,7 +176,7 @@ Settings read_and_warn() {
 std::span<const EnvironmentVariable> environment_variables() { return kVariables; }
 
 Settings read_settings(std::span<const std::string> environment, std::vector<std::string>& warnings) {
-  Reader reader(warnings);
+  SettingsReader reader(warnings);
   for (const std::string_view entry : environment) {
     const size_t equals = entry.find('=');
     if (!entry.starts_with("CALQUE_") || equals == std::string_view::npos) continue;

@@ -13,7 +13,7 @@ namespace {
 
 // Bounds of one fusion: on the time of code generation and the pressure on registers, and on what an executor
 // passes.
-constexpr size_t kMostNodes = 256, kMostOperands = 192;
+constexpr size_t kMostGroupNodes = 256, kMostOperands = 192;
 
 /// What a group under construction is.
 struct Candidate {
@@ -119,7 +119,7 @@ bool Grouping::fits_together(GroupId a, GroupId b) const {
         if (groups_.group_of(user) != a && groups_.group_of(user) != b) ++operands;
       for (uint32_t i = 0; i < node.result_count; ++i) operands += is_output_[node.result(i)];
     }
-  return nodes <= kMostNodes && operands <= kMostOperands;
+  return nodes <= kMostGroupNodes && operands <= kMostOperands;
 }
 
 bool Grouping::merge_rows(GroupId a, GroupId b) {

@@ -21,8 +21,6 @@ using Function = std::function<Tensors(const Tensors&)>;
 
 constexpr int64_t kMostElements = 700;  // of a case, for each of which the function is run twice
 
-bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
-
 bool is_piecewise_constant(Op op) {
   constexpr Op steps[] = {Op::floor, Op::ceil, Op::round, Op::trunc, Op::sign, Op::floor_divide};
   return std::find(std::begin(steps), std::end(steps), op) != std::end(steps);

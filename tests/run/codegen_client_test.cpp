@@ -14,9 +14,10 @@
 #include "compiler/codegen_client.h"
 #include "compiler/image.h"
 #include "ir/op/error.h"
-#include "runtime/kernels/isa.h"
+#include "tests/support/can_compile.h"
 
 using namespace calque;
+using test::can_compile;
 
 namespace {
 
@@ -28,8 +29,6 @@ const char* const kTwiceX = R"(graph @twice(%x: f32[8]) -> (f32[8]) {
   return %0
 }
 )";
-
-bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
 
 std::string failure_of(const std::string& graph_text) {
   try {

@@ -60,7 +60,7 @@ size_t bytes_of(const RowLayout& layout) {
 }
 
 template <class T>
-std::vector<T> special_values() {
+std::vector<T> kernel_values() {
   using L = std::numeric_limits<T>;
   std::vector<T> values{T(0), T(1), T(2), T(3), L::max(), L::lowest()};
   if constexpr (std::is_signed_v<T>) values.insert(values.end(), {T(-1), T(-2)});
@@ -259,7 +259,7 @@ Literal sample(const Type& type, uint64_t seed) {
   std::mt19937_64 random(seed + 1);
   with_element_type(type.dtype, [&]<class T>(T) {
     if constexpr (!std::is_same_v<T, bool>) {
-      const std::vector<T> special = special_values<T>();
+      const std::vector<T> special = kernel_values<T>();
       for (size_t i = 0; i < literal.as<T>().size(); ++i) {
         T& element = literal.as<T>()[i];
         const uint64_t kind = random() % 4;

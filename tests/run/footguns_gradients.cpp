@@ -9,10 +9,6 @@ namespace calque {
 
 namespace {
 
-Tensor leaf(const Shape& shape, double start = -1.0, double step = 0.17) {
-  return numbers(shape, start, step).set_requires_grad();
-}
-
 Tensors product_with_weight(const Tensors& in) { return {tanh(in[0] * in[1]) + in[1]}; }
 
 Program gradients_off_in_some_calls() {

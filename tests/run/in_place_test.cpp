@@ -9,8 +9,6 @@ using namespace calque;
 
 namespace {
 
-Tensor leaf(const Shape& shape, double start = -1.0, double step = 0.17) { return numbers(shape, start, step).set_requires_grad(); }
-
 using Function = std::function<Tensors(const Tensors&)>;
 
 /// Calls `f` plainly and compiled on fresh leaves; `after` does what a user does with the results, and gives what is compared

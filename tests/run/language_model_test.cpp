@@ -6,9 +6,7 @@
 #include "calque/compile.h"
 #include "runtime/kernels/isa.h"
 
-using namespace calque;
-using namespace calque::cli;
-
+namespace calque::cli {
 namespace {
 
 constexpr int64_t kHidden = 32, kBatch = 8, kLength = 20, kSteps = 30;
@@ -79,3 +77,5 @@ TEST_CASE("a language model learns the same with its loop over time compiled, bu
     for (size_t i = 0; i < eager.size(); ++i) CHECK(loop[i] == Approx(eager[i]).margin(1e-3));
   }
 }
+
+}  // namespace calque::cli

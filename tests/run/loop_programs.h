@@ -26,6 +26,8 @@ Tensors backwards(const Tensor& xs, Tensor h, Tensor c, const Tensors& w);
 
 /// f64 numbers that repeat after 19 elements.
 Tensor doubles(const Shape& shape, double start);
+inline Tensor state(double start) { return doubles({kBatch, kHidden}, start); }
+inline Tensor sequence(int64_t steps, double start = 0.1) { return doubles({steps, kBatch, kHidden}, start); }
 /// Weights that ask for gradients, made anew.
 Tensors weights();
 

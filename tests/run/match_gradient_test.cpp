@@ -9,8 +9,6 @@ using namespace calque;
 
 namespace {
 
-Tensor leaf(const Shape& shape, double start = -1.0, double step = 0.17) { return numbers(shape, start, step).set_requires_grad(); }
-
 /// Runs `body(function, call)` plainly and compiled, `calls` times, and compares the tensors that it gives.
 template <class Function, class Body>
 CompileStats same_history(Function function, Body body, int calls = 5) {

@@ -9,15 +9,16 @@
 #include "calque/autograd.h"
 #include "calque/compile.h"
 #include "calque/ops.h"
-#include "runtime/kernels/isa.h"
+#include "tests/support/can_compile.h"
 #include "tests/support/same_bits.h"
 
 /// A statement about what ran as compiled code. None is generated for baseline x86-64, where only results are checked.
 #define CHECK_COMPILED(...) \
-  if (calque::kernels::isa_level() != calque::kernels::IsaLevel::baseline) CHECK(__VA_ARGS__)
+  if (calque::test::can_compile()) CHECK(__VA_ARGS__)
 
 namespace calque {
 
+using test::can_compile;
 using Tensors = std::vector<Tensor>;
 
 /// f32 numbers in [-1.4, 1.4] that repeat after 17 elements; `start` shifts them.
@@ -25,6 +26,11 @@ inline Tensor numbers(const Shape& shape, double start = -1.0, double step = 0.1
   std::vector<float> values(shape.element_count());
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(start + step * static_cast<double>(i % 17));
   return from_vector(values, shape);
+}
+
+/// The same numbers, whose gradient is wanted.
+inline Tensor leaf(const Shape& shape, double start = -1.0, double step = 0.17) {
+  return numbers(shape, start, step).set_requires_grad();
 }
 
 inline void check_same(const Tensors& ours, const Tensors& expected, const char* what) {

@@ -1,26 +1,7 @@
 // compile() in its default mode: whatever a function does, it returns what eager execution returns.
-#include <catch2/catch.hpp>
-
-#include "calque/autograd.h"
-#include "calque/compile.h"
-#include "calque/ops.h"
-#include "runtime/kernels/isa.h"
-#include "tests/support/same_bits.h"
+#include "tests/run/match_harness.h"
 
 using namespace calque;
-
-namespace {
-
-Tensor numbers(const Shape& shape, double start = -1.0, double step = 0.37) {
-  std::vector<float> values(shape.element_count());
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(start + step * static_cast<double>(i % 17));
-  return from_vector(values, shape);
-}
-
-/// No code is generated for baseline x86-64: everything is matched there, and then run eagerly.
-bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
-
-}  // namespace
 
 TEST_CASE("a compiled function gives the bits of eager execution, and runs as compiled code") {
   const auto function = [](const Tensor& x, const Tensor& y) { return tanh(x * y + 1.0) * sigmoid(x); };

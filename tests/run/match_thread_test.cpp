@@ -64,18 +64,18 @@ Tensor chain(const Tensor& x, const std::function<void(Tensor)>& give, int steps
   return y * 0.5;
 }
 
-constexpr int kSteps = 12, kCalls = 60;
+constexpr int kChainSteps = 12, kChainCalls = 60;
 
 }  // namespace
 
 TEST_CASE("several threads let go of values while the call goes on, while it ends, and after") {
   Takers takers(3, [](Tensor& tensor) { tensor = Tensor(); });
-  const auto function = [&](const Tensor& x) { return chain(x, [&](Tensor y) { takers.give(std::move(y)); }, kSteps); };
-  const Tensor x = numbers({64}), expected = chain(x, [](const Tensor&) {}, kSteps);
+  const auto function = [&](const Tensor& x) { return chain(x, [&](Tensor y) { takers.give(std::move(y)); }, kChainSteps); };
+  const Tensor x = numbers({64}), expected = chain(x, [](const Tensor&) {}, kChainSteps);
   auto compiled = compile(function);
-  for (int call = 0; call < kCalls; ++call) CHECK(same_bits(compiled(x), expected));
+  for (int call = 0; call < kChainCalls; ++call) CHECK(same_bits(compiled(x), expected));
   CHECK(compiled.stats().recorded_calls == 1);
-  CHECK_COMPILED(compiled.stats().plan_runs == kCalls - 1);
+  CHECK_COMPILED(compiled.stats().plan_runs == kChainCalls - 1);
 }
 
 TEST_CASE("the last handle goes in whichever thread is last") {
@@ -88,18 +88,18 @@ TEST_CASE("the last handle goes in whichever thread is last") {
     const Tensor y = chain(x, [&](Tensor value) {
       mine.push_back(value);
       takers.give(std::move(value));
-    }, kSteps);
+    }, kChainSteps);
     return y;  // `mine` goes while the takers are at it
   };
-  const Tensor x = numbers({64}), expected = chain(x, [](const Tensor&) {}, kSteps);
+  const Tensor x = numbers({64}), expected = chain(x, [](const Tensor&) {}, kChainSteps);
   auto compiled = compile(function);
-  for (int call = 0; call < kCalls; ++call) CHECK(same_bits(compiled(x), expected));
+  for (int call = 0; call < kChainCalls; ++call) CHECK(same_bits(compiled(x), expected));
 }
 
 TEST_CASE("other threads use values while the call computes them: the right elements, or one refusal") {
   const Tensor x = numbers({64});
   Tensors values;
-  chain(x, [&](Tensor y) { values.push_back(std::move(y)); }, kSteps);
+  chain(x, [&](Tensor y) { values.push_back(std::move(y)); }, kChainSteps);
   std::atomic<int> wrong = 0, right = 0, refused = 0;
   {
     Takers takers(3, [&](Tensor& tensor) {
@@ -112,22 +112,22 @@ TEST_CASE("other threads use values while the call computes them: the right elem
         ++refused;
       }
     });
-    auto compiled = compile([&](const Tensor& in) { return chain(in, [&](Tensor y) { takers.give(std::move(y)); }, kSteps); });
-    for (int call = 0; call < kCalls; ++call) compiled(x);
+    auto compiled = compile([&](const Tensor& in) { return chain(in, [&](Tensor y) { takers.give(std::move(y)); }, kChainSteps); });
+    for (int call = 0; call < kChainCalls; ++call) compiled(x);
   }
   CHECK(wrong == 0);
-  CHECK(right + refused == kCalls * kSteps * 3);
-  CHECK(right >= kSteps * 3);  // those of the first call, at least
+  CHECK(right + refused == kChainCalls * kChainSteps * 3);
+  CHECK(right >= kChainSteps * 3);  // those of the first call, at least
 }
 
 TEST_CASE("a call that throws leaves what other threads hold to them") {
   Takers takers(3, [](Tensor& tensor) { tensor = Tensor(); });
   auto compiled = compile([&](const Tensor& x) {
-    const Tensor y = chain(x, [&](Tensor value) { takers.give(std::move(value)); }, kSteps);
+    const Tensor y = chain(x, [&](Tensor value) { takers.give(std::move(value)); }, kChainSteps);
     if (x.size(0) == 32) throw UserError("the function's own error");
     return y;
   });
-  for (int call = 0; call < kCalls; ++call) {
+  for (int call = 0; call < kChainCalls; ++call) {
     if (call % 2) CHECK_THROWS_AS(compiled(numbers({32})), UserError);
     else compiled(numbers({64}));
   }
@@ -141,13 +141,13 @@ TEST_CASE("calls in several threads hand each other their values") {
       // of a call that is still computing it
     }
   });
-  const Tensor x = numbers({64}), expected = chain(x, [](const Tensor&) {}, kSteps);
+  const Tensor x = numbers({64}), expected = chain(x, [](const Tensor&) {}, kChainSteps);
   std::atomic<int> wrong = 0;
   std::vector<std::thread> callers;
   for (int caller = 0; caller < 3; ++caller)
     callers.emplace_back([&] {
-      auto compiled = compile([&](const Tensor& in) { return chain(in, [&](Tensor y) { takers.give(std::move(y)); }, kSteps); });
-      for (int call = 0; call < kCalls / 2; ++call) wrong += !same_bits(compiled(x), expected);
+      auto compiled = compile([&](const Tensor& in) { return chain(in, [&](Tensor y) { takers.give(std::move(y)); }, kChainSteps); });
+      for (int call = 0; call < kChainCalls / 2; ++call) wrong += !same_bits(compiled(x), expected);
     });
   for (std::thread& caller : callers) caller.join();
   CHECK(wrong == 0);

@@ -11,14 +11,11 @@
 
 #include "compiler/cache.h"
 #include "compiler/codegen_client.h"
-#include "runtime/kernels/isa.h"
 #include "tests/run/match_harness.h"
 
 using namespace calque;
 
 namespace {
-
-bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
 
 /// Every call but the first ran one plan, where there is a code generator.
 void check_plan_runs(const CompileStats& stats) {

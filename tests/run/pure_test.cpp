@@ -25,8 +25,6 @@ struct Counted {
 template <class Function>
 Counted(Function) -> Counted<Function>;
 
-bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
-
 }  // namespace
 
 TEST_CASE("a pure function: the bits of eager execution without its code running") {

@@ -17,12 +17,12 @@ using namespace calque::test;
 
 namespace {
 
-using Function = std::function<Tensor(const Tensor&)>;
+using UnaryFunction = std::function<Tensor(const Tensor&)>;
 
 std::vector<int64_t> counters() { return default_generator().state().to_vector<int64_t>(); }
 
 /// Calls a function, plain and compiled, on the same inputs from the same seed.
-void check_equal_calls(const Function& function, const std::vector<Tensor>& inputs) {
+void check_equal_calls(const UnaryFunction& function, const std::vector<Tensor>& inputs) {
   std::vector<Tensor> eager, results;
   std::vector<std::vector<int64_t>> eager_counters;
   manual_seed(3);
@@ -51,7 +51,7 @@ std::vector<Tensor> some_inputs(int count, const Shape& shape) {
 
 TEST_CASE("dropout compiles: eager bits, and new numbers on every call", "[random]") {
   for (const Shape& shape : {Shape{16, 64}, Shape{7, 3, 5}, Shape{100}, Shape{}}) {
-    const Function f = [](const Tensor& x) { return dropout(tanh(x), 0.4) * 2.0; };
+    const UnaryFunction f = [](const Tensor& x) { return dropout(tanh(x), 0.4) * 2.0; };
     check_equal_calls(f, some_inputs(5, shape));
   }
   auto compiled = compile([](const Tensor& x) { return dropout(x, 0.5); });
@@ -83,7 +83,7 @@ TEST_CASE("all distributions compile to eager bits", "[random]") {
 }
 
 TEST_CASE("a branch not taken before draws what eager execution draws", "[random]") {
-  const Function f = [](const Tensor& x) {
+  const UnaryFunction f = [](const Tensor& x) {
     const Tensor a = dropout(x, 0.3);
     Tensor b = a * 2.0;
     if (sum(b).item() > 0) b = b + rand(x.shape());  // a border in mid-call
@@ -100,7 +100,7 @@ TEST_CASE("a branch not taken before draws what eager execution draws", "[random
 
 TEST_CASE("skipped ops are replayed with the numbers that they were given", "[random]") {
   int call = 0;
-  const Function f = [&](const Tensor& x) {
+  const UnaryFunction f = [&](const Tensor& x) {
     const Tensor a = dropout(x, 0.5), b = a + rand(x.shape());
     return call++ % 4 == 3 ? b * 3.0 : tanh(b);  // after a matched beginning, another end
   };
@@ -124,9 +124,9 @@ TEST_CASE("the backward of a compiled dropout uses the mask of its own call", "[
 }
 
 TEST_CASE("first and second gradients through dropout are those of eager execution", "[random]") {
-  const Function f = [](const Tensor& x) { return dropout(tanh(x) * x, 0.3) * sigmoid(dropout(x, 0.3)); };
+  const UnaryFunction f = [](const Tensor& x) { return dropout(tanh(x) * x, 0.3) * sigmoid(dropout(x, 0.3)); };
   auto compiled = compile(f);
-  const auto gradients = [](const Function& function, int call) {
+  const auto gradients = [](const UnaryFunction& function, int call) {
     manual_seed(20 + call);
     Tensor x = ordinary_tensor({DType::f64, {6, 7}}, 9);
     x.set_requires_grad();

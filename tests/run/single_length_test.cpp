@@ -8,9 +8,7 @@ namespace {
 
 using Program = std::function<Tensors(const Tensor& xs, const Tensors& w)>;
 
-constexpr int64_t kSteps = 60;
-
-Tensor state(double start) { return doubles({kBatch, kHidden}, start); }
+constexpr int64_t kSingleLength = 60;
 
 /// Calls the compiled program three times with one length; each gives the bits of eager execution. Gives its statistics.
 CompileStats same_bits_without_gradients(const Program& program, const Tensor& xs) {
@@ -62,16 +60,14 @@ void check_program(const Program& program, const Tensor& xs) {
   check_rolled_once(same_with_gradients(program, xs));
 }
 
-Tensor sequence(int64_t steps = kSteps) { return doubles({steps, kBatch, kHidden}, 0.1); }
-
 }  // namespace
 
 TEST_CASE("single length: a loop over a sequence, whose outputs are stacked") {
-  check_program([](const Tensor& xs, const Tensors& w) { return lstm(xs, state(0.3), state(-0.2), w); }, sequence());
+  check_program([](const Tensor& xs, const Tensors& w) { return lstm(xs, state(0.3), state(-0.2), w); }, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: a loop that begins at the end") {
-  check_program([](const Tensor& xs, const Tensors& w) { return backwards(xs, state(0.3), state(-0.2), w); }, sequence());
+  check_program([](const Tensor& xs, const Tensors& w) { return backwards(xs, state(0.3), state(-0.2), w); }, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: a loop that ends before its sequence does") {
@@ -87,9 +83,9 @@ TEST_CASE("single length: a loop that ends before its sequence does") {
       return {stack(hs), c};
     };
   };
-  check_program(program(0, kSteps / 2), sequence());
-  check_program(program(kSteps / 2, kSteps), sequence());
-  check_program(program(1, kSteps - 1), sequence());
+  check_program(program(0, kSingleLength / 2), sequence(kSingleLength));
+  check_program(program(kSingleLength / 2, kSingleLength), sequence(kSingleLength));
+  check_program(program(1, kSingleLength - 1), sequence(kSingleLength));
 }
 
 TEST_CASE("single length: two loops, the second over what the first stacked, the same way or the other") {
@@ -99,7 +95,7 @@ TEST_CASE("single length: two loops, the second over what the first stacked, the
       const Tensors outputs = second(first[0], first[1], first[2], w);
       return {outputs[0], outputs[1], first[2]};
     };
-    check_program(program, sequence());
+    check_program(program, sequence(kSingleLength));
   }
 }
 
@@ -108,7 +104,7 @@ TEST_CASE("single length: loops that run differently often") {
     const Tensors first = lstm(xs, state(0.3), state(-0.2), w);
     // A part of what the first loop made, then a loop of its own length, then one that is too short to be shortened.
     Tensor h = first[1], c = first[2];
-    for (int64_t t = 0; t < kSteps / 2; ++t) {
+    for (int64_t t = 0; t < kSingleLength / 2; ++t) {
       const Tensors next = lstm_step(first[0][t], h, c, w);
       h = next[0], c = next[1];
     }
@@ -116,24 +112,24 @@ TEST_CASE("single length: loops that run differently often") {
     for (int64_t t = 0; t < 6; ++t) last.push_back(h = tanh(matmul(h, w[3])) - 0.1);
     return {first[0], stack(last), c};
   };
-  check_program(program, sequence());
+  check_program(program, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: what is behind the loop depends on the length") {
   const auto program = [](const Tensor& xs, const Tensors& w) -> Tensors {
     const Tensors outputs = lstm(xs, state(0.3), state(-0.2), w);
-    const Tensor rows = reshape(outputs[0], {kSteps * kBatch, kHidden});
-    return {matmul(rows, w[3]), outputs[0][kSteps - 1] * 2.0, slice(outputs[0], 0, 1, kSteps), sum(rows) / double{kSteps}};
+    const Tensor rows = reshape(outputs[0], {kSingleLength * kBatch, kHidden});
+    return {matmul(rows, w[3]), outputs[0][kSingleLength - 1] * 2.0, slice(outputs[0], 0, 1, kSingleLength), sum(rows) / double{kSingleLength}};
   };
-  check_program(program, sequence());
+  check_program(program, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: a slice of all that the program asks for stays") {
   const auto program = [](const Tensor& xs, const Tensors& w) -> Tensors {
-    const Tensors outputs = lstm(slice(xs, 0, 0, kSteps), state(0.3), state(-0.2), w);
-    return {slice(outputs[0], 0, 0, kSteps) * 2.0, outputs[1]};
+    const Tensors outputs = lstm(slice(xs, 0, 0, kSingleLength), state(0.3), state(-0.2), w);
+    return {slice(outputs[0], 0, 0, kSingleLength) * 2.0, outputs[1]};
   };
-  check_program(program, sequence());
+  check_program(program, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: a step that reads what was made two steps before") {
@@ -146,7 +142,7 @@ TEST_CASE("single length: a step that reads what was made two steps before") {
     }
     return {h, before};
   };
-  check_rolled_once(same_bits_without_gradients(program, sequence()));
+  check_rolled_once(same_bits_without_gradients(program, sequence(kSingleLength)));
 }
 
 TEST_CASE("single length: a view of the sequence and values of the first and last steps are kept") {
@@ -159,19 +155,19 @@ TEST_CASE("single length: a view of the sequence and values of the first and las
       h = next[0], c = next[1];
       hs.push_back(h);
     }
-    return {stack(hs, 1), x, hs[1], hs[kSteps - 2]};
+    return {stack(hs, 1), x, hs[1], hs[kSingleLength - 2]};
   };
-  check_program(program, sequence());
+  check_program(program, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: what is behind the loop has operands of the recorded length, and a loss") {
-  const Tensor targets = doubles({kSteps * kBatch, kHidden}, 0.7);
+  const Tensor targets = doubles({kSingleLength * kBatch, kHidden}, 0.7);
   const auto program = [targets](const Tensor& xs, const Tensors& w) -> Tensors {
     const Tensors outputs = lstm(xs, state(0.3), state(-0.2), w);
-    const Tensor rows = matmul(reshape(outputs[0], {kSteps * kBatch, kHidden}), w[3]);
+    const Tensor rows = matmul(reshape(outputs[0], {kSingleLength * kBatch, kHidden}), w[3]);
     return {mean(square(rows - targets)), concat({outputs[0], xs}, 0), outputs[0] + xs};
   };
-  check_program(program, sequence());
+  check_program(program, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: a value from the middle of a loop is read behind it") {
@@ -189,8 +185,8 @@ TEST_CASE("single length: a value from the middle of a loop is read behind it") 
     };
   };
   for (const bool stacks : {false, true}) {
-    same_bits_without_gradients(program(stacks), sequence());
-    same_with_gradients(program(stacks), sequence());
+    same_bits_without_gradients(program(stacks), sequence(kSingleLength));
+    same_with_gradients(program(stacks), sequence(kSingleLength));
     // Of other lengths, too.
     const NoGradGuard no_grad;
     const Tensors w = weights();
@@ -213,8 +209,8 @@ TEST_CASE("single length: a state from before the loop is stacked with its outpu
     }
     return {stack(hs), c};
   };
-  same_bits_without_gradients(program, sequence());
-  same_with_gradients(program, sequence());
+  same_bits_without_gradients(program, sequence(kSingleLength));
+  same_with_gradients(program, sequence(kSingleLength));
 }
 
 TEST_CASE("single length: what grows unevenly is unrolled") {

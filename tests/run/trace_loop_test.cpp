@@ -12,9 +12,6 @@ using namespace calque::loop_programs;
 
 namespace {
 
-Tensor state(double start) { return doubles({kBatch, kHidden}, start); }
-Tensor sequence(int64_t steps, double start = 0.1) { return doubles({steps, kBatch, kHidden}, start); }
-
 /// Lengths in a fixed random order.
 std::vector<int64_t> lengths(int count, int64_t least, int64_t most) {
   std::mt19937 random(7);

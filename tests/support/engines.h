@@ -10,14 +10,11 @@
 #include "ir/graph/graph.h"
 #include "ir/graph/interpreter.h"
 #include "runtime/dispatch.h"
-#include "runtime/kernels/isa.h"
+#include "tests/support/can_compile.h"
 #include "tests/support/same_bits.h"
 #include "tests/support/test_values.h"
 
 namespace calque::test {
-
-/// Whether compiled functions run generated code here: there is none for baseline x86-64.
-inline bool can_compile() { return kernels::isa_level() != kernels::IsaLevel::baseline; }
 
 /// A graph of one op on inputs of the types of `inputs`, giving all of its results.
 inline Graph graph_of(Op op, std::span<const Tensor> inputs, const Attributes& attributes) {

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -15,15 +14,10 @@
 #include "runtime/kernels/elementwise.h"
 #include "runtime/kernels/reduction.h"
 #include "runtime/thread_pool.h"
+#include "tests/unit/kernel_cases.h"
 
 namespace calque::kernels {
 namespace {
-
-using Random = std::mt19937_64;
-
-int64_t pick(Random& random, int64_t low, int64_t high) {
-  return std::uniform_int_distribution<int64_t>(low, high)(random);
-}
 
 // --- Values, common and special ---
 
@@ -173,13 +167,6 @@ void for_each_row(F f) {
 
 DType operand_dtype(Op op, DType dtype, int operand) {
   return row(op).signature == Signature::select && operand == 0 ? DType::boolean : dtype;
-}
-
-std::vector<IsaLevel> levels() {
-  std::vector<IsaLevel> found;
-  for (IsaLevel level : {IsaLevel::baseline, IsaLevel::avx2, IsaLevel::avx512})
-    if (is_supported(level)) found.push_back(level);
-  return found;
 }
 
 /// More threads than this machine may have, for as long as it lives.

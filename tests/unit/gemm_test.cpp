@@ -8,28 +8,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "runtime/thread_pool.h"
+#include "tests/unit/kernel_cases.h"
 
 namespace calque::kernels {
 namespace {
-
-using Random = std::mt19937_64;
-
-int64_t pick(Random& random, int64_t low, int64_t high) {
-  return std::uniform_int_distribution<int64_t>(low, high)(random);
-}
-
-std::vector<IsaLevel> levels() {
-  std::vector<IsaLevel> found;
-  for (IsaLevel level : {IsaLevel::baseline, IsaLevel::avx2, IsaLevel::avx512}) {
-    if (is_supported(level)) found.push_back(level);
-  }
-  return found;
-}
 
 // The definition, element by element.
 template <class T>

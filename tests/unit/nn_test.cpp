@@ -9,18 +9,18 @@
 
 #include "calque/autograd.h"
 #include "calque/ops.h"
+#include "tests/support/numbers_of.h"
 
 using namespace calque;
 using Catch::Matchers::Contains;
+using test::numbers_of;
 
 namespace {
-
-std::vector<double> doubles(const Tensor& tensor) { return cast(tensor, DType::f64).to_vector<double>(); }
 
 /// d f(values) / d values[i], by central differences in double.
 std::vector<double> finite_differences(const std::function<double(const Tensor&)>& f, const Tensor& at) {
   constexpr double kStep = 1e-5;
-  std::vector<double> values = doubles(at), result;
+  std::vector<double> values = numbers_of(at), result;
   for (double& value : values) {
     const double before = value;
     value = before + kStep;
@@ -200,11 +200,11 @@ TEST_CASE("gradients of Linear agree with finite differences") {
   const auto f = [](const Tensor& x, const Tensor& w, const Tensor& b) {
     return weighted_sum(matmul(x, w) + b).item();
   };
-  require_close(doubles(x.grad()), finite_differences([&](const Tensor& v) { return f(v, w64, b64); }, x),
+  require_close(numbers_of(x.grad()), finite_differences([&](const Tensor& v) { return f(v, w64, b64); }, x),
                 1e-5);
-  require_close(doubles(linear.weight.grad()),
+  require_close(numbers_of(linear.weight.grad()),
                 finite_differences([&](const Tensor& v) { return f(x64, v, b64); }, w64), 1e-5);
-  require_close(doubles(linear.bias.grad()),
+  require_close(numbers_of(linear.bias.grad()),
                 finite_differences([&](const Tensor& v) { return f(x64, w64, v); }, b64), 1e-5);
 }
 
@@ -219,11 +219,11 @@ TEST_CASE("gradients of LayerNorm agree with finite differences") {
   const auto f = [](const Tensor& x, const Tensor& w, const Tensor& b) {
     return weighted_sum(layer_norm(x, w, b)).item();
   };
-  require_close(doubles(x.grad()), finite_differences([&](const Tensor& v) { return f(v, w64, b64); }, x),
+  require_close(numbers_of(x.grad()), finite_differences([&](const Tensor& v) { return f(v, w64, b64); }, x),
                 1e-4);
-  require_close(doubles(norm.weight.grad()),
+  require_close(numbers_of(norm.weight.grad()),
                 finite_differences([&](const Tensor& v) { return f(x64, v, b64); }, w64), 1e-4);
-  require_close(doubles(norm.bias.grad()),
+  require_close(numbers_of(norm.bias.grad()),
                 finite_differences([&](const Tensor& v) { return f(x64, w64, v); }, b64), 1e-4);
 }
 

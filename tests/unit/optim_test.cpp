@@ -15,7 +15,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-constexpr int kSteps = 40;
+constexpr int kOptimizerSteps = 40;
 
 Tensor parameter(const std::vector<double>& values) {
   Tensor x = from_vector(values);
@@ -27,15 +27,15 @@ void differentiate(const Tensor& x) { sum(0.25 * square(x * x) + x).backward(); 
 double gradient_at(double x) { return x * x * x + 1; }
 
 /// One number under an optimiser: its value after a step, from its value and its gradient.
-using Textbook = std::function<double(double x, double g)>;
+using TextbookStep = std::function<double(double x, double g)>;
 
 /// Minimises three numbers side by side with a textbook loop for each.
-void follows(optim::Optimizer& optimizer, const Tensor& x, const std::function<Textbook()>& textbook,
+void follows(optim::Optimizer& optimizer, const Tensor& x, const std::function<TextbookStep()>& textbook,
              const std::function<void(int)>& before_step = {}) {
   std::vector<double> expected = x.to_vector<double>();
-  std::vector<Textbook> numbers;
+  std::vector<TextbookStep> numbers;
   for (size_t i = 0; i < expected.size(); ++i) numbers.push_back(textbook());
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kOptimizerSteps; ++step) {
     if (before_step) before_step(step);
     differentiate(x);
     optimizer.step();
@@ -47,13 +47,13 @@ void follows(optim::Optimizer& optimizer, const Tensor& x, const std::function<T
       REQUIRE(values[i] == Approx(expected[i]).epsilon(1e-11).margin(1e-12));
     }
   }
-  CHECK(optimizer.steps() == kSteps);
+  CHECK(optimizer.steps() == kOptimizerSteps);
 }
 
 const std::vector<double> kStart = {1.5, -0.25, 0.01};
 
 /// Adam as algorithm 1 of the paper writes it; with decoupled decay as algorithm 2 of AdamW's.
-Textbook adam_textbook(double rate, double decay) {
+TextbookStep adam_textbook(double rate, double decay) {
   return [rate, decay, m = 0.0, v = 0.0, t = 0](double x, double g) mutable {
     ++t;
     m = 0.9 * m + 0.1 * g;

@@ -9,14 +9,13 @@
 
 #include "calque/nn/random.h"
 #include "runtime/dispatch.h"
+#include "tests/support/numbers_of.h"
 #include "tests/support/philox.h"
 
 using namespace calque;
 using namespace calque::test;
 
 namespace {
-
-std::vector<double> doubles(const Tensor& x) { return cast(x, DType::f64).to_vector<double>(); }
 
 /// Pearson's statistic for equally likely classes.
 double chi_square(const std::vector<int64_t>& classes, int64_t count) {
@@ -104,7 +103,7 @@ TEST_CASE("uniform numbers are uniform", "[random]") {
   Generator generator(7);
   constexpr int64_t kCount = 200000, kClasses = 256;
   for (DType dtype : {DType::f32, DType::f64}) {
-    const std::vector<double> values = doubles(rand({kCount}, dtype, generator));
+    const std::vector<double> values = numbers_of(rand({kCount}, dtype, generator));
     const Moments m = moments_of(values);
     CHECK(*std::min_element(values.begin(), values.end()) >= 0);
     CHECK(*std::max_element(values.begin(), values.end()) < 1);
@@ -126,7 +125,7 @@ TEST_CASE("normal numbers are normal", "[random]") {
   Generator generator(8);
   constexpr int64_t kCount = 200000, kClasses = 100;
   for (DType dtype : {DType::f32, DType::f64}) {
-    const std::vector<double> values = doubles(randn({kCount / 100, 100}, dtype, generator));
+    const std::vector<double> values = numbers_of(randn({kCount / 100, 100}, dtype, generator));
     const Moments m = moments_of(values);
     CHECK(m.mean == Approx(0).margin(5 / std::sqrt(double(kCount))));
     CHECK(m.variance == Approx(1).margin(5 * std::sqrt(2.0 / kCount)));

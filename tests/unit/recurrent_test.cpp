@@ -6,25 +6,26 @@
 
 #include "calque/autograd.h"
 #include "calque/nn/random.h"
+#include "tests/support/numbers_of.h"
 
 using namespace calque;
 using Catch::Matchers::Contains;
+using test::numbers_of;
 
 namespace {
 
-using Numbers = std::vector<double>;
+using Doubles = std::vector<double>;
 
-Numbers numbers(const Tensor& tensor) { return cast(tensor.detach(), DType::f64).to_vector<double>(); }
 double sigma(double x) { return 1 / (1 + std::exp(-x)); }
 
 /// The weights of one direction of one layer.
-struct Textbook {
-  Numbers weight_ih, weight_hh, bias_ih, bias_hh;
+struct TextbookLayer {
+  Doubles weight_ih, weight_hh, bias_ih, bias_hh;
   size_t inputs, hidden;
 
-  Textbook(const nn::Module& module, const std::string& suffix, size_t inputs, size_t hidden)
+  TextbookLayer(const nn::Module& module, const std::string& suffix, size_t inputs, size_t hidden)
       : inputs(inputs), hidden(hidden) {
-    const auto named = [&](const std::string& name) { return numbers(find(module.state(), name + suffix)); };
+    const auto named = [&](const std::string& name) { return numbers_of(find(module.state(), name + suffix)); };
     weight_ih = named("weight_ih"), weight_hh = named("weight_hh"), bias_ih = named("bias_ih"), bias_hh = named("bias_hh");
   }
   double from_input(size_t row, const double* x) const {
@@ -32,14 +33,14 @@ struct Textbook {
     for (size_t k = 0; k < inputs; ++k) sum += weight_ih[row * inputs + k] * x[k];
     return sum;
   }
-  double from_state(size_t row, const Numbers& h) const {
+  double from_state(size_t row, const Doubles& h) const {
     double sum = bias_hh[row];
     for (size_t k = 0; k < hidden; ++k) sum += weight_hh[row * hidden + k] * h[k];
     return sum;
   }
   /// One row of a batch, one step.
-  void lstm(const double* x, Numbers& h, Numbers& c) const {
-    const Numbers before = h;
+  void lstm(const double* x, Doubles& h, Doubles& c) const {
+    const Doubles before = h;
     const auto gate = [&](size_t which, size_t j) {
       return from_input(which * hidden + j, x) + from_state(which * hidden + j, before);
     };
@@ -48,9 +49,9 @@ struct Textbook {
       h[j] = sigma(gate(3, j)) * std::tanh(c[j]);
     }
   }
-  void gru(const double* x, Numbers& h, nn::ResetGate reset) const {
-    const Numbers before = h;
-    Numbers r(hidden), kept(hidden);
+  void gru(const double* x, Doubles& h, nn::ResetGate reset) const {
+    const Doubles before = h;
+    Doubles r(hidden), kept(hidden);
     for (size_t j = 0; j < hidden; ++j) {
       r[j] = sigma(from_input(j, x) + from_state(j, before));
       kept[j] = r[j] * before[j];
@@ -64,28 +65,28 @@ struct Textbook {
   }
 };
 
-void require_close(const Numbers& found, const Numbers& expected) {
+void require_close(const Doubles& found, const Doubles& expected) {
   REQUIRE(found.size() == expected.size());
   for (size_t i = 0; i < found.size(); ++i) REQUIRE(found[i] == Approx(expected[i]).margin(2e-6).epsilon(1e-5));
 }
 
-constexpr size_t kInputs = 5, kHidden = 4, kBatch = 3, kSteps = 7;
+constexpr size_t kInputs = 5, kHidden = 4, kBatch = 3, kLength = 7;
 
 /// Puts each row's numbers of one step where they belong in a [T,B,width] array.
-void put(Numbers& array, size_t t, size_t row, size_t width, size_t offset, const Numbers& values) {
+void put(Doubles& array, size_t t, size_t row, size_t width, size_t offset, const Doubles& values) {
   for (size_t j = 0; j < values.size(); ++j) array[(t * kBatch + row) * width + offset + j] = values[j];
 }
 
 /// `step(x, place, row)` gives h of one row after reading x; layer by layer, direction by direction, over x [T,B,inputs].
 template <class Step>
-Numbers walk(const Tensor& x, size_t layers, size_t directions, Step step) {
-  Numbers inputs = numbers(x);
+Doubles walk(const Tensor& x, size_t layers, size_t directions, Step step) {
+  Doubles inputs = numbers_of(x);
   size_t width = kInputs;
   for (size_t layer = 0; layer < layers; ++layer) {
-    Numbers outputs(kSteps * kBatch * directions * kHidden);
+    Doubles outputs(kLength * kBatch * directions * kHidden);
     for (size_t side = 0; side < directions; ++side)
-      for (size_t i = 0; i < kSteps; ++i) {
-        const size_t t = side == 0 ? i : kSteps - 1 - i;
+      for (size_t i = 0; i < kLength; ++i) {
+        const size_t t = side == 0 ? i : kLength - 1 - i;
         for (size_t row = 0; row < kBatch; ++row)
           put(outputs, t, row, directions * kHidden, side * kHidden,
               step(&inputs[(t * kBatch + row) * width], layer * directions + side, row));
@@ -96,8 +97,8 @@ Numbers walk(const Tensor& x, size_t layers, size_t directions, Step step) {
   return inputs;
 }
 
-std::vector<Textbook> textbooks(const nn::Module& module, size_t layers, size_t directions) {
-  std::vector<Textbook> result;
+std::vector<TextbookLayer> textbooks(const nn::Module& module, size_t layers, size_t directions) {
+  std::vector<TextbookLayer> result;
   for (size_t place = 0; place < layers * directions; ++place) {
     const size_t layer = place / directions;
     result.emplace_back(module, "_l" + std::to_string(layer) + (place % directions == 1 ? "_reverse" : ""),
@@ -107,15 +108,15 @@ std::vector<Textbook> textbooks(const nn::Module& module, size_t layers, size_t 
 }
 
 /// The states [places,B,H] as vectors by place and row.
-std::vector<Numbers> rows_of(const Tensor& states) {
-  const Numbers all = numbers(states);
-  std::vector<Numbers> result;
+std::vector<Doubles> rows_of(const Tensor& states) {
+  const Doubles all = numbers_of(states);
+  std::vector<Doubles> result;
   for (size_t at = 0; at < all.size(); at += kHidden) result.emplace_back(all.begin() + at, all.begin() + at + kHidden);
   return result;
 }
-Numbers joined(const std::vector<Numbers>& rows) {
-  Numbers result;
-  for (const Numbers& row : rows) result.insert(result.end(), row.begin(), row.end());
+Doubles joined(const std::vector<Doubles>& rows) {
+  Doubles result;
+  for (const Doubles& row : rows) result.insert(result.end(), row.begin(), row.end());
   return result;
 }
 
@@ -126,11 +127,11 @@ TEST_CASE("an LSTM cell computes the textbook's step") {
   const nn::LstmCell cell(kInputs, kHidden);
   const Tensor x = nn::normal({kBatch, kInputs}), h = nn::normal({kBatch, kHidden}), c = nn::normal({kBatch, kHidden});
   const nn::LstmState next = cell(x, {h, c});
-  const Textbook textbook(cell, "", kInputs, kHidden);
-  std::vector<Numbers> hs = rows_of(h), cs = rows_of(c);
-  for (size_t row = 0; row < kBatch; ++row) textbook.lstm(&numbers(x)[row * kInputs], hs[row], cs[row]);
-  require_close(numbers(next.h), joined(hs));
-  require_close(numbers(next.c), joined(cs));
+  const TextbookLayer textbook(cell, "", kInputs, kHidden);
+  std::vector<Doubles> hs = rows_of(h), cs = rows_of(c);
+  for (size_t row = 0; row < kBatch; ++row) textbook.lstm(&numbers_of(x)[row * kInputs], hs[row], cs[row]);
+  require_close(numbers_of(next.h), joined(hs));
+  require_close(numbers_of(next.c), joined(cs));
 }
 
 TEST_CASE("a GRU cell computes the textbook's step, by either convention of the reset gate") {
@@ -138,10 +139,10 @@ TEST_CASE("a GRU cell computes the textbook's step, by either convention of the 
     manual_seed(2);
     const nn::GruCell cell(kInputs, kHidden, reset);
     const Tensor x = nn::normal({kBatch, kInputs}), h = nn::normal({kBatch, kHidden});
-    const Textbook textbook(cell, "", kInputs, kHidden);
-    std::vector<Numbers> hs = rows_of(h);
-    for (size_t row = 0; row < kBatch; ++row) textbook.gru(&numbers(x)[row * kInputs], hs[row], reset);
-    require_close(numbers(cell(x, h)), joined(hs));
+    const TextbookLayer textbook(cell, "", kInputs, kHidden);
+    std::vector<Doubles> hs = rows_of(h);
+    for (size_t row = 0; row < kBatch; ++row) textbook.gru(&numbers_of(x)[row * kInputs], hs[row], reset);
+    require_close(numbers_of(cell(x, h)), joined(hs));
   }
 }
 
@@ -150,19 +151,19 @@ TEST_CASE("LSTM layers in one and two directions are loops over textbook steps")
   manual_seed(3);
   const nn::Lstm lstm(kInputs, kHidden, {.layers = static_cast<int64_t>(layers), .bidirectional = directions == 2});
   const int64_t places = layers * directions;
-  const Tensor x = nn::normal({kSteps, kBatch, kInputs}), h = nn::normal({places, kBatch, kHidden}),
+  const Tensor x = nn::normal({kLength, kBatch, kInputs}), h = nn::normal({places, kBatch, kHidden}),
                c = nn::normal({places, kBatch, kHidden});
   const auto [output, state] = lstm(x, {h, c});
-  const std::vector<Textbook> textbook = textbooks(lstm, layers, directions);
-  std::vector<Numbers> hs = rows_of(h), cs = rows_of(c);
-  const Numbers expected = walk(x, layers, directions, [&](const double* step_x, size_t place, size_t row) {
+  const std::vector<TextbookLayer> textbook = textbooks(lstm, layers, directions);
+  std::vector<Doubles> hs = rows_of(h), cs = rows_of(c);
+  const Doubles expected = walk(x, layers, directions, [&](const double* step_x, size_t place, size_t row) {
     const size_t at = place * kBatch + row;
     textbook[place].lstm(step_x, hs[at], cs[at]);
     return hs[at];
   });
-  require_close(numbers(output), expected);
-  require_close(numbers(state.h), joined(hs));
-  require_close(numbers(state.c), joined(cs));
+  require_close(numbers_of(output), expected);
+  require_close(numbers_of(state.h), joined(hs));
+  require_close(numbers_of(state.c), joined(cs));
 }
 
 TEST_CASE("GRU layers in one and two directions are loops over textbook steps") {
@@ -170,16 +171,16 @@ TEST_CASE("GRU layers in one and two directions are loops over textbook steps") 
   const nn::ResetGate reset = GENERATE(nn::ResetGate::after_product, nn::ResetGate::before_product);
   manual_seed(4);
   const nn::Gru gru(kInputs, kHidden, {.layers = static_cast<int64_t>(layers), .bidirectional = directions == 2}, reset);
-  const Tensor x = nn::normal({kSteps, kBatch, kInputs});
+  const Tensor x = nn::normal({kLength, kBatch, kInputs});
   const auto [output, h] = gru(x);
-  const std::vector<Textbook> textbook = textbooks(gru, layers, directions);
-  std::vector<Numbers> hs(layers * directions * kBatch, Numbers(kHidden, 0.0));
-  const Numbers expected = walk(x, layers, directions, [&](const double* step_x, size_t place, size_t row) {
+  const std::vector<TextbookLayer> textbook = textbooks(gru, layers, directions);
+  std::vector<Doubles> hs(layers * directions * kBatch, Doubles(kHidden, 0.0));
+  const Doubles expected = walk(x, layers, directions, [&](const double* step_x, size_t place, size_t row) {
     textbook[place].gru(step_x, hs[place * kBatch + row], reset);
     return hs[place * kBatch + row];
   });
-  require_close(numbers(output), expected);
-  require_close(numbers(h), joined(hs));
+  require_close(numbers_of(output), expected);
+  require_close(numbers_of(h), joined(hs));
 }
 
 TEST_CASE("parameters have PyTorch's names, shapes and range") {
@@ -202,12 +203,12 @@ TEST_CASE("dropout lies between the layers, in training only") {
   manual_seed(6);
   nn::Gru plain(kInputs, kHidden, {.layers = 2}), dropping(kInputs, kHidden, {.layers = 2, .dropout = 1});
   dropping.load_state(plain.state());
-  const Tensor x = nn::normal({kSteps, kBatch, kInputs});
+  const Tensor x = nn::normal({kLength, kBatch, kInputs});
   const auto with = dropping(x), without = plain(x);
-  CHECK(numbers(select(with.h, 0, 0)) == numbers(select(without.h, 0, 0)));
-  CHECK(numbers(with.output) != numbers(without.output));
+  CHECK(numbers_of(select(with.h, 0, 0)) == numbers_of(select(without.h, 0, 0)));
+  CHECK(numbers_of(with.output) != numbers_of(without.output));
   dropping.eval();
-  CHECK(numbers(dropping(x).output) == numbers(without.output));
+  CHECK(numbers_of(dropping(x).output) == numbers_of(without.output));
 }
 
 TEST_CASE("recurrent layers refuse shapes that do not fit, with both shapes") {

@@ -8,23 +8,14 @@
 #include <fstream>
 #include <limits>
 
+#include "tests/support/temporary_folder.h"
+
 using namespace calque;
+using test::TemporaryFolder;
 using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A folder of its own that goes away.
-struct TemporaryFolder {
-  fs::path path;
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "calque_safetensors_XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
-  std::string file(const char* name = "x.safetensors") const { return (path / name).string(); }
-};
 
 void write_file(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
@@ -58,8 +49,8 @@ TEST_CASE("tensors of every dtype, and metadata, come back as they were") {
                                 {"none", zeros({0, 4})},
                                 {"scalar \"\\ \xc3\xa9", from_value<float>(7)}};
   const std::map<std::string, std::string> metadata = {{"format", "pt"}, {"", "two\nlines"}};
-  save_safetensors(folder.file(), tensors, metadata);
-  const SafetensorsFile file = load_safetensors(folder.file());
+  save_safetensors(folder.file("x.safetensors"), tensors, metadata);
+  const SafetensorsFile file = load_safetensors(folder.file("x.safetensors"));
   CHECK(file.metadata == metadata);
   REQUIRE(file.tensors.size() == tensors.size());
   for (const auto& [name, tensor] : tensors) {
@@ -78,9 +69,9 @@ TEST_CASE("tensors of every dtype, and metadata, come back as they were") {
 TEST_CASE("the buffer starts at a multiple of 8, and nothing else is left in the folder") {
   const TemporaryFolder folder;
   for (const char* name : {"a", "ab", "abc", "abcd"}) {
-    save_safetensors(folder.file(), {{name, zeros({1})}});
+    save_safetensors(folder.file("x.safetensors"), {{name, zeros({1})}});
     uint64_t length = 0;
-    std::ifstream(folder.file(), std::ios::binary).read(reinterpret_cast<char*>(&length), 8);
+    std::ifstream(folder.file("x.safetensors"), std::ios::binary).read(reinterpret_cast<char*>(&length), 8);
     CHECK(length % 8 == 0);
   }
   CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) == 1);
@@ -88,19 +79,19 @@ TEST_CASE("the buffer starts at a multiple of 8, and nothing else is left in the
 
 TEST_CASE("a file without tensors is a file") {
   const TemporaryFolder folder;
-  save_safetensors(folder.file(), {});
-  CHECK(load_safetensors(folder.file()).tensors.empty());
-  write_file(folder.file(), file_of(R"(  {})", 0));
-  CHECK_THROWS_AS(load_safetensors(folder.file()), UserError);  // the format wants { first
-  write_file(folder.file(), file_of(R"({"__metadata__":{"k":"v"}}  )", 0));
-  CHECK(load_safetensors(folder.file()).metadata.at("k") == "v");
+  save_safetensors(folder.file("x.safetensors"), {});
+  CHECK(load_safetensors(folder.file("x.safetensors")).tensors.empty());
+  write_file(folder.file("x.safetensors"), file_of(R"(  {})", 0));
+  CHECK_THROWS_AS(load_safetensors(folder.file("x.safetensors")), UserError);  // the format wants { first
+  write_file(folder.file("x.safetensors"), file_of(R"({"__metadata__":{"k":"v"}}  )", 0));
+  CHECK(load_safetensors(folder.file("x.safetensors")).metadata.at("k") == "v");
 }
 
 TEST_CASE("names that a file cannot hold are refused") {
   const TemporaryFolder folder;
-  CHECK_THROWS_AS(save_safetensors(folder.file(), {{"a", zeros({1})}, {"a", zeros({1})}}), UserError);
-  CHECK_THROWS_AS(save_safetensors(folder.file(), {{"__metadata__", zeros({1})}}), UserError);
-  CHECK_THROWS_AS(save_safetensors(folder.file(), {{"\xff", zeros({1})}}), UserError);
+  CHECK_THROWS_AS(save_safetensors(folder.file("x.safetensors"), {{"a", zeros({1})}, {"a", zeros({1})}}), UserError);
+  CHECK_THROWS_AS(save_safetensors(folder.file("x.safetensors"), {{"__metadata__", zeros({1})}}), UserError);
+  CHECK_THROWS_AS(save_safetensors(folder.file("x.safetensors"), {{"\xff", zeros({1})}}), UserError);
   CHECK(fs::is_empty(folder.path));
 }
 
@@ -180,13 +171,13 @@ TEST_CASE("hostile files are refused with one sentence") {
        "BOOL"},
   };
   const TemporaryFolder folder;
-  write_file(folder.file(), file_of(good, 8));
-  REQUIRE(load_safetensors(folder.file()).tensors.size() == 1);  // what the cases are variations of
+  write_file(folder.file("x.safetensors"), file_of(good, 8));
+  REQUIRE(load_safetensors(folder.file("x.safetensors")).tensors.size() == 1);  // what the cases are variations of
   for (const Case& hostile : cases) {
     INFO(hostile.what);
-    write_file(folder.file(), hostile.bytes);
-    CHECK_THROWS_AS(load_safetensors(folder.file()), UserError);
-    CHECK_THROWS_WITH(load_safetensors(folder.file()), Contains(hostile.says) && Contains("x.safetensors"));
+    write_file(folder.file("x.safetensors"), hostile.bytes);
+    CHECK_THROWS_AS(load_safetensors(folder.file("x.safetensors")), UserError);
+    CHECK_THROWS_WITH(load_safetensors(folder.file("x.safetensors")), Contains(hostile.says) && Contains("x.safetensors"));
   }
   CHECK_THROWS_AS(load_safetensors(folder.file("missing")), UserError);
   CHECK_THROWS_AS(load_safetensors(folder.path.string()), UserError);
@@ -195,8 +186,8 @@ TEST_CASE("hostile files are refused with one sentence") {
 
 TEST_CASE("every truncation of a good file is refused") {
   const TemporaryFolder folder;
-  save_safetensors(folder.file(), {{"a", zeros({2})}, {"b", ones({3})}}, {{"k", "v"}});
-  std::ifstream in(folder.file(), std::ios::binary);
+  save_safetensors(folder.file("x.safetensors"), {{"a", zeros({2})}, {"b", ones({3})}}, {{"k", "v"}});
+  std::ifstream in(folder.file("x.safetensors"), std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(in), {}};
   for (size_t length = 0; length < bytes.size(); ++length) {
     write_file(folder.file("cut"), bytes.substr(0, length));
