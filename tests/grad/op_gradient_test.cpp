@@ -9,7 +9,7 @@
 #include "calque/autograd.h"
 #include "calque/compile.h"
 #include "runtime/dispatch.h"
-#include "runtime/kernels/isa.h"
+#include "tests/support/can_compile.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/same_bits.h"
 
