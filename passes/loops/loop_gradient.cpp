@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "passes/autodiff.h"
@@ -123,10 +124,39 @@ class LoopDifferentiator {
   /// For each gradient of something that all steps share: products to sum behind the loop, or nothing: then it is carried.
   void plan_sums() {
     sunk_.resize(step_.wanted.size());
+    summed_rows_.resize(step_.wanted.size());
     const std::vector<uint32_t> uses = step_.backward.use_counts();
     for (size_t w = 0; w < step_.wanted.size(); ++w) {
       if (is_carried(step_.wanted[w]) || is_scanned(step_.wanted[w])) continue;
       if (!collect_products(step_.backward.outputs()[w], uses, sunk_[w])) sunk_[w].clear();
+    }
+    const std::set<ValueId> stacked = stacked_anyway();
+    for (size_t w = 0; w < step_.wanted.size(); ++w)
+      if (is_shared(w) && sunk_[w].empty()) summed_rows_[w] = rows_summed(step_.backward.outputs()[w], stacked);
+  }
+
+  /// Values of the block's backward that lie there for all steps when the loop is over.
+  std::set<ValueId> stacked_anyway() const {
+    std::set<ValueId> stacked;
+    for (size_t w = 0; w < step_.wanted.size(); ++w) {
+      if (is_scanned(step_.wanted[w])) stacked.insert(step_.backward.outputs()[w]);
+      for (const SunkProduct& product : sunk_[w])
+        for (ValueId factor : {product.left, product.right})
+          if (!is_outside(factor)) stacked.insert(factor);
+    }
+    return stacked;
+  }
+  /// The matrix among `candidates` whose sum of rows this is, as the gradient of a bias is of that of what it was added to.
+  std::optional<ValueId> rows_summed(ValueId value, const std::set<ValueId>& candidates) const {
+    const Graph& graph = step_.backward;
+    for (;; value = graph.node(graph.producer(value)).inputs[0]) {
+      if (graph.is_input(value)) return std::nullopt;
+      const Node& node = graph.node(graph.producer(value));
+      if (node.op == Op::reshape) continue;
+      const bool is_sum = node.op == Op::sum && graph.type(node.inputs[0]).shape.rank() == 2 &&
+                          node.attributes == Attributes::of(node.attributes.flag(0), Ints{0});
+      if (!is_sum || !candidates.contains(node.inputs[0])) return std::nullopt;
+      return node.inputs[0];
     }
   }
 
@@ -171,7 +201,7 @@ class LoopDifferentiator {
       states.push_back(body.add_input(body_.type(body_.outputs()[i])));
     }
     for (size_t w = 0; w < step_.wanted.size(); ++w) {
-      if (!is_shared(w) || !sunk_[w].empty()) continue;
+      if (!is_shared(w) || !sunk_[w].empty() || summed_rows_[w]) continue;
       sums_.push_back(w);
       const Type type = step_.backward.type(step_.backward.outputs()[w]);
       operands.push_back(nothing(graph_, type));
@@ -274,6 +304,7 @@ class LoopDifferentiator {
     const auto operand = static_cast<size_t>(step_.wanted[w]);
     if (is_carried(operand)) return backward_result(state_index(operand));
     if (is_scanned(operand)) return backward_result(stacked_.at(step_.backward.outputs()[w]));
+    if (summed_rows_[w]) return sum_of_all_rows(*summed_rows_[w], step_.backward.type(step_.backward.outputs()[w]).shape);
     if (sunk_[w].empty())
       return backward_result(states_.size() + static_cast<size_t>(std::ranges::find(sums_, w) - sums_.begin()));
     std::optional<ValueId> sum;
@@ -290,6 +321,12 @@ class LoopDifferentiator {
   ValueId stack_of(ValueId factor) const {
     if (const std::optional<ValueId> known = outside_factor(factor)) return *known;
     return backward_result(stacked_.at(factor));
+  }
+  ValueId sum_of_all_rows(ValueId matrix, const Shape& shape) {
+    const ValueId stack = stack_of(matrix);
+    const Shape of_steps = graph_.type(stack).shape;
+    const ValueId rows = add(Op::reshape, {stack}, Attributes::of(Ints{of_steps[0] * of_steps[1], of_steps[2]}));
+    return add(Op::reshape, {add(Op::sum, {rows}, Attributes::of(false, Ints{0}))}, Attributes::of(Ints(shape)));
   }
   /// The sum over the steps of left_t right_t, as one product over all steps.
   ValueId product_of_all_steps(const SunkProduct& product) {
@@ -318,6 +355,7 @@ class LoopDifferentiator {
   std::map<int, size_t> entering_;  // carried values as each step began: their results of the saving loop
   ValueId first_saving_result_ = 0, first_backward_result_ = 0;
   std::vector<std::vector<SunkProduct>> sunk_;  // by wanted gradient
+  std::vector<std::optional<ValueId>> summed_rows_;  // by wanted gradient: the matrix of a step whose rows of all steps it sums
   std::vector<size_t> states_, sums_;           // what the backward loop carries: by carried value; by wanted gradient
   std::map<ValueId, size_t> stacked_;           // results of the backward loop, by value of the block's backward
 };
