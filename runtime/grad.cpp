@@ -1,6 +1,7 @@
 // grad(): an op where somebody observes and knows the history that it is about, else a walk of the tape.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "calque/autograd.h"
@@ -81,7 +82,10 @@ void run_grad(std::span<TensorImpl* const> operands, const Attributes& attribute
     for (TensorImpl* input : inputs) pass.want(*input);
     for (size_t i = 0; i < outputs; ++i) pass.seed(*operands[i], Tensor::share(operands[outputs + i]));
     pass.run();
-    for (size_t i = 0; i < inputs.size(); ++i) results[i] = pass.wanted_gradient(*inputs[i]);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const auto same = static_cast<size_t>(std::find(inputs.begin(), inputs.end(), inputs[i]) - inputs.begin());
+      results[i] = same < i ? results[same] : pass.wanted_gradient(*inputs[i]);
+    }
   }
   const GradMode recording(attributes.flag(1));
   for (size_t i = 0; i < inputs.size(); ++i)
