@@ -56,14 +56,25 @@ std::vector<Tensor> gradients(Tensors outputs, Tensors inputs, const GradOptions
   return results;
 }
 
-/// A gradient as the result of an op: a tensor of its own in row-major order, whoever else got the same from the walk.
-Tensor as_result(const Tensor& gradient) {
-  if (gradient.requires_grad()) {
-    const TensorImpl& impl = *gradient.impl();
-    const bool is_own = impl.references.load(std::memory_order_relaxed) == 1 &&
-                        impl.storage->references.load(std::memory_order_relaxed) == 1;
-    return is_own && gradient.is_contiguous() ? gradient : mul(gradient, scalar(1.0, gradient));  // which keeps every bit
-  }
+/// The history of a gradient that depends on nothing: it has one all the same, so that whether a gradient requires grad follows
+/// from how it was asked for, not from how often a loop ran.
+class ConstantNode final : public TapeNode {
+ public:
+  ConstantNode() : TapeNode(1) {}
+  void backward(std::span<const Tensor>, GradientReceiver&, bool) override {}
+};
+
+/// A gradient that is recorded, as a tensor of its own.
+Tensor recorded(const Tensor& gradient) {
+  const TensorImpl& impl = *gradient.impl();
+  const bool is_own = impl.references.load(std::memory_order_relaxed) == 1 &&
+                      impl.storage->references.load(std::memory_order_relaxed) == 1 && gradient.is_contiguous();
+  Tensor result = is_own ? gradient : mul(gradient, scalar(1.0, gradient));  // which keeps every bit
+  if (!result.requires_grad()) set_producer(*result.impl(), Ref<TapeNode>::adopt(new ConstantNode), 0);
+  return result;
+}
+
+Tensor unrecorded(const Tensor& gradient) {
   if (gradient.is_contiguous()) return of_its_own(gradient);
   const Tensor copy = empty(gradient.impl()->type());
   kernels::copy(gradient.impl()->view(), copy.impl()->view());
@@ -87,9 +98,12 @@ void run_grad(std::span<TensorImpl* const> operands, const Attributes& attribute
       results[i] = same < i ? results[same] : pass.wanted_gradient(*inputs[i]);
     }
   }
+  // Whoever else got the same tensor from the walk, each result is one of its own, in row-major order.
   const GradMode recording(attributes.flag(1));
-  for (size_t i = 0; i < inputs.size(); ++i)
-    results[i] = results[i] ? as_result(results[i]) : zeros(inputs[i]->shape, inputs[i]->dtype);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!results[i]) results[i] = zeros(inputs[i]->shape, inputs[i]->dtype);
+    results[i] = attributes.flag(1) ? recorded(results[i]) : unrecorded(results[i]);
+  }
 }
 
 #define CALQUE_USER_LOCATION __builtin_extract_return_addr(__builtin_return_address(0))

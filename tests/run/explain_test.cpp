@@ -92,6 +92,7 @@ std::vector<std::string> explanations() {
         return grad(outputs, inputs);
       },
       in));
+  texts.push_back(explained([&](const Tensors& x) -> Tensors { return grad({sum(tanh(leaf) * x[0])}, {leaf}); }, in));
   texts.push_back(explained(
       [](const Tensors& x) -> Tensors {
         Tensor w = x[0] * 2.0;

@@ -127,6 +127,24 @@ TEST_CASE("grad op: the backward pass of what contains a gradient") {
   CHECK_COMPILED(compiled.stats().backward_plan_runs >= 3);
 }
 
+TEST_CASE("grad op: gradients from outside by what a function with gradients made, and ways that part behind one") {
+  const auto make = [] {
+    return [calls = 0](const Tensors& in) mutable -> Tensors {
+      const Tensor y = tanh(in[0] * in[1]);
+      const Tensor slope = grad({sum(y * y * in[0])}, {in[0]}, {.create_graph = true})[0];
+      return {y, calls++ % 3 == 1 ? exp(slope) : slope * y};
+    };
+  };
+  auto plain = make();
+  auto compiled = compile(make());
+  const auto run = [](auto& function, int call) {
+    const Tensors in{leaf({4, 3}, 0.1 * call), leaf({4, 3}, 0.4)}, out = function(in);
+    return grad({sum(out[1] * out[1]) + sum(out[0])}, {out[0], in[1]});
+  };
+  for (int call = 0; call < 8; ++call) check_close(run(compiled, call), run(plain, call));
+  CHECK_COMPILED(compiled.stats().plan_runs >= 5);
+}
+
 TEST_CASE("grad op: second derivatives through a loop") {
   const auto penalty = [](const Tensors& in) -> Tensors {
     const Tensors w(in.begin() + 1, in.end());
@@ -153,6 +171,24 @@ TEST_CASE("grad op: second derivatives through a loop") {
       return Tensors{in[0].grad(), in[1].grad(), in[2].grad(), in[3].grad()};
     };
     for (int call = 0; call < 3; ++call) check_close(outside(compiled), outside(penalty));
+  }
+}
+
+TEST_CASE("grad op: a recorded gradient requires grad, whatever it depends on") {
+  const auto f = [](const Tensors& in) -> Tensors {
+    const Tensors g = grad({sum(in[0] * 3.0)}, {in[0], in[1]}, {.create_graph = true});
+    return {g[0], g[1], grad({sum(g[0] * in[0]) + sum(g[1])}, {in[0]})[0]};
+  };
+  const auto inputs = [](int call) { return Tensors{leaf({4}, 0.1 * call), leaf({4}, 0.5)}; };
+  CHECK(f(inputs(0))[0].requires_grad());
+  CHECK(f(inputs(0))[1].requires_grad());
+  close_to_plain(f, inputs);
+  auto compiled = compile(f);
+  for (int call = 0; call < 3; ++call) {
+    const Tensors in = inputs(call);
+    const Tensors out = compiled(in);
+    (sum(out[0] * in[0]) + sum(out[1])).backward();
+    check_close({in[0].grad(), in[1].grad()}, {full({4}, 3.0, DType::f64), Tensor()});
   }
 }
 
