@@ -19,6 +19,14 @@ namespace calque {
 struct FrameScratch {
   std::vector<Tensor> slots;
   std::vector<TensorImpl*> live;
+  TensorImpl* spare = nullptr;  // placeholders that came back, a list through `next`
+
+  FrameScratch() = default;
+  FrameScratch(const FrameScratch&) = delete;
+  FrameScratch& operator=(const FrameScratch&) = delete;
+  ~FrameScratch() {
+    while (spare) detail::release(std::exchange(spare, spare->next));
+  }
 };
 
 class CompiledFunction {

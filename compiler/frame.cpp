@@ -127,9 +127,23 @@ void Frame::forget_all() noexcept {
   while (left) detail::release(std::exchange(left, left->next));
 }
 
-void Frame::released(TensorImpl& impl) noexcept {
+bool Frame::released(TensorImpl& impl) noexcept {
   const OwnerLock::Inside inside(post_.lock());
   unlink(impl);
+  if (memory::detail::kMostCached == 0 || !impl.is_untouched()) return false;
+  impl.next = std::exchange(function_.scratch().spare, &impl);
+  return true;
+}
+
+[[gnu::always_inline]] inline TensorImpl* Frame::placeholder(const ResultRecord& record) {
+  TensorImpl* const impl = function_.scratch().spare;
+  if (!impl) return TensorImpl::create(record.dtype, record.requires_grad, record.shape, record.strides);
+  function_.scratch().spare = impl->next;
+  impl->dtype = record.dtype;
+  impl->requires_grad = record.requires_grad;
+  impl->shape = record.shape;
+  impl->strides = record.strides;
+  return impl;
 }
 
 std::span<TensorImpl* const> Frame::live_values() const {
@@ -174,10 +188,13 @@ bool Frame::matches_stepped_attributes(const TraceNode& node, const Attributes& 
   return true;
 }
 
-[[gnu::always_inline]] inline bool Frame::matches(const TraceNode& node, const OpCall& call) {
-  if (node.generation != tree_.generation() || node.op != call.op || node.grad_enabled != thread_state.grad_enabled ||
-      node.inputs.size() != call.inputs.size() || !matches_attributes(node, call.attributes))
-    return false;
+[[gnu::always_inline]] inline bool Frame::is_same_op(const TraceNode& node, const OpCall& call) const {
+  return node.generation == tree_.generation() && node.op == call.op && node.grad_enabled == thread_state.grad_enabled &&
+         node.inputs.size() == call.inputs.size() && matches_attributes(node, call.attributes);
+}
+
+bool Frame::matches(const TraceNode& node, const OpCall& call) {
+  if (!is_same_op(node, call)) return false;
   uint32_t next_new_slot = 0;
   for (size_t i = 0; i < call.inputs.size(); ++i)
     if (!matches_operand(node, i, *call.inputs[i], next_new_slot)) return false;
@@ -232,7 +249,7 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
   const uint32_t first = node.first_value + position_.levels[node.level].values;
   for (size_t i = 0; i < results.size(); ++i) {
     const ResultRecord& record = node.results[i];
-    TensorImpl* impl = TensorImpl::create(record.dtype, record.requires_grad, record.shape, record.strides);
+    TensorImpl* impl = placeholder(record);
     link(*impl, first + static_cast<uint32_t>(i));
     results[i] = Tensor::adopt(impl);
   }
@@ -251,6 +268,46 @@ bool Frame::take_number(const TraceNode& node, const OpCall& call, std::span<Ten
 
 void Frame::note_number(const OpCall& call, const Tensor& result) {
   if (function_.pure()) notes_.numbers.push_back({call.attributes.number(0), call.location, result});
+}
+
+[[gnu::always_inline]] inline bool Frame::is_due(const TraceNode& node, const OpCall& call) {
+  if (node.kind != TraceNode::Kind::op || node.has_runs || node.is_checked) return false;
+  if (!node.new_slots.empty()) {
+    for (const TensorImpl* const tensor : call.inputs)
+      if (!tensor || (tensor->is_pending() ? !is_own(*tensor) : tensor->storage->changes_unseen())) return false;
+    return matches(node, call);
+  }
+  if (!is_same_op(node, call)) return false;
+  const TraceOperand* operand = node.inputs.data();
+  for (const TensorImpl* const tensor : call.inputs) {
+    const uint32_t number = position_.number(*operand, node.level);
+    if (operand->is_slot ? slots_.data()[number].impl() != tensor || tensor->storage->changes_unseen()
+                         : !tensor || !is_own(*tensor) || tensor->value_id != number)
+      return false;
+    ++operand;
+  }
+  return true;
+}
+
+bool Frame::expected(const OpCall& call, std::span<Tensor> results) {
+  const OwnerLock::Inside inside(post_.lock());
+  if (mode_ != Mode::match) return false;
+  const TraceNode& here = tree_[cursor_];
+  TraceId next = here.next_iteration;
+  if (next == kNoTrace) {
+    next = here.first_child;
+    if (next == kNoTrace || tree_[next].loop != here.loop || !is_due(tree_[next], call)) return false;
+  } else {
+    const WayPosition::Level before = position_.levels[here.level];
+    position_.go_on(tree_.loop(here.loop));
+    if (!is_due(tree_[next], call)) {
+      position_.levels[here.level] = before;
+      return false;
+    }
+  }
+  hand_out(next, results);
+  ++function_.stats().matched_ops;
+  return true;
 }
 
 bool Frame::before(const OpCall& call, std::span<Tensor> results) {
@@ -391,6 +448,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
   TraceNode node;
   node.kind = is_number_that_changed(call) ? TraceNode::Kind::number : TraceNode::Kind::op;
   node.op = call.op;
+  node.is_checked = reads_row_numbers(call.op);
   node.grad_enabled = thread_state.grad_enabled;
   node.attributes = call.attributes;
   node.location = call.location;

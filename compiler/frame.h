@@ -77,9 +77,10 @@ class Frame final : public Observer {
   /// The function returned: everything that is still held gets its value.
   void finish();
 
+  bool expected(const OpCall& call, std::span<Tensor> results) override;
   bool before(const OpCall& call, std::span<Tensor> results) override;
   void after(const OpCall& call, std::span<Tensor> results) override;
-  void released(TensorImpl& impl) noexcept override;
+  bool released(TensorImpl& impl) noexcept override;
   void needed(TensorImpl& impl) override;
   void border(const char* reason) override;
   void effect(const char* what) override;
@@ -98,6 +99,10 @@ class Frame final : public Observer {
   };
 
   // Matching.
+  /// Whether the call is this node's op, of which nothing is to be looked at but what all calls have: no where that is not sure.
+  /// What the node binds is bound then.
+  bool is_due(const TraceNode& node, const OpCall& call);
+  bool is_same_op(const TraceNode& node, const OpCall& call) const;
   bool match(const OpCall& call, std::span<Tensor> results);
   /// Whether the call is the next iteration of the loop whose last node was matched.
   bool match_next_iteration(const OpCall& call, std::span<Tensor> results);
@@ -151,6 +156,7 @@ class Frame final : public Observer {
   void link(TensorImpl& impl, uint32_t value_id);
   void unlink(TensorImpl& impl);
   void forget_all() noexcept;
+  TensorImpl* placeholder(const ResultRecord& record);
   bool is_own(const TensorImpl& impl) const { return impl.observer.load(std::memory_order_relaxed) == this; }
   bool in_segment(const TensorImpl& impl) const { return is_own(impl) && impl.value_id >= first_value_; }
   uint32_t origin_of(const TensorImpl& impl) const {

@@ -106,6 +106,7 @@ struct TraceNode {
   Op op{};
   bool grad_enabled = true;
   bool has_runs = false;               // among its operands
+  bool is_checked = false;             // in every call: elements of its operands may be an error
   uint8_t level = 0;                   // how many loops the way entered up to here, this one included
   uint32_t generation = 0;             // of the sizes that the records hold; see TraceTree::generation
   Attributes attributes;

@@ -151,8 +151,8 @@ int result_count(Op op, size_t operands, const Attributes& attributes) {
   return 1;
 }
 
-void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
-              const void* location) {
+void dispatch_unexpected(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
+                         const void* location) {
   const OpRow& entry = row(op);
   for (TensorImpl* input : inputs)
     if (!input) throw UserError(std::string(entry.name) + ": an input is an empty handle, not a tensor");

@@ -9,9 +9,17 @@
 
 namespace calque {
 
+/// What dispatch does for an op that no observer expected.
+void dispatch_unexpected(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
+                         const void* location);
+
 /// Runs one op on tensors. `results` has room for as many as the op gives (`result_count`). Throws UserError.
-void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
-              const void* location);
+inline void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
+                     const void* location) {
+  Observer* const observer = thread_state.observer;
+  if (observer && observer->expected({op, inputs, attributes, location}, results)) return;
+  dispatch_unexpected(op, inputs, attributes, results, location);
+}
 
 /// How many ops this thread has run through dispatch so far; those that an observer took are not counted.
 uint64_t dispatched_ops();

@@ -19,13 +19,16 @@ struct OpCall {
 class Observer {
  public:
   virtual ~Observer() = default;
+  /// True: the op is the one that the observer expected next, on operands that it knows, and it has filled `results`. Asked first,
+  /// so that such an op costs nothing else: operands may still be empty handles, or of dtypes that no op takes.
+  virtual bool expected(const OpCall& call, std::span<Tensor> results) = 0;
   /// True: the observer has taken the op and filled `results` (with placeholders, say). False: it is to be run.
   virtual bool before(const OpCall& call, std::span<Tensor> results) = 0;
   /// The op ran. Not called after an op that threw.
   virtual void after(const OpCall& call, std::span<Tensor> results) = 0;
-  /// The last handle of a value that carries this observer is gone. Called by the observer's own thread only; see
-  /// `release_of_another_thread`.
-  virtual void released(TensorImpl& impl) noexcept = 0;
+  /// The last handle of a value that carries this observer is gone. True: the observer keeps the object, to hand it out again.
+  /// Called by the observer's own thread only; see `release_of_another_thread`.
+  virtual bool released(TensorImpl& impl) noexcept = 0;
   /// The elements of a value that carries this observer are read on the host now. Own thread only.
   virtual void needed(TensorImpl& impl) = 0;
   /// Something is about to happen that the observer cannot follow (a write in place, a backward pass): whatever is

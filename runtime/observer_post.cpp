@@ -14,7 +14,6 @@ class ObserverPosts {
  public:
   static ObserverPost& take() {
     static const bool once = [] {
-      OwnerLock::register_process();
       pthread_atfork(nullptr, nullptr, &ObserverPosts::forget_other_threads);
       return true;
     }();

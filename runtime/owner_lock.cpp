@@ -26,10 +26,13 @@ void wait_while(Condition condition) {
 
 }  // namespace
 
-void OwnerLock::register_process() {
-  static const bool works = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+/// Done when the library is loaded: a process with more threads than one waits for all processors of the machine here, which takes
+/// some ten milliseconds.
+const bool OwnerLock::is_registered_ = [] {
+  const bool works = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
   others_fence_for_us_.store(works, std::memory_order_relaxed);
-}
+  return works;
+}();
 
 void OwnerLock::lock() {
   wait_while([&] { return wanted_.exchange(true, std::memory_order_seq_cst); });

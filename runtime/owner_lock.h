@@ -37,10 +37,8 @@ class alignas(64) OwnerLock {
   /// In the child after fork(): nobody else is there who could hold it.
   void forget_others() { wanted_.store(false, std::memory_order_relaxed); }
 
-  /// Asks the system for fences in all threads; to be called before a lock is used. Without, locks are only slower.
-  static void register_process();
-
  private:
+  static const bool is_registered_;  // with the system, for fences in all threads; without, locks are only slower
   void enter() {
     if (others_fence_for_us_.load(std::memory_order_relaxed)) {
       inside_.store(true, std::memory_order_relaxed);

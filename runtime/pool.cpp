@@ -10,28 +10,12 @@
 
 namespace calque::memory {
 
+thread_local constinit detail::ThreadCache* detail::cache = nullptr;
+
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr size_t kMostCached = 0;  // a reused block would hide use after free
-#else
-constexpr size_t kMostCached = size_t{2} << 30;  // a thread
-#endif
-constexpr int kClasses = 4 * 64;
+using detail::cache, detail::FreeBlock, detail::ThreadCache;
 
-using detail::bytes_of, detail::class_of;
-
-struct FreeBlock {
-  FreeBlock* next;
-};
-
-struct ThreadCache {
-  FreeBlock* lists[kClasses] = {};
-  size_t bytes = 0;
-};
-
-// Two kilobytes, so it is not itself in thread-local storage, of which a program that opens the library late has little.
-thread_local constinit ThreadCache* cache = nullptr;
 // A tensor may outlive its thread's cache (static destruction order), so the cache says when it is gone.
 thread_local constinit bool cache_is_gone = false;
 
@@ -67,40 +51,27 @@ void* fresh_block(size_t bytes) {
 
 }  // namespace
 
-namespace detail {
-
-void* allocate_class(int size_class, size_t size) {
-  ThreadCache* const mine = thread_cache();
-  if (!mine || !mine->lists[size_class]) [[unlikely]]
-    return fresh_block(size);
-  FreeBlock* const block = mine->lists[size_class];
-  mine->lists[size_class] = block->next;
-  mine->bytes -= size;
-  return block;
+void* detail::allocate_fresh(size_t size) {
+  thread_cache();
+  return fresh_block(size);
 }
 
-void free_class(int size_class, size_t size, void* block) noexcept {
+void detail::free_seldom(int size_class, size_t size, void* block) noexcept {
   ThreadCache* const mine = thread_cache();
-  if (!mine || mine->bytes + size > kMostCached) [[unlikely]]
-    return std::free(block);
-  FreeBlock* freed = static_cast<FreeBlock*>(block);
-  freed->next = mine->lists[size_class];
-  mine->lists[size_class] = freed;
-  mine->bytes += size;
+  if (!mine || mine->bytes + size > kMostCached) return std::free(block);
+  free_class(size_class, size, block);
 }
-
-}  // namespace detail
 
 void* allocate(size_t bytes) {
   if (bytes > SIZE_MAX / 4) throw EnvironmentError("out of memory: " + std::to_string(bytes) + " bytes for a tensor");
-  if (kMostCached == 0) return fresh_block(bytes);  // of the exact size, for the sanitizer to guard
-  const int size_class = class_of(bytes);
-  return detail::allocate_class(size_class, bytes_of(size_class));
+  if (detail::kMostCached == 0) return fresh_block(bytes);  // of the exact size, for the sanitizer to guard
+  const int size_class = detail::class_of(bytes);
+  return detail::allocate_class(size_class, detail::bytes_of(size_class));
 }
 
 void free(void* block, size_t bytes) noexcept {
-  const int size_class = class_of(bytes);
-  detail::free_class(size_class, bytes_of(size_class), block);
+  const int size_class = detail::class_of(bytes);
+  detail::free_class(size_class, detail::bytes_of(size_class), block);
 }
 
 size_t cached_bytes() { return cache ? cache->bytes : 0; }

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstddef>
+#include <new>
 
 namespace calque::memory {
 
@@ -26,9 +27,48 @@ constexpr size_t bytes_of(int size_class) {
   if (size_class < 4) return size_t{64} * static_cast<size_t>(size_class + 1);
   return size_t{64} * static_cast<size_t>(5 + size_class % 4) << (size_class / 4 - 1);
 }
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr size_t kMostCached = 0;  // a reused block would hide use after free
+#else
+inline constexpr size_t kMostCached = size_t{2} << 30;  // a thread
+#endif
+inline constexpr int kClasses = 4 * 64;
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+struct ThreadCache {
+  FreeBlock* lists[kClasses] = {};
+  size_t bytes = 0;
+};
+
+// Two kilobytes, so it is not itself in thread-local storage, of which a program that opens the library late has little. Null
+// before the first call, and after the thread's end.
+extern thread_local constinit ThreadCache* cache;
+
+/// Where nothing is kept of the class.
+void* allocate_fresh(size_t size);
 /// `size` is that of the class.
-void* allocate_class(int size_class, size_t size);
-void free_class(int size_class, size_t size, void* block) noexcept;
+inline void* allocate_class(int size_class, size_t size) {
+  ThreadCache* const mine = cache;
+  if (!mine || !mine->lists[size_class]) [[unlikely]]
+    return allocate_fresh(size);
+  FreeBlock* const block = mine->lists[size_class];
+  mine->lists[size_class] = block->next;
+  mine->bytes -= size;
+  return block;
+}
+/// Where there is no cache yet, or it is full.
+void free_seldom(int size_class, size_t size, void* block) noexcept;
+inline void free_class(int size_class, size_t size, void* block) noexcept {
+  ThreadCache* const mine = cache;
+  if (!mine || mine->bytes + size > kMostCached) [[unlikely]]
+    return free_seldom(size_class, size, block);
+  mine->lists[size_class] = new (block) FreeBlock{mine->lists[size_class]};
+  mine->bytes += size;
+}
 }  // namespace detail
 template <class T>
 void* allocate_for() {

@@ -59,10 +59,13 @@ bool release_of_another_thread(TensorImpl& impl) noexcept {
 
 void TensorImpl::destroy() noexcept {
   if (Observer* owner = observer.load(std::memory_order_acquire)) {
-    if (owner == thread_state.own) owner->released(*this);
-    else if (owner == thread_state.visited) owner->released_elsewhere(*this);
-    else if (release_of_another_thread(*this)) return detail::release(this);
-    else return;
+    if (owner == thread_state.own) {
+      if (owner->released(*this)) return;
+    } else if (owner == thread_state.visited) {
+      owner->released_elsewhere(*this);
+    } else {
+      return release_of_another_thread(*this) ? detail::release(this) : void();
+    }
   }
   // Its observer may have taken a reference while it still had the value in its list.
   if (references.load(std::memory_order_relaxed) != 1) return detail::release(this);

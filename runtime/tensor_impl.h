@@ -116,6 +116,11 @@ struct TensorImpl {
   }
   void destroy() noexcept;
   bool is_pending() const { return !storage.get_published(); }
+  /// Of a placeholder: nothing became of it but that it was handed out, so it may be handed out again.
+  bool is_untouched() const {
+    return references.load(std::memory_order_relaxed) == 1 && is_pending() && !producer && !gradient && !origin &&
+           history_version == 0 && !is_cut_off;
+  }
   /// Row-major strides for the shape.
   void set_contiguous_strides();
   kernels::View view() const;
