@@ -37,7 +37,8 @@ class BenchSession {
     model_->load_state(weights);
     run_ = batch_function(*model_, options.mode == "eager"  ? Compiling::nothing
                                    : options.mode == "cell" ? Compiling::cell
-                                                            : Compiling::loop);
+                                   : options.mode == "loop" ? Compiling::loop
+                                                            : Compiling::step);
     adam_ = std::make_unique<optim::Adam>(model_->parameters(),
                                           optim::AdamOptions{.learning_rate = options.learning_rate});
     state_ = model_->zero_state(streams());
@@ -53,14 +54,14 @@ class BenchSession {
 
   /// Gradients of the first piece from a zero state, without an update. Returns the loss.
   double save_gradients(const std::string& path) {
-    const Tensor loss = run_(piece(0), model_->zero_state(streams())).loss;
-    loss.backward();
+    const BatchResult result = run_(piece(0), model_->zero_state(streams()));
+    deposit_gradients(*model_, result);
     NamedTensors gradients;
     for (const auto& [name, parameter] : model_->named_parameters())
       gradients.emplace_back(name, parameter.grad());
     model_->zero_grad();
     save_safetensors(path, gradients);
-    return loss.item();
+    return result.loss.item();
   }
 
  private:
@@ -129,8 +130,8 @@ void add_bench_step(CLI::App& program, Action& action) {
   const auto options = std::make_shared<BenchOptions>();
   CLI::App* command = program.add_subcommand(
       "bench-step", "The demo's training step for benchmarks, driven by lines of text");
-  command->add_option("--mode", options->mode, "what is compiled: nothing (eager), the cell, or the loop over time")
-      ->check(CLI::IsMember({"eager", "cell", "loop"}))
+  command->add_option("--mode", options->mode, "what is compiled: nothing (eager), the cell, the loop over time, or the loop with its gradients (step)")
+      ->check(CLI::IsMember({"eager", "cell", "loop", "step"}))
       ->type_name("MODE");
   command->add_option("--cell", options->cell, "layernorm_lstm, lstm or gru")
       ->check(CLI::IsMember({"layernorm_lstm", "lstm", "gru"}))

@@ -1,5 +1,5 @@
-// `calque demo`: the same training three times, eager, with the cell compiled, and with the loop over time compiled, block by
-// block in turn; compares, samples, and leaves what was made.
+// `calque demo`: the same training three times, eager, with the cell compiled, and with the whole step but the update compiled
+// (loop over time, loss and gradients), block by block in turn; compares, samples, and leaves what was made.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace calque::cli {
 
 namespace {
 
-// The compiled cell gives equal bits. The loop sums the gradients of weights over all steps at once, which rounds
+// The compiled cell gives equal bits. The compiled step sums the gradients of weights over all steps at once, which rounds
 // otherwise, and training lets that grow; this is far below what separates one seed from another.
 constexpr double kTolerance = 0.02;  // bits per character
 
@@ -31,14 +31,11 @@ struct DemoOptions {
 struct Artifact {
   const char *stage, *file;
 };
-constexpr Artifact kArtifacts[] = {{"trace", "loop.trace.cq"},
-                                   {"prepare", "loop.prepare.cq"},
-                                   {"lower", "loop.lower.cq"},
-                                   {"llvm", "loop.ll"},
-                                   {"assembly", "loop.s"},
-                                   {"backward-lower", "loop.backward.lower.cq"},
-                                   {"backward-llvm", "loop.backward.ll"},
-                                   {"backward-assembly", "loop.backward.s"}};
+constexpr Artifact kArtifacts[] = {{"trace", "step.trace.cq"},
+                                   {"prepare", "step.prepare.cq"},
+                                   {"lower", "step.lower.cq"},
+                                   {"llvm", "step.ll"},
+                                   {"assembly", "step.s"}};
 
 /// Prints how the curves compare; false when they are further apart than the tolerance.
 bool curves_agree(const char* label, const TrainingCurve& eager, const TrainingCurve& compiled) {
@@ -79,23 +76,21 @@ void take_turns(std::initializer_list<TrainingRun*> runs) {
 }
 
 template <class Function>
-void write_artifacts(const Compiled<Function>& loop, const std::string& folder) {
+void write_artifacts(const Compiled<Function>& step, const std::string& folder) {
   fmt::print("what was traced, planned and generated:\n");
   for (const auto& [stage, file] : kArtifacts) {
     const std::string path = folder + "/" + file;
-    write_text(path, loop.dump(stage));
+    write_text(path, step.dump(stage));
     fmt::print("  {:<18} {}\n", stage, path);
   }
-  write_text(folder + "/loop.explain.txt", loop.explain());
-  fmt::print("  {:<18} {}\n", "explain", folder + "/loop.explain.txt");
+  write_text(folder + "/step.explain.txt", step.explain());
+  fmt::print("  {:<18} {}\n", "explain", folder + "/step.explain.txt");
 }
 
 void print_stats(const CompileStats& stats) {
   fmt::print(
-      "compiled loop: {} calls, {} ops matched, {} forward and {} backward plan runs, {} loops run as one, {} compilations, "
-      "{} from cache\n",
-      stats.calls, stats.matched_ops, stats.plan_runs, stats.backward_plan_runs, stats.loop_runs, stats.compilations,
-      stats.cache_hits);
+      "compiled step: {} calls, {} ops matched, {} plan runs, {} loops run as one, {} compilations, {} from cache\n", stats.calls,
+      stats.matched_ops, stats.plan_runs, stats.loop_runs, stats.compilations, stats.cache_hits);
 }
 
 /// The prompt where the text has its letters, else the text's first character.
@@ -123,31 +118,31 @@ int run_demo(const DemoOptions& options) {
 
   // All that differs between the three runs is what compile() is put around.
   const Cell cell = model->kind.cell;
-  const auto compiled_loop = compile(loop_over(*model, cell), {.name = settings.cell});
+  const auto compiled_step = compile(gradients_over(*model, cell), {.name = settings.cell});
   TrainingRun eager_run(*eager_model, loop_over(*eager_model, cell), batches, settings, "eager");
   TrainingRun cell_run(*cell_model, loop_over(*cell_model, compile(cell, {.name = settings.cell})), batches, settings,
                        "compiled cell");
-  TrainingRun loop_run(*model, compiled_loop, batches, settings, "compiled loop");
-  take_turns({&eager_run, &cell_run, &loop_run});
-  const TrainingCurve &eager = eager_run.finish(), &by_cell = cell_run.finish(), &by_loop = loop_run.finish();
+  TrainingRun step_run(*model, compiled_step, batches, settings, "compiled step");
+  take_turns({&eager_run, &cell_run, &step_run});
+  const TrainingCurve &eager = eager_run.finish(), &by_cell = cell_run.finish(), &by_step = step_run.finish();
 
   fmt::print("\n");
   const bool cell_agrees = curves_agree("compiled cell", eager, by_cell);
-  const bool loop_agrees = curves_agree("compiled loop", eager, by_loop);
-  fmt::print("loss: {:.3f} -> {:.3f} bits per character\n", by_loop.bits.front(), by_loop.final_bits());
+  const bool step_agrees = curves_agree("compiled step", eager, by_step);
+  fmt::print("loss: {:.3f} -> {:.3f} bits per character\n", by_step.bits.front(), by_step.final_bits());
   print_times("eager", eager, eager);
   print_times("compiled cell", by_cell, eager);
-  print_times("compiled loop", by_loop, eager);
-  print_stats(compiled_loop.stats());
+  print_times("compiled step", by_step, eager);
+  print_stats(compiled_step.stats());
 
   const std::string prompt = prompt_for(vocabulary, text);
   fmt::print("\n--- 300 characters from the model, temperature 0.7 ---\n{}\n---\n\n",
              printable(generate(*model, vocabulary, prompt, 300, 0.7, settings.seed)));
   const std::string checkpoint = options.out + "/model.safetensors";
-  save_checkpoint(checkpoint, loop_run, *model, vocabulary, settings, text);
+  save_checkpoint(checkpoint, step_run, *model, vocabulary, settings, text);
   fmt::print("checkpoint: {}  (more text: calque sample --checkpoint {})\n", checkpoint, checkpoint);
-  write_artifacts(compiled_loop, options.out);
-  if (!cell_agrees || !loop_agrees) throw Error("a compiled run left the eager one by more than the tolerance; please report it");
+  write_artifacts(compiled_step, options.out);
+  if (!cell_agrees || !step_agrees) throw Error("a compiled run left the eager one by more than the tolerance; please report it");
   return 0;
 }
 
@@ -157,7 +152,7 @@ void add_demo(CLI::App& program, Action& action) {
   const auto options = std::make_shared<DemoOptions>();
   TrainingSettings& settings = options->settings;
   CLI::App* command =
-      program.add_subcommand("demo", "Train a language model eager, with a compiled cell and a compiled loop, compare, and show it all");
+      program.add_subcommand("demo", "Train a language model eager, with a compiled cell and a compiled step, compare, and show it all");
   command->add_option("--steps", settings.steps, "Updates in each run")
       ->check(CLI::Range(1, 1 << 30))
       ->type_name("N");

@@ -79,23 +79,35 @@ Tensor loss_of(const LanguageModel& model, AnyCell& cell, const nn::TextBatch& b
   return cross_entropy(model.output(concat(outputs, 0)), batch.targets);
 }
 
-/// What a batch gives, from the state before it: the loss, and the state behind it.
+/// What a batch gives, from the state before it: the loss, the state behind it, and, where the function takes them itself, the
+/// gradients of the model's parameters.
 struct BatchResult {
   Tensor loss;
   CellState state;
+  std::vector<Tensor> gradients;
 };
 using BatchFunction = std::function<BatchResult(const nn::TextBatch&, const CellState&)>;
 
 /// How much of the program is compiled.
-enum class Compiling { nothing, cell, loop };
+enum class Compiling { nothing, cell, loop, step };
 
 /// The loop over a batch's steps, around a cell that may be compiled.
 template <class AnyCell>
 auto loop_over(const LanguageModel& model, AnyCell cell) {
   return [&model, cell](const nn::TextBatch& batch, const CellState& state) mutable {
-    BatchResult result{{}, state};
+    BatchResult result{{}, state, {}};
     result.loss = loss_of(model, cell, batch, result.state);
     return result;
+  };
+}
+
+/// The same and the backward pass: all of a step but the update. Nothing of it has a history.
+template <class AnyCell>
+auto gradients_over(const LanguageModel& model, AnyCell cell) {
+  return [&model, run = loop_over(model, cell)](const nn::TextBatch& batch, const CellState& state) mutable {
+    BatchResult result = run(batch, state);
+    result.gradients = grad({&result.loss, 1}, model.parameters());
+    return BatchResult{result.loss.detach(), {result.state.h.detach(), result.state.c.detach()}, std::move(result.gradients)};
   };
 }
 
@@ -105,21 +117,29 @@ inline BatchFunction batch_function(const LanguageModel& model, Compiling compil
   switch (compiling) {
     case Compiling::cell: return loop_over(model, compile(cell, {.name = name}));
     case Compiling::loop: return compile(loop_over(model, cell), {.name = name});
+    case Compiling::step: return compile(gradients_over(model, cell), {.name = name});
     default: return loop_over(model, cell);
   }
+}
+
+/// Brings the gradients of a batch to where the optimiser looks for them.
+inline void deposit_gradients(const LanguageModel& model, const BatchResult& result) {
+  if (result.gradients.empty()) return result.loss.backward();
+  std::vector<Tensor> parameters = model.parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(result.gradients[i]);
 }
 
 /// One update: forward, backward through the batch's steps, clipping, Adam. Returns the loss in bits per
 /// character.
 inline double train_step(LanguageModel& model, const BatchFunction& run, const nn::TextBatch& batch, CellState& state,
                          optim::Adam& adam, double clip = 1.0) {
-  const auto [loss, next] = run(batch, state);
-  loss.backward();
-  state = {next.h.detach(), next.c.detach()};  // gradients end where the batch began
+  const BatchResult result = run(batch, state);
+  deposit_gradients(model, result);
+  state = {result.state.h.detach(), result.state.c.detach()};  // gradients end where the batch began
   optim::clip_grad_norm(model.parameters(), clip);
   adam.step();
   adam.zero_grad();
-  return loss.item() / std::numbers::ln2;
+  return result.loss.item() / std::numbers::ln2;
 }
 
 }  // namespace calque::cli

@@ -156,6 +156,7 @@ int print_markdown() {
   print_kind(OpKind::creation, "Creation", "Tensors from nothing.");
   print_kind(OpKind::composite, "Composites", "Made of other ops (`ir/op/composites.cpp`, `ir/op/random.cpp`), and fused like them.");
   print_kind(OpKind::loop, "Loops", "Made by passes from what was traced; printed and parsed like the others.");
+  print_kind(OpKind::gradient, "Gradients", "Made of a call of `grad` in a traced function; replaced by what it stands for once loops are rolled.");
   print_kind(OpKind::fusion, "Made by passes", "No user writes these; printed and parsed like the others.");
   print_promotion();
   return 0;

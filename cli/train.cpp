@@ -70,7 +70,7 @@ int run_train(const TrainOptions& options) {
   const nn::TextBatches batches(start.vocabulary.encode(text), settings.batch, settings.length);
   const std::string folder = folder_for(options), path = folder + "/model.safetensors";
   make_folder(folder);
-  const BatchFunction function = batch_function(model, options.eager ? Compiling::nothing : Compiling::loop);
+  const BatchFunction function = batch_function(model, options.eager ? Compiling::nothing : Compiling::step);
   TrainingRun run(model, function, batches, settings, options.eager ? "eager" : "compiled");
   if (!options.resume.empty()) go_on(run, options, start);
   fmt::print("{} characters, {} distinct; {} steps of {} x {}, {} of them done\n", text.size(), start.vocabulary.size(),
@@ -135,8 +135,8 @@ void add_train(CLI::App& program, Action& action) {
   command->add_option("--save-every", options->save_every, "Save after so many steps, too (0: at the end only)")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->type_name("N");
-  CLI::Option* eager = command->add_flag("--eager", options->eager, "Run the cell op by op");
-  command->add_flag("--compile", options->compiled, "Compile the cell (the default)")->excludes(eager);
+  CLI::Option* eager = command->add_flag("--eager", options->eager, "Run op by op");
+  command->add_flag("--compile", options->compiled, "Compile each step: loop over time, loss and gradients (the default)")->excludes(eager);
   add_threads_option(*command);
   command->footer(
       "The first Ctrl-C (or SIGTERM) ends the training after the step under way and saves the model; the exit code is 130 "

@@ -56,7 +56,7 @@ void TrainingRun::go_on_from(const NamedTensors& tensors) {
   constexpr int kFirstCalls = 3;
   for (int i = 0; i < kFirstCalls; ++i) {
     state_ = model_.zero_state(settings_.batch);
-    run_(batches_[0], state_).loss.backward();
+    deposit_gradients(model_, run_(batches_[0], state_));
   }
   model_.zero_grad();
   state_ = model_.zero_state(settings_.batch);  // of the types that the saved ones must have

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "passes/expand_gradients.h"
 #include "passes/rewriter.h"
 
 namespace calque {
@@ -181,11 +182,12 @@ bool is_whole(const Graph& graph, const Node& slice) { return graph.type(slice.r
 /// slice of it.
 Graph without_traces_of_shortness(const Graph& graph, const Graph& shortest, size_t slots) {
   const auto is_padding = [&](ValueId value) { return graph.is_input(value) && value >= slots; };
+  const std::vector<bool> is_by = passes::differentiated_by(graph);
   passes::Rewriter rewrite(graph, slots);
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
     const bool is_padded = node.op == Op::concat && node.inputs.size() == 2 && is_padding(node.inputs[1]);
-    const bool has_grown = node.op == Op::slice && is_whole(graph, node) && !is_whole(shortest, shortest.node(id));
+    const bool has_grown = node.op == Op::slice && !is_by[node.result()] && is_whole(graph, node) && !is_whole(shortest, shortest.node(id));
     if (is_padded || has_grown) rewrite.set(node.result(), rewrite(node.inputs[0]));
     else rewrite.copy(node);
   }

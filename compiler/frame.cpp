@@ -1,7 +1,9 @@
 // Matching, recording and replaying one call.
 #include "compiler/frame.h"
 
+#include <algorithm>
 #include <exception>
+#include <set>
 
 #include "compiler/compiled_function.h"
 #include "compiler/log.h"
@@ -524,6 +526,25 @@ void Frame::run_end(TraceId end) {
 void Frame::effect(const char* what) {
   const OwnerLock::Inside inside(post_.lock());
   note(what);
+}
+
+/// Only leaves lead into the segment; or one tensor with a history, which nothing is asked of since no other input is from outside.
+bool Frame::sees_history(std::span<const Tensor> outputs, std::span<const Tensor> inputs) {
+  const OwnerLock::Inside inside(post_.lock());
+  if (mode_ == Mode::eager) return false;
+  std::set<const TensorImpl*> from_outside;
+  for (const Tensor& input : inputs)
+    if (!in_segment(*input.impl())) from_outside.insert(input.impl());
+  const auto begins_here = [&](const Tensor& tensor) {
+    TensorImpl& impl = *tensor.impl();
+    if (in_segment(impl)) return true;
+    if (impl.is_pending()) return false;  // of another frame
+    refresh_history(impl);
+    if (impl.requires_grad && impl.storage->changes_unseen()) return false;  // ops take copies of it
+    return !impl.producer || (from_outside.size() == 1 && from_outside.contains(&impl));
+  };
+  return std::ranges::all_of(slots_, begins_here) && std::ranges::all_of(outputs, begins_here) &&
+         std::ranges::all_of(inputs, begins_here);
 }
 
 void Frame::copied(const TensorImpl& original, const Tensor& copy) {

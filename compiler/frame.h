@@ -84,6 +84,7 @@ class Frame final : public Observer {
   void needed(TensorImpl& impl) override;
   void border(const char* reason) override;
   void effect(const char* what) override;
+  bool sees_history(std::span<const Tensor> outputs, std::span<const Tensor> inputs) override;
   void copied(const TensorImpl& original, const Tensor& copy) override;
   void drawn(int64_t count, const Tensor& state) override;
   void needed_elsewhere(TensorImpl& impl) override;

@@ -145,6 +145,7 @@ std::string fate_of(const TraceTree& tree, TraceId id, const SegmentAccount& acc
     labels.push_back(account.steps[step].label);
     fate = std::min(fate, account.steps[step].fate);
   }
+  if (node.op == Op::grad) return fmt::format("{} {}", row(Reason::gradient).phrase, fmt::join(labels, ", "));
   switch (fate) {
     case Reason::fused:
       return fmt::format("{} {}", row(fate).phrase, fmt::join(labels, ", "));

@@ -147,9 +147,11 @@ class Roller {
   }
 
   /// Operands from the i-th on that are the same value of each iteration of a loop, in order or the other way.
-  std::optional<TraceOperand> run_from(int level, const std::vector<TraceOperand>& inputs, size_t i, size_t& count) const {
+  std::optional<TraceOperand> run_from(int level, const TraceNode& node, size_t i, size_t& count) const {
     constexpr size_t kFewest = 3;
+    const std::vector<TraceOperand>& inputs = node.inputs;
     if (i + kFewest > inputs.size() || inputs[i].is_slot) return std::nullopt;
+    if (node.op == Op::grad) return std::nullopt;  // which has as many results
     const auto stride = static_cast<int32_t>(inputs[i + 1].index - inputs[i].index);
     count = 1;
     while (i + count < inputs.size() && !inputs[i + count].is_slot &&
@@ -196,7 +198,7 @@ class Roller {
     count_slots_and_origins(node, level);
     std::vector<TraceOperand> inputs;
     for (size_t i = 0, count = 1; i < node.inputs.size(); i += count) {
-      const std::optional<TraceOperand> run = run_from(level, node.inputs, i, count);
+      const std::optional<TraceOperand> run = run_from(level, node, i, count);
       if (!run) count = 1;
       inputs.push_back(run ? *run : seen_from(level, node.inputs[i].index, node.inputs[i].is_slot));
       node.has_runs |= run.has_value();

@@ -60,7 +60,6 @@ class Segment {
   SizedPlan& current() { return plans_[current_]; }
   const SizedPlan& current() const { return plans_[current_]; }
   void forget(const SizedPlan& plan);
-  void check_expected(const TensorImpl& made, uint32_t value) const;
 
   std::vector<SizedPlan> plans_;
   size_t current_ = 0;

@@ -1,126 +1,41 @@
-// Autodiff: walks the program backwards as the eager tape does, writing gradients behind it, and cuts the
-// result in two.
+// Autodiff: gradients are written behind the program, and the result is cut in two.
 #include "passes/autodiff.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <unordered_set>
 #include <utility>
 
-#include "ir/op/error.h"
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/expand_composites.h"
-#include "passes/loops/loop_gradient.h"
 #include "passes/partition.h"
+#include "passes/reverse_mode.h"
 #include "passes/rewriter.h"
 
 namespace calque {
+
+void spread_requires_grad(const Graph& program, std::vector<bool>& requires_grad) {
+  for (const Node& node : program.nodes()) {
+    if (node.op == Op::detach || std::ranges::none_of(node.inputs, [&](ValueId input) { return requires_grad[input]; })) continue;
+    for (uint32_t i = 0; i < node.result_count; ++i)
+      if (is_floating(program.type(node.result(i)).dtype)) requires_grad[node.result(i)] = true;
+  }
+}
 
 std::vector<bool> values_with_gradient(const Graph& program, std::span<const bool> input_requires_grad) {
   std::vector<bool> requires_grad(program.value_count());
   for (size_t i = 0; i < program.inputs().size(); ++i)
     requires_grad[program.inputs()[i]] =
         input_requires_grad[i] && is_floating(program.type(program.inputs()[i]).dtype);
-  for (const Node& node : program.nodes()) {
-    const bool any = node.op != Op::detach &&
-                     std::ranges::any_of(node.inputs, [&](ValueId input) { return requires_grad[input]; });
-    for (uint32_t i = 0; i < node.result_count; ++i)
-      requires_grad[node.result(i)] = any && is_floating(program.type(node.result(i)).dtype);
-  }
+  spread_requires_grad(program, requires_grad);
   return requires_grad;
 }
 
 namespace {
 
 using passes::JointGraph;
-
-/// Writes the gradients of a program behind it.
-class ReverseMode {
- public:
-  ReverseMode(const Graph& program, std::span<const bool> input_requires_grad)
-      : program_(program),
-        requires_grad_(values_with_gradient(program, input_requires_grad)),
-        joint_(program),
-        emitter_(joint_),
-        gradients_(program.value_count()) {}
-
-  /// An output's incoming gradient counts before what any node contributes.
-  void seed(size_t output, const std::string& name) {
-    const ValueId value = program_.outputs()[output];
-    if (!requires_grad_[value]) return;
-    const Value incoming = emitter_.value(joint_.add_input(program_.type(value), name));
-    gradients_[value] = accumulate(gradients_[value], incoming);
-  }
-
-  void run() {
-    for (size_t id = program_.nodes().size(); id-- > 0;) differentiate(static_cast<NodeId>(id));
-  }
-
-  /// The gradient of an input; null where there is none.
-  Value input_gradient(size_t i) const {
-    const ValueId input = program_.inputs()[i];
-    return requires_grad_[input] ? gradients_[input] : Value{};
-  }
-  /// With these outputs.
-  Graph take_joint(std::vector<ValueId> outputs) {
-    joint_.set_outputs(std::move(outputs));
-    return passes::install_saving_loops(joint_, saving_loops_);
-  }
-
- private:
-  void differentiate_loop(NodeId id) {
-    const Node& node = program_.node(id);
-    std::vector<std::optional<ValueId>> result_gradients;
-    for (uint32_t i = 0; i < node.result_count; ++i) {
-      const Value& gradient = gradients_[node.result(i)];
-      result_gradients.push_back(gradient ? std::optional(gradient.id) : std::nullopt);
-    }
-    const auto needed = std::make_unique<bool[]>(node.inputs.size());
-    for (size_t i = 0; i < node.inputs.size(); ++i) needed[i] = requires_grad_[node.inputs[i]];
-    const passes::LoopGradient gradient =
-        passes::append_loop_gradient(joint_, id, {needed.get(), node.inputs.size()}, result_gradients);
-    if (gradient.saving_loop == kNoNode) return;
-    saving_loops_.emplace_back(id, gradient.saving_loop);
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (needed[i] && gradient.operands[i])
-        gradients_[node.inputs[i]] = accumulate(gradients_[node.inputs[i]], emitter_.value(*gradient.operands[i]));
-  }
-
-  void differentiate(NodeId id) {
-    const Node& node = program_.node(id);
-    if (node.op == Op::loop) return differentiate_loop(id);
-    std::vector<Value> inputs, results, result_gradients;
-    for (ValueId input : node.inputs) inputs.push_back(emitter_.value(input));
-    for (uint32_t i = 0; i < node.result_count; ++i) {
-      results.push_back(emitter_.value(node.result(i)));
-      result_gradients.push_back(gradients_[node.result(i)]);
-    }
-    if (std::ranges::none_of(result_gradients, [](const Value& g) { return bool(g); })) return;
-    const auto needed = std::make_unique<bool[]>(inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i) needed[i] = requires_grad_[node.inputs[i]];
-    const std::span<const bool> needs(needed.get(), inputs.size());
-    if (std::ranges::none_of(needs, std::identity{})) return;
-    const auto rule = row(node.op).gradient;
-    if (!rule) throw InternalError(fmt::format("autodiff: {} has no gradient rule", row(node.op).name));
-
-    emitter_.set_location(node.location);
-    GradientContext context(node.attributes, inputs, results, result_gradients, needs);
-    rule(context);
-    for (size_t i = 0; i < inputs.size(); ++i)
-      if (needs[i])
-        gradients_[node.inputs[i]] = accumulate(gradients_[node.inputs[i]], context.gradients()[i]);
-  }
-
-  const Graph& program_;
-  std::vector<bool> requires_grad_;
-  Graph joint_;  // the program with the same value ids, and what is written behind it
-  GraphEmitter emitter_;
-  std::vector<Value> gradients_;  // by value of the program
-  std::vector<std::pair<NodeId, NodeId>> saving_loops_;
-};
 
 /// Names for further inputs that no input of the program has.
 class FreshNames {
@@ -227,13 +142,16 @@ void backward_part(const JointGraph& joint, const passes::Partition& cut,
 Differentiation differentiate(const Graph& program_with_composites, std::span<const bool> input_requires_grad,
                               std::span<const bool> output_has_gradient) {
   const Graph program = passes::expand_composites(program_with_composites);
-  ReverseMode reverse(program, input_requires_grad);
   FreshNames fresh(program);
   std::vector<int> gradient_outputs;
   const std::vector<bool> flows = values_with_gradient(program, input_requires_grad);
+  Graph behind = program;  // the same values, and what is written behind them
+  passes::SavingLoops saving;
+  passes::ReverseMode reverse(behind, flows, saving);
   for (size_t i = 0; i < program.outputs().size(); ++i) {
-    if (!output_has_gradient[i] || !flows[program.outputs()[i]]) continue;
-    reverse.seed(i, fresh(fmt::format("d_output{}", i)));
+    const ValueId output = program.outputs()[i];
+    if (!output_has_gradient[i] || !flows[output]) continue;
+    reverse.seed(output, behind.add_input(program.type(output), fresh(fmt::format("d_output{}", i))));
     gradient_outputs.push_back(static_cast<int>(i));
   }
   reverse.run();
@@ -241,12 +159,13 @@ Differentiation differentiate(const Graph& program_with_composites, std::span<co
   Differentiation result;
   std::vector<ValueId> outputs(program.outputs().begin(), program.outputs().end());
   for (size_t i = 0; i < program.inputs().size(); ++i) {
-    const Value gradient = reverse.input_gradient(i);
+    const std::optional<ValueId> gradient = reverse.gradient(program.inputs()[i]);
     if (!gradient) continue;
-    outputs.push_back(gradient.id);
+    outputs.push_back(*gradient);
     result.wanted.push_back(static_cast<int>(i));
   }
-  const Graph joint = passes::dce(reverse.take_joint(std::move(outputs)));
+  behind.set_outputs(std::move(outputs));
+  const Graph joint = passes::dce(saving.install(behind));
   // Every gradient is written down, so values may be merged now without changing the order of any sum.
   const JointGraph whole{passes::dce(passes::cse(joint, makes_output(joint, program.outputs().size()))), program.inputs().size(),
                          program.outputs().size()};

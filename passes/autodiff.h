@@ -35,6 +35,9 @@ struct Differentiation {
 /// Which values a gradient flows into: floating ones that depend on an input that requires it.
 std::vector<bool> values_with_gradient(const Graph& program, std::span<const bool> input_requires_grad);
 
+/// The same from whatever values are marked; marks those that depend on them.
+void spread_requires_grad(const Graph& program, std::vector<bool>& requires_grad);
+
 /// Reverse mode, by the gradient rules of the op table and in the order of the eager tape, so that gradients
 /// agree with it in every bit (but for sums over the steps of a loop, see passes/loops/loop_gradient.h): nodes from the last to the first, each adding to its inputs in their order,
 /// the gradient of an output counting before that of any node. The program has no fusions; composites are

@@ -15,6 +15,7 @@
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/expand_composites.h"
+#include "passes/expand_gradients.h"
 #include "passes/fold.h"
 #include "passes/fuse.h"
 #include "passes/loops/blocks.h"
@@ -40,6 +41,7 @@ struct Pass {
 constexpr Pass kPrepare[] = {
     {"roll", passes::roll, true},
     {"expand_composites", passes::expand_composites},
+    {"expand_gradients", passes::expand_gradients},
     {"fold", passes::fold},
     {"dce", passes::dce},
     {"hoist", passes::hoist, true},

@@ -87,8 +87,9 @@ void run_composite(const OpRow& row, std::span<TensorImpl* const> inputs, const 
 // Not inlined, as the others that are seldom gone: dispatch has little to do and keep when an observer takes the op.
 [[gnu::noinline]] void run(const OpRow& row, Op op, std::span<TensorImpl* const> inputs, const Attributes& given,
                            std::span<Tensor> results) {
-  ++dispatched;
   for (TensorImpl* input : inputs) materialize(*input);
+  if (row.kind == OpKind::gradient) return run_grad(inputs, given, results);  // whose ops come here one by one
+  ++dispatched;
   if (row.kind == OpKind::composite) return run_composite(row, inputs, given, results);
   Attributes attributes = given;
   infer_results(row, op, inputs, attributes, results);
@@ -144,8 +145,10 @@ Tensor copy_of(TensorImpl& impl) {
 
 uint64_t dispatched_ops() { return dispatched; }
 
-int result_count(Op op, const Attributes& attributes) {
-  return op == Op::split ? static_cast<int>(std::clamp<int64_t>(attributes[0], 1, 64)) : 1;
+int result_count(Op op, size_t operands, const Attributes& attributes) {
+  if (op == Op::split) return static_cast<int>(std::clamp<int64_t>(attributes[0], 1, 64));
+  if (op == Op::grad) return static_cast<int>(static_cast<int64_t>(operands) - 2 * attributes[0]);
+  return 1;
 }
 
 void dispatch_unexpected(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results,
@@ -167,7 +170,7 @@ void dispatch_unexpected(Op op, std::span<TensorImpl* const> inputs, const Attri
 std::vector<Tensor> run_op(Op op, std::span<const Tensor> inputs, const Attributes& attributes, const void* location) {
   std::vector<TensorImpl*> impls;
   for (const Tensor& input : inputs) impls.push_back(input.impl());
-  std::vector<Tensor> results(result_count(op, attributes));
+  std::vector<Tensor> results(result_count(op, inputs.size(), attributes));
   dispatch(op, impls, attributes, results, location);
   return results;
 }

@@ -24,8 +24,8 @@ inline void dispatch(Op op, std::span<TensorImpl* const> inputs, const Attribute
 /// How many ops this thread has run through dispatch so far; those that an observer took are not counted.
 uint64_t dispatched_ops();
 
-/// How many results an op gives with these attributes.
-int result_count(Op op, const Attributes& attributes);
+/// How many results an op gives for so many operands, with these attributes.
+int result_count(Op op, size_t operands, const Attributes& attributes);
 
 /// dispatch for callers that hold tensors; the results as a vector.
 std::vector<Tensor> run_op(Op op, std::span<const Tensor> inputs, const Attributes& attributes,

@@ -29,7 +29,7 @@ class EagerEmitter final : public Emitter {
   std::vector<Value> emit(Op op, std::span<const Value> inputs, Attributes attributes) override {
     std::vector<TensorImpl*> impls;
     for (const Value& input : inputs) impls.push_back(tensor(input).impl());
-    std::vector<Tensor> results(calque::result_count(op, attributes));
+    std::vector<Tensor> results(calque::result_count(op, inputs.size(), attributes));
     dispatch(op, impls, attributes, results, nullptr);
     std::vector<Value> values;
     for (Tensor& result : results) values.push_back(add(std::move(result)));

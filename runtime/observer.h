@@ -37,6 +37,9 @@ class Observer {
   /// Something happened that is no op and needs nothing to be run first, but that a repetition of the ops alone would leave
   /// out: the host read elements, a gradient was set.
   virtual void effect(const char* what) = 0;
+  /// Whether what leads from `inputs` to `outputs` are ops that this observer was asked for since the last border: then a gradient
+  /// between them can be an op as well.
+  virtual bool sees_history(std::span<const Tensor> outputs, std::span<const Tensor> inputs) = 0;
   /// An op that follows takes `copy`, made of the elements that `original` has now.
   virtual void copied(const TensorImpl& original, const Tensor& copy) = 0;
   /// The process's generator gave the state for its next `count` numbers.

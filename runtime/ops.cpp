@@ -32,7 +32,7 @@ template <size_t n>
 [[gnu::always_inline]] inline std::vector<Tensor> apply_several(Op op, const Tensor* const (&tensors)[1],
                                                                 const Attributes& attributes) {
   TensorImpl* impls[] = {tensors[0]->impl()};
-  std::vector<Tensor> results(result_count(op, attributes));
+  std::vector<Tensor> results(result_count(op, 1, attributes));
   dispatch(op, impls, attributes, results, CALQUE_USER_LOCATION);
   return results;
 }

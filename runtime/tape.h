@@ -76,6 +76,9 @@ class SavedTensor {
 /// Records one op that ran: its results get a new node when any input requires grad.
 void record_on_tape(Op op, std::span<TensorImpl* const> inputs, const Attributes& attributes, std::span<Tensor> results);
 
+/// What the op `grad` is eagerly: the walk of the tape between its operands.
+void run_grad(std::span<TensorImpl* const> operands, const Attributes& attributes, std::span<Tensor> results);
+
 /// Makes result i of the node the history of a tensor.
 void set_producer(TensorImpl& tensor, const Ref<TapeNode>& node, int index);
 

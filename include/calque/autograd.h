@@ -34,7 +34,7 @@ decltype(auto) no_grad(Body&& body) {
 }
 
 struct GradOptions {
-  bool create_graph = false;                  // record the result, so that it can be differentiated again
+  bool create_graph = false;                  // the results require grad and can be differentiated again
   std::span<const Tensor> output_gradients = {};  // a weight for each output, of its type; empty: ones, for outputs of one element
 };
 

@@ -27,6 +27,10 @@ void interpret_fusion(const Evaluation& evaluation) {
   std::ranges::move(results, evaluation.results.begin());
 }
 
+void interpret_grad(const Evaluation&) {
+  throw UserError("interpreter: a grad stands for what the pass expand_gradients writes; run that first");
+}
+
 void interpret_loop(const Evaluation& evaluation) {
   if (!evaluation.body) throw InternalError("interpreter: a loop has no block");
   const LoopForm form = LoopForm::of(evaluation.attributes);

@@ -123,7 +123,7 @@ const OpRow kOpRows[] = {
 #define COMPOSITE2(name, promotion, parameters, attributes, spec, documentation) \
   CALQUE_COMPOSITE(name, promotion, 2, documentation)
 #define IR_ONLY(name, kind, spec, documentation)                                                           \
-  {#name, OpKind::kind, Signature::none, Promotion::none, OpRow::kVariadic, OpKind::kind == OpKind::fusion || OpKind::kind == OpKind::loop, true, \
+  {#name, OpKind::kind, Signature::none, Promotion::none, OpRow::kVariadic, OpKind::kind != OpKind::matmul, true,         \
    CALQUE_ATTRIBUTES(name), infer_##name, nullptr, nullptr, kNoJoin, {}, documentation},
 #include "ir/op/structural.def"
 };

@@ -21,7 +21,7 @@ enum class Op : uint16_t {
 inline constexpr int kOpCount = static_cast<int>(Op::count_);
 
 /// `indexing` rows read row numbers in their second operand, which must be in range; see index_bound.
-enum class OpKind : uint8_t { elementwise, reduction, view, matmul, structural, indexing, creation, composite, fusion, loop };
+enum class OpKind : uint8_t { elementwise, reduction, view, matmul, structural, indexing, creation, composite, fusion, loop, gradient };
 
 /// Which dtypes an elementwise op takes and gives; see elementwise.def.
 enum class Signature : uint8_t { none, numeric, floating, integral, compare, equality, logical, word, select };
@@ -61,8 +61,8 @@ struct OpRow {
   Signature signature;                         // elementwise ops only
   Promotion promotion;
   int inputs;                                  // kVariadic: any number from one on
-  bool several_results;                        // a split, a fusion, a loop
-  bool ir_only;                                // made by passes, never by a user
+  bool several_results;                        // a split, a fusion, a loop, a grad
+  bool ir_only;                                // made by passes, or of a call that is no op (grad)
   std::span<const AttributeSpec> attributes;
   InferFunction infer;
   GradientFunction gradient;                   // null for composites and IR-only ops

@@ -37,8 +37,8 @@ struct SunkProduct {
 class LoopDifferentiator {
  public:
   LoopDifferentiator(Graph& graph, NodeId loop, std::span<const bool> needed,
-                     std::span<const std::optional<ValueId>> result_gradients)
-      : graph_(graph), loop_(graph.node(loop)), body_(*loop_.body), form_(LoopForm::of(loop_.attributes)),
+                     std::span<const std::optional<ValueId>> result_gradients, const void* location)
+      : graph_(graph), loop_(graph.node(loop)), body_(*loop_.body), location_(location), form_(LoopForm::of(loop_.attributes)),
         result_gradients_(result_gradients), requires_grad_(needed.size()), active_(body_.outputs().size()) {
     for (size_t i = 0; i < needed.size(); ++i) requires_grad_[i] = needed[i];
     for (size_t i = 0; i < result_gradients.size(); ++i) active_[i] = result_gradients[i].has_value();
@@ -63,6 +63,7 @@ class LoopDifferentiator {
  private:
   using SourceKind = Differentiation::SourceKind;
 
+  const void* location() const { return location_ ? location_ : loop_.location; }
   bool is_carried(size_t operand) const { return operand < form_.carried; }
   bool is_scanned(size_t operand) const { return !is_carried(operand) && operand < form_.carried + form_.scanned; }
 
@@ -218,12 +219,14 @@ class LoopDifferentiator {
     for (const Node& node : step_.backward.nodes()) {
       std::vector<ValueId> inputs;
       for (ValueId input : node.inputs) inputs.push_back(map[input]);
-      const Node& added = append_copy(body, node, inputs);
+      Node moved = node;
+      if (location_) moved.location = location_;
+      const Node& added = append_copy(body, moved, inputs);
       for (uint32_t i = 0; i < node.result_count; ++i) map[node.result(i)] = added.result(i);
     }
     body.set_outputs(backward_outputs(body, map, sums));
     const LoopForm form{form_.length, carried, scanned, !form_.reverse};
-    first_backward_result_ = graph_.add_loop(operands, form, std::move(body), loop_.location).first_result;
+    first_backward_result_ = graph_.add_loop(operands, form, std::move(body), location()).first_result;
   }
 
   bool is_shared(size_t w) const { return !is_carried(step_.wanted[w]) && !is_scanned(step_.wanted[w]); }
@@ -316,7 +319,7 @@ class LoopDifferentiator {
   }
 
   ValueId add(Op op, const std::vector<ValueId>& inputs, const Attributes& attributes) {
-    return graph_.add(op, inputs, attributes, loop_.location).result();
+    return graph_.add(op, inputs, attributes, location()).result();
   }
   ValueId stack_of(ValueId factor) const {
     if (const std::optional<ValueId> known = outside_factor(factor)) return *known;
@@ -348,6 +351,7 @@ class LoopDifferentiator {
   Graph& graph_;
   const Node loop_;  // a copy: the graph grows
   const Graph& body_;
+  const void* location_;  // null: the lines of the loop's ops
   const LoopForm form_;
   const std::span<const std::optional<ValueId>> result_gradients_;
   Flags requires_grad_, active_;  // by operand; by result
@@ -363,29 +367,8 @@ class LoopDifferentiator {
 }  // namespace
 
 LoopGradient append_loop_gradient(Graph& graph, NodeId loop, std::span<const bool> needed,
-                                  std::span<const std::optional<ValueId>> result_gradients) {
-  return LoopDifferentiator(graph, loop, needed, result_gradients).run();
-}
-
-Graph install_saving_loops(const Graph& graph, std::span<const std::pair<NodeId, NodeId>> saving) {
-  if (saving.empty()) return graph;
-  std::map<NodeId, NodeId> copies;
-  std::vector<bool> is_copy(graph.nodes().size());
-  for (const auto& [loop, copy] : saving) {
-    copies[loop] = copy;
-    is_copy[copy] = true;
-  }
-  Rewriter rewrite(graph);
-  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
-    if (is_copy[id]) continue;
-    const auto found = copies.find(id);
-    const Node& node = graph.node(found == copies.end() ? id : found->second);
-    rewrite.copy(node);
-    if (found == copies.end()) continue;
-    for (uint32_t i = 0; i < graph.node(id).result_count; ++i)
-      rewrite.set(graph.node(id).result(i), rewrite(node.result(i)));
-  }
-  return rewrite.finish();
+                                  std::span<const std::optional<ValueId>> result_gradients, const void* location) {
+  return LoopDifferentiator(graph, loop, needed, result_gradients, location).run();
 }
 
 }  // namespace calque::passes

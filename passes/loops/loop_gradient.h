@@ -19,11 +19,9 @@ struct LoopGradient {
 /// Appends to `graph` the gradient of its node `loop`, for operands marked `needed`,
 /// from the gradients of its results. The block is differentiated once, by the rules for any program, so each step saves
 /// only what its gradient reads. Gradients of weights that are products of two values of a step are computed behind the
-/// loop, one product over all steps (which changes the order of that sum); others are added up in the order of the steps.
+/// loop, one product over all steps (which changes the order of that sum); others are added up in the order of the steps. What is
+/// written belongs to `location`, or to the lines of the loop's ops where that is null.
 LoopGradient append_loop_gradient(Graph& graph, NodeId loop, std::span<const bool> needed,
-                                  std::span<const std::optional<ValueId>> result_gradients);
-
-/// Puts each copy where the loop stands that it is a copy of: `saving[i]` is the loop and its copy.
-Graph install_saving_loops(const Graph& graph, std::span<const std::pair<NodeId, NodeId>> saving);
+                                  std::span<const std::optional<ValueId>> result_gradients, const void* location = nullptr);
 
 }  // namespace calque::passes

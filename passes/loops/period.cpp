@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "passes/expand_gradients.h"
+
 namespace calque::passes {
 
 namespace {
@@ -24,13 +26,16 @@ std::vector<uint32_t> looks_of_nodes(const Graph& graph) {
     look.push_back(type.shape.rank());
     look.insert(look.end(), type.shape.begin(), type.shape.end());
   };
+  const std::vector<bool> is_by = differentiated_by(graph);
   for (const Node& node : graph.nodes()) {
     std::vector<int64_t> look{static_cast<int64_t>(node.op), static_cast<int64_t>(node.inputs.size())};
     for (ValueId input : node.inputs) add_type(look, graph.type(input));
     for (uint32_t i = 0; i < node.result_count; ++i) add_type(look, graph.type(node.result(i)));
     if (!may_vary(node.op))
       for (int i = 0; i < node.attributes.size(); ++i) look.push_back(node.attributes[i]);
-    if (node.body) look.push_back(-1 - static_cast<int64_t>(looks.size()));  // like no other
+    bool is_one_of_its_kind = node.body || node.op == Op::grad;
+    for (uint32_t i = 0; i < node.result_count; ++i) is_one_of_its_kind |= is_by[node.result(i)];
+    if (is_one_of_its_kind) look.push_back(-1 - static_cast<int64_t>(looks.size()));
     looks.push_back(known.try_emplace(std::move(look), static_cast<uint32_t>(known.size())).first->second);
   }
   return looks;

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "passes/dce.h"
+#include "passes/expand_gradients.h"
 #include "passes/loops/period.h"
 #include "passes/loops/sequence.h"
 #include "passes/rewriter.h"
@@ -21,7 +23,9 @@ using Carried = std::pair<BodyResult, ValueId>;
 
 class LoopBuilder {
  public:
-  LoopBuilder(Rewriter& rewrite, const Period& period) : rewrite_(rewrite), source_(rewrite.source()), period_(period) {
+  /// `opaque`: values of the new graph; see join_steps.
+  LoopBuilder(Rewriter& rewrite, const Period& period, const std::set<ValueId>& opaque)
+      : rewrite_(rewrite), source_(rewrite.source()), period_(period), opaque_(opaque) {
     find_uses();
   }
 
@@ -107,7 +111,7 @@ class LoopBuilder {
     if (is_outside(origin)) {
       const std::vector<ValueId> values = family(offset, k);
       if (sequences_.contains(values)) return;
-      sequences_[values] = join_steps(rewrite_.graph(), rewrite_(values), location());
+      sequences_[values] = join_steps(rewrite_.graph(), rewrite_(values), location(), opaque_);
     } else if (origin.kind == OperandOrigin::Kind::invariant) {
       if (!std::ranges::count(invariants_, first)) invariants_.push_back(first);
     } else if (origin.kind == OperandOrigin::Kind::carried) {
@@ -179,6 +183,7 @@ class LoopBuilder {
   Rewriter& rewrite_;
   const Graph& source_;
   const Period& period_;
+  const std::set<ValueId>& opaque_;
   Graph body_{"step"};
   bool reverse_ = false;
   std::vector<ValueId> inputs_;
@@ -226,10 +231,12 @@ Graph roll(const Graph& recorded) {
   const std::vector<Period> periods = find_periods(graph);
   if (periods.empty()) return graph;
   Rewriter rewrite(graph);
+  const std::vector<bool> is_by = differentiated_by(graph);
+  std::set<ValueId> opaque;
   NodeId next = 0;
   for (const Period& period : periods) {
-    for (; next < period.first; ++next) rewrite.copy(graph.node(next));
-    LoopBuilder(rewrite, period).build();
+    for (; next < period.first; ++next) copy_opaque(rewrite, graph.node(next), is_by, opaque);
+    LoopBuilder(rewrite, period, opaque).build();
     next = period.end();
   }
   for (; next < graph.nodes().size(); ++next) rewrite.copy(graph.node(next));

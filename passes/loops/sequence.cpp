@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "passes/dce.h"
+#include "passes/expand_gradients.h"
 #include "passes/rewriter.h"
 
 namespace calque::passes {
@@ -32,8 +33,11 @@ ValueId move_axis(Graph& graph, ValueId value, int from, int to, const void* loc
   return add(graph, Op::permute, value, Attributes::of(Ints(axes)), location);
 }
 
-const Node* producer_of(const Graph& graph, ValueId value) {
-  return graph.is_input(value) ? nullptr : &graph.node(graph.producer(value));
+using Opaque = std::set<ValueId>;
+
+/// None of an input, or of a value whose making is not to be looked at.
+const Node* producer_of(const Graph& graph, ValueId value, const Opaque& opaque) {
+  return graph.is_input(value) || opaque.contains(value) ? nullptr : &graph.node(graph.producer(value));
 }
 
 /// A part of one axis of a value, which is no such part itself.
@@ -43,8 +47,8 @@ struct Cut {
   int64_t start, stop;
 };
 
-std::optional<Cut> one_cut(const Graph& graph, ValueId value) {
-  const Node* node = producer_of(graph, value);
+std::optional<Cut> one_cut(const Graph& graph, ValueId value, const Opaque& opaque) {
+  const Node* node = producer_of(graph, value, opaque);
   if (node && node->op == Op::slice)
     return Cut{node->inputs[0], static_cast<int>(node->attributes[0]), node->attributes[1], node->attributes[2]};
   if (node && node->op == Op::split) {
@@ -55,18 +59,18 @@ std::optional<Cut> one_cut(const Graph& graph, ValueId value) {
   return std::nullopt;
 }
 
-std::optional<Cut> cut_of(const Graph& graph, ValueId value) {
-  std::optional<Cut> cut = one_cut(graph, value);
-  for (std::optional<Cut> outer = cut; cut && (outer = one_cut(graph, cut->base)) && outer->axis == cut->axis;)
+std::optional<Cut> cut_of(const Graph& graph, ValueId value, const Opaque& opaque) {
+  std::optional<Cut> cut = one_cut(graph, value, opaque);
+  for (std::optional<Cut> outer = cut; cut && (outer = one_cut(graph, cut->base, opaque)) && outer->axis == cut->axis;)
     cut = Cut{outer->base, cut->axis, cut->start + outer->start, cut->stop + outer->start};
   return cut;
 }
 
 /// Cuts that follow each other without gaps, upwards or downwards, as a view of what they were cut from.
-std::optional<Sequence> join_cuts(Graph& graph, std::span<const ValueId> steps, const void* location) {
+std::optional<Sequence> join_cuts(Graph& graph, std::span<const ValueId> steps, const void* location, const Opaque& opaque) {
   std::vector<Cut> cuts;
   for (ValueId step : steps) {
-    const std::optional<Cut> cut = cut_of(graph, step);
+    const std::optional<Cut> cut = cut_of(graph, step, opaque);
     if (!cut || (!cuts.empty() && (cut->base != cuts[0].base || cut->axis != cuts[0].axis))) return std::nullopt;
     cuts.push_back(*cut);
   }
@@ -87,10 +91,11 @@ std::optional<Sequence> join_cuts(Graph& graph, std::span<const ValueId> steps, 
 }
 
 /// Reshapes of steps as the reshape of a sequence.
-std::optional<Sequence> join_reshapes(Graph& graph, std::span<const ValueId> steps, const void* location) {
+std::optional<Sequence> join_reshapes(Graph& graph, std::span<const ValueId> steps, const void* location,
+                                      const Opaque& opaque) {
   std::vector<ValueId> inner;
   for (ValueId step : steps) {
-    const Node* node = producer_of(graph, step);
+    const Node* node = producer_of(graph, step, opaque);
     if (!node || node->op != Op::reshape) return std::nullopt;
     inner.push_back(node->inputs[0]);
     if (graph.type(inner.back()) != graph.type(inner[0])) return std::nullopt;
@@ -98,16 +103,22 @@ std::optional<Sequence> join_reshapes(Graph& graph, std::span<const ValueId> ste
   Shape shape = graph.type(steps[0]).shape;
   if (graph.type(inner[0]).shape.rank() == kMaxRank) return std::nullopt;
   shape.insert(0, static_cast<int64_t>(steps.size()));
-  Sequence sequence = join_steps(graph, std::move(inner), location);
+  Sequence sequence = join_steps(graph, std::move(inner), location, opaque);
   sequence.value = reshape(graph, sequence.value, shape, location);
   return sequence;
 }
 
 }  // namespace
 
-Sequence join_steps(Graph& graph, std::vector<ValueId> steps, const void* location) {
-  if (const std::optional<Sequence> cut = join_cuts(graph, steps, location)) return *cut;
-  if (const std::optional<Sequence> reshaped = join_reshapes(graph, steps, location)) return *reshaped;
+void copy_opaque(Rewriter& rewrite, const Node& node, const std::vector<bool>& is_opaque, std::set<ValueId>& opaque) {
+  rewrite.copy(node);
+  for (uint32_t i = 0; i < node.result_count; ++i)
+    if (is_opaque[node.result(i)]) opaque.insert(rewrite(node.result(i)));
+}
+
+Sequence join_steps(Graph& graph, std::vector<ValueId> steps, const void* location, const Opaque& opaque) {
+  if (const std::optional<Sequence> cut = join_cuts(graph, steps, location, opaque)) return *cut;
+  if (const std::optional<Sequence> reshaped = join_reshapes(graph, steps, location, opaque)) return *reshaped;
   Shape one = graph.type(steps[0]).shape;
   one.insert(0, 1);
   for (ValueId& step : steps) step = reshape(graph, step, one, location);
@@ -144,9 +155,9 @@ std::optional<Step> last_step(const Node& loop, ValueId value) {
   return std::nullopt;
 }
 
-std::optional<Step> step_behind(const Graph& graph, ValueId value) {
-  const Node* node = producer_of(graph, value);
-  for (; node && node->op == Op::reshape; node = producer_of(graph, value)) value = node->inputs[0];
+std::optional<Step> step_behind(const Graph& graph, ValueId value, const Opaque& opaque) {
+  const Node* node = producer_of(graph, value, opaque);
+  for (; node && node->op == Op::reshape; node = producer_of(graph, value, opaque)) value = node->inputs[0];
   if (node && node->op == Op::loop) return last_step(*node, value);
   const bool is_step = node && node->op == Op::slice && node->attributes[0] == 0 &&
                        node->attributes[2] == node->attributes[1] + 1;
@@ -154,11 +165,12 @@ std::optional<Step> step_behind(const Graph& graph, ValueId value) {
 }
 
 /// The parts of a concat, if they are consecutive steps of one sequence.
-std::optional<Sequence> steps_joined(Rewriter& rewrite, const Node& node, const std::vector<ValueId>& parts) {
+std::optional<Sequence> steps_joined(Rewriter& rewrite, const Node& node, const std::vector<ValueId>& parts,
+                                     const Opaque& opaque) {
   std::vector<Step> steps;
   Graph& graph = rewrite.graph();
   for (ValueId part : parts) {
-    const std::optional<Step> step = step_behind(graph, part);
+    const std::optional<Step> step = step_behind(graph, part, opaque);
     if (!step || graph.type(part) != graph.type(parts[0])) return std::nullopt;
     if (!steps.empty() && step->sequence != steps[0].sequence) return std::nullopt;
     steps.push_back(*step);
@@ -180,13 +192,15 @@ std::optional<Sequence> steps_joined(Rewriter& rewrite, const Node& node, const 
 
 Graph collect_steps(const Graph& graph) {
   Rewriter rewrite(graph);
+  const std::vector<bool> is_by = differentiated_by(graph);
+  Opaque opaque;
   for (const Node& node : graph.nodes()) {
     const std::vector<ValueId> parts = rewrite(node.inputs);
     std::optional<Sequence> joined;
-    if (node.op == Op::concat) joined = steps_joined(rewrite, node, parts);
+    if (node.op == Op::concat && !is_by[node.result()]) joined = steps_joined(rewrite, node, parts, opaque);
     Shape shape = joined ? rewrite.graph().type(parts[0]).shape : Shape();
     if (!joined || shape.rank() == kMaxRank) {
-      rewrite.copy(node);
+      copy_opaque(rewrite, node, is_by, opaque);
       continue;
     }
     Graph& made = rewrite.graph();

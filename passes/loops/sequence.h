@@ -1,9 +1,11 @@
 // Values of one type, one for each step of a loop, as one value with a first axis of steps; and the way back.
 #pragma once
 
+#include <set>
 #include <span>
 
 #include "ir/graph/graph.h"
+#include "passes/rewriter.h"
 
 namespace calque::passes {
 
@@ -13,8 +15,12 @@ struct Sequence {
   bool descending = false;
 };
 
-/// Joins values of one type. Steps cut out of one tensor become a view of it, others are copied into one.
-Sequence join_steps(Graph& graph, std::vector<ValueId> steps, const void* location);
+/// Joins values of one type. Steps cut out of one tensor become a view of it, others are copied into one. How a value in
+/// `opaque` was made is not looked at.
+Sequence join_steps(Graph& graph, std::vector<ValueId> steps, const void* location, const std::set<ValueId>& opaque = {});
+
+/// Copies a node and adds results that `is_opaque` marks, by their old numbers, to `opaque`.
+void copy_opaque(Rewriter& rewrite, const Node& node, const std::vector<bool>& is_opaque, std::set<ValueId>& opaque);
 
 /// The sequence in the order asked for.
 ValueId in_order(Graph& graph, const Sequence& sequence, bool descending, const void* location);

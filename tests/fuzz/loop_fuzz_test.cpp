@@ -118,7 +118,7 @@ std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradient
     const std::optional<Outcome> actual = results_or_refusal(ours, loop, steps, call, with_gradients);
     if (expected && !actual) return fmt::format("only the compiled one refuses call {} of {} steps", call, steps);
     if (!expected) continue;
-    text = difference_of(actual->results, expected->results, true);
+    text = difference_of(actual->results, expected->results, loop.gradient == GradientInside::none);
     if (text.empty()) text = difference_of(actual->gradients, expected->gradients, false);
     if (!text.empty()) text += " in call " + std::to_string(call) + " of " + std::to_string(steps) + " steps";
     counts.gradients += !expected->gradients.empty();

@@ -81,6 +81,9 @@ class Reader {
     if (what == "write" && count == 3 && all_below({numbers[0]}, program_.steps.size()) &&
         all_below({numbers[1], numbers[2]}, program_.graph.value_count())) {
       program_.steps[numbers[0]].write = Write{static_cast<ValueId>(numbers[1]), static_cast<ValueId>(numbers[2])};
+    } else if (what == "gradient" && count == 2 && all_below({numbers[0]}, program_.steps.size()) &&
+               all_below({numbers[1]}, program_.graph.value_count())) {
+      program_.steps[numbers[0]].gradient_by = static_cast<ValueId>(numbers[1]);
     } else if (what == "same_as" && count == 2 && all_below(numbers, program_.same_as.size())) {
       program_.same_as[numbers[0]] = static_cast<int>(numbers[1]);
     } else if (what == "resize" && count == 2) {
@@ -119,6 +122,8 @@ std::string print_program(const RandomProgram& program) {
   for (size_t i = 0; i < program.steps.size(); ++i)
     if (const std::optional<Write>& write = program.steps[i].write)
       text += line("write", {static_cast<int64_t>(i), write->target, write->source});
+  for (size_t i = 0; i < program.steps.size(); ++i)
+    if (const std::optional<ValueId> by = program.steps[i].gradient_by) text += line("gradient", {static_cast<int64_t>(i), *by});
   if (program.resized_from) text += line("resize", {program.resized_from, program.resized_to});
   if (program.exit == Branch::by_counter) text += line("exit_by_counter", {program.exit_node});
   if (program.exit == Branch::by_data) text += line("exit_by_data", {program.exit_node});

@@ -33,6 +33,9 @@ class Maker {
     if (one_in(6)) loop_.listed.push_back(late(values));
     loop_.second_loop = !loop_.stacked.empty() && one_in(4);
     if (!one_in(3)) habits();
+    if (one_in(3)) loop_.gradient = static_cast<GradientInside>(1 + below(4));
+    // A region gives the gradient by a value inside of it only as long as all that it read is unchanged.
+    if (loop_.habits.writes_in_place && loop_.gradient == GradientInside::by_values) loop_.gradient = GradientInside::by_inputs;
     return loop_;
   }
 
@@ -110,6 +113,7 @@ class Runner {
       run_once();
     }
     results_.insert(results_.end(), states_.begin(), states_.end());
+    if (loop_.gradient != GradientInside::none && loop_.gradient != GradientInside::each_step) take_gradient();
     return results_;
   }
 
@@ -129,11 +133,42 @@ class Runner {
       for (int value : loop_.listed) listed.push_back(values[static_cast<size_t>(value)]);
       if (habits_.keeps_one && done == 1 + call_ % 3) listed.push_back(values.back());
       for (size_t k = 0; k < states_.size(); ++k) states_[k] = values[static_cast<size_t>(loop_.next[k])];
+      if (loop_.gradient == GradientInside::by_values && done == 2) on_the_way_.push_back(values.back());
+      if (loop_.gradient == GradientInside::each_step) descend(values);
       history[static_cast<size_t>(done % habits_.back)] = states_[0];
     }
+    if (loop_.gradient == GradientInside::by_values) on_the_way_.push_back(states_.back());
     for (const Tensors& stack_of : stacks)
       if (!stack_of.empty()) results_.push_back(stack(stack_of));
     results_.insert(results_.end(), listed.begin(), listed.end());
+  }
+
+  static Tensor squares_of(const Tensors& tensors) {
+    Tensor total = full({}, 0.0, DType::f64);
+    for (const Tensor& tensor : tensors)
+      if (tensor.requires_grad()) total = total + sum(tensor * tensor);
+    return total;
+  }
+  /// By the state that the step began with, which is that of all steps before.
+  void descend(const Tensors& values) {
+    const Tensor loss = squares_of({values.back()});
+    if (!loss.requires_grad() || !values[0].requires_grad()) return;
+    states_[0] = states_[0] - bounded(grad({loss}, {values[0]})[0]) * 0.1;
+  }
+  void take_gradient() {
+    const Tensor loss = squares_of(results_);
+    if (!loss.requires_grad()) return;
+    Tensors by;
+    for (const Tensors& all : {inputs_.sequences, inputs_.states, inputs_.weights, on_the_way_})
+      for (const Tensor& tensor : all)
+        if (tensor.requires_grad()) by.push_back(tensor);
+    const bool is_twice = loop_.gradient == GradientInside::twice;
+    const Tensors first = grad({&loss, 1}, by, {.create_graph = is_twice});
+    results_.insert(results_.end(), first.begin(), first.end());
+    const Tensor slope = squares_of(first) + loss;
+    if (!is_twice) return;
+    const Tensors second = grad({&slope, 1}, by);
+    results_.insert(results_.end(), second.begin(), second.end());
   }
 
   Tensor step_of(size_t sequence, int64_t step) const {
@@ -168,7 +203,7 @@ class Runner {
   const HostHabits& habits_;
   const LoopInputs& inputs_;
   const int call_;
-  Tensors states_, sequences_, steps_, results_;
+  Tensors states_, sequences_, steps_, results_, on_the_way_;
 };
 
 Tensor filled(const Shape& shape, double start, bool with_gradients) {
@@ -192,6 +227,7 @@ std::string describe(const RandomLoop& loop) {
   const HostHabits& habits = loop.habits;
   text += fmt::format("  next {}, stacked {}, listed {}, second loop {}\n", fmt::join(loop.next, " "),
                       fmt::join(loop.stacked, " "), fmt::join(loop.listed, " "), loop.second_loop);
+  text += fmt::format("  gradient inside: {}\n", static_cast<int>(loop.gradient));
   text += fmt::format("  reverse {} vector {} number {} first {} last {} coin {} reads {} data {} in place {} keeps {} no_grad {} "
                       "most {} inner {} back {} stride {}\n",
                       habits.reverse, habits.steps_are_tensors, habits.number_changes, habits.first_differs,

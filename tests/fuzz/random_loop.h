@@ -36,6 +36,15 @@ struct HostHabits {
   int stride = 1;
 };
 
+/// The gradient that the function takes itself, of all its results so far.
+enum class GradientInside : uint8_t {
+  none,
+  by_inputs,
+  by_values,  // and by values made on the way: of a step in the middle, and the states behind a loop
+  twice,      // and the gradient of its squares
+  each_step,  // of each step, which moves the first state
+};
+
 struct RandomLoop {
   int states = 1, sequences = 1, weights = 1;
   std::vector<BodyOp> body;
@@ -43,6 +52,7 @@ struct RandomLoop {
   std::vector<int> stacked;  // values whose steps are stacked into a result
   std::vector<int> listed;   // values whose steps are results of their own
   HostHabits habits;
+  GradientInside gradient = GradientInside::none;
   bool second_loop = false;  // once more, over the first stack and from the last states
 };
 

@@ -53,6 +53,7 @@ class Generator {
     choose_outputs();
     choose_host_steps();
     choose_writes();
+    choose_gradients();
     choose_other_sizes();
   }
   RandomProgram take() { return std::move(program_); }
@@ -239,7 +240,7 @@ class Generator {
   void choose_host_steps() {
     const bool reads = one_in(4), no_grad = one_in(6), keeps = one_in(3), varies = one_in(2), turns = one_in(4);
     for (const Node& node : graph().nodes()) {
-      HostStep step{reads && one_in(8), no_grad && one_in(4), keeps && one_in(5), varies && node.op == Op::full, {}, {}};
+      HostStep step{reads && one_in(8), no_grad && one_in(4), keeps && one_in(5), varies && node.op == Op::full, {}, {}, {}};
       if (turns && one_in(6)) step.turn = one_in(2) ? Branch::by_counter : Branch::by_data;
       program_.steps.push_back(step);
     }
@@ -259,6 +260,11 @@ class Generator {
         if (fits(graph(), write) && !overlaps[write.target]) program_.steps[id].write = write;
       }
     }
+  }
+  void choose_gradients() {
+    if (!one_in(4)) return;
+    for (NodeId id = 0; id < graph().nodes().size(); ++id)
+      if (one_in(4)) program_.steps[id].gradient_by = static_cast<ValueId>(pick(graph().node(id).result(0) + 1));
   }
   /// Values that may hold one element at several places: writing to them in place has no meaning.
   std::vector<bool> overlapping() {

@@ -29,6 +29,7 @@ struct HostStep {
   bool varies = false;           // a `full` whose value is another one in each call
   Branch turn = Branch::none;    // in calls that turn here the results are negated, by another op
   std::optional<Write> write;
+  std::optional<ValueId> gradient_by;  // takes the gradient of the first result by this value, where both have one
 };
 
 struct RandomProgram {

@@ -52,6 +52,7 @@ class Call {
       for (ValueId input : graph_.node(id).inputs) use(input, id);
       for (uint32_t i = 0; i < graph_.node(id).result_count; ++i) use(graph_.node(id).result(i), id);
       if (const std::optional<Write>& write = program_.steps[id].write) use(write->target, id), use(write->source, id);
+      if (const std::optional<ValueId> by = program_.steps[id].gradient_by) use(*by, id);
     }
     if (program_.exit == Branch::by_data) use(exit_value(), program_.exit_node);
     for (ValueId output : graph_.outputs()) last_use_[output] = kNoNode;
@@ -88,11 +89,17 @@ class Call {
       for (Tensor& result : results) result = run_op(turn_op(result.dtype()), {&result, 1}, {})[0];
     }
     for (uint32_t i = 0; i < node.result_count; ++i) values_[node.result(i)] = std::move(results[i]);
+    if (step.gradient_by) take_gradient(values_[node.result()], values_[*step.gradient_by], id % 2 == 1);
     if (step.write) write(*step.write);
     for (ValueId value = 0; value < values_.size(); ++value)
       if (values_[value] && last_use_[value] == id) values_[value] = Tensor();
   }
 
+  void take_gradient(const Tensor& of, const Tensor& by, bool create_graph) {
+    if (!of.requires_grad() || !by.requires_grad()) return;
+    const Tensor weight = full(of.shape(), 0.5, of.dtype());
+    outcome_.gradients.push_back(grad({&of, 1}, {&by, 1}, {create_graph, {&weight, 1}})[0]);
+  }
   void write(const Write& write) {
     const NoGradGuard guard;
     values_[write.target].assign_(values_[write.source]);

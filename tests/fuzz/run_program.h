@@ -26,6 +26,7 @@ Tensor tensor(const Literal& literal);
 /// What one call did.
 struct Outcome {
   Tensors outputs;              // an empty handle for one that is left out
+  Tensors gradients;            // that the program took itself
   NodeId executed = 0;          // nodes
   std::vector<bool> turned;     // by node
   std::vector<bool> is_shared;  // by value: the result of an op that lies in the memory of its first operand

@@ -48,6 +48,7 @@ class Copier {
       for (uint32_t i = 0; i < node.result_count; ++i) values_[node.result(i)] = added.result(i);
       copy_.steps.push_back(from_.steps[id]);
       if (std::optional<Write>& write = copy_.steps.back().write) *write = {values_[write->target], values_[write->source]};
+      if (std::optional<ValueId>& by = copy_.steps.back().gradient_by) *by = values_[*by];
     }
     if (copy_.exit_node == 0 || copy_.exit_node >= copy_.graph.nodes().size()) copy_.exit = Branch::none;
   }
@@ -92,6 +93,7 @@ std::vector<RandomProgram> with_a_quieter_host(const RandomProgram& program) {
       if (program.steps[i].*flag) add([&](RandomProgram& p) { p.steps[i].*flag = false; });
     if (program.steps[i].turn != Branch::none) add([&](RandomProgram& p) { p.steps[i].turn = Branch::none; });
     if (program.steps[i].write) add([&](RandomProgram& p) { p.steps[i].write.reset(); });
+    if (program.steps[i].gradient_by) add([&](RandomProgram& p) { p.steps[i].gradient_by.reset(); });
   }
   for (size_t i = 0; i < program.requires_grad.size(); ++i) {
     if (program.requires_grad[i]) add([&](RandomProgram& p) { p.requires_grad[i] = false; });
@@ -169,6 +171,8 @@ RandomProgram without_unused_inputs(const RandomProgram& program) {
   std::vector<uint32_t> uses = program.graph.use_counts();
   for (const HostStep& step : program.steps)
     if (step.write) ++uses[step.write->target], ++uses[step.write->source];
+  for (const HostStep& step : program.steps)
+    if (step.gradient_by) ++uses[*step.gradient_by];
   std::set<ValueId> unused;
   for (ValueId input : program.graph.inputs())
     if (uses[input] == 0) unused.insert(input);

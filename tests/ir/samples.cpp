@@ -106,6 +106,9 @@ const Sample kSamples[] = {
      "(%h: f32[2], %xs: f32[5,2], %w: f32[2]) -> (f32[2], f32[5,2]) { %0 = loop %h, %xs, %w {length = 5, carried = 1, "
      "scanned = 1, reverse = true} : (f32[2], f32[5,2]) (%h: f32[2], %x: f32[2], %w: f32[2]) { %0 = mul %h, %w : f32[2] "
      "%1 = add %0, %x : f32[2] return %1, %0 } return %0.0, %0.1 }"},
+    {Op::grad,
+     "(%x: f32[2], %g: f32[2]) -> (f32[2], f32[2]) { %0 = exp %x : f32[2] %1 = mul %0, %x : f32[2] %2 = grad %1, %g, %x, %0 "
+     "{outputs = 1, create_graph = false} : (f32[2], f32[2]) return %2.0, %2.1 }"},
     {Op::fusion,
      "(%x: f32[2,3]) -> f32[2,1] { %0 = fusion %x {domain = 1, rows = 2, columns = 3} : f32[2,1] (%x: "
      "f32[2,3]) "

@@ -43,7 +43,7 @@ std::string explained_pure(Body body, const Tensor& in, int calls = 6) {
 /// Programs that between them reach every reason.
 std::vector<std::string> explanations() {
   const Tensors in = two_matrices(0);
-  const Tensor leaf = numbers({4, 9}).set_requires_grad();
+  const Tensor leaf = numbers({4, 9}).set_requires_grad(), older = exp(leaf);
   Tensor parameter = numbers({4}).set_requires_grad(), kept;
   int calls = 0;
   std::vector<std::string> texts;
@@ -87,11 +87,12 @@ std::vector<std::string> explanations() {
       [&](const Tensors&) -> Tensors {
         const Tensor y = sum(leaf * leaf);
         y.backward();
-        const Tensor z = sum(leaf + leaf);
+        const Tensor z = sum(leaf * older);
         const Tensor outputs[] = {z}, inputs[] = {leaf};
         return grad(outputs, inputs);
       },
       in));
+  texts.push_back(explained([&](const Tensors& x) -> Tensors { return grad({sum(tanh(leaf) * x[0])}, {leaf}); }, in));
   texts.push_back(explained(
       [](const Tensors& x) -> Tensors {
         Tensor w = x[0] * 2.0;

@@ -72,10 +72,31 @@ TEST_CASE("a language model learns the same with its loop over time compiled, bu
     const auto make = [](Compiling compiling) {
       return [compiling](LanguageModel& model) { return batch_function(model, compiling); };
     };
-    const std::vector<double> eager = train(kind, make(Compiling::nothing)), loop = train(kind, make(Compiling::loop));
-    REQUIRE(loop.size() == eager.size());
-    for (size_t i = 0; i < eager.size(); ++i) CHECK(loop[i] == Approx(eager[i]).margin(1e-3));
+    const std::vector<double> eager = train(kind, make(Compiling::nothing));
+    for (const Compiling compiling : {Compiling::loop, Compiling::step}) {
+      const std::vector<double> compiled = train(kind, make(compiling));
+      REQUIRE(compiled.size() == eager.size());
+      for (size_t i = 0; i < eager.size(); ++i) CHECK(compiled[i] == Approx(eager[i]).margin(1e-3));
+    }
   }
+}
+
+TEST_CASE("a step of a language model with its gradients is one plan") {
+  manual_seed(5);
+  const LanguageModel model(kCellKinds[0], 9, kHidden);
+  auto step = compile(gradients_over(model, kCellKinds[0].cell));
+  const Tensor text = from_span(std::span<const int64_t>(std::vector<int64_t>(kLength * kBatch, 3)), {kLength * kBatch});
+  for (int call = 0; call < 4; ++call) {
+    const BatchResult result = step(nn::TextBatch{text, text, kLength, false}, model.zero_state(kBatch));
+    CHECK(result.gradients.size() == model.parameters().size());
+    CHECK_FALSE(result.loss.requires_grad());
+  }
+  const CompileStats stats = step.stats();
+  CHECK(stats.recorded_calls == 1);
+  CHECK(stats.backward_plan_runs == 0);
+  if (kernels::isa_level() == kernels::IsaLevel::baseline) return;
+  CHECK(stats.plan_runs == 3);
+  CHECK(stats.loop_runs == 6);
 }
 
 }  // namespace calque::cli

@@ -22,18 +22,6 @@ Tensors with_gradients(Program&& program, int64_t steps) {
   return results;
 }
 
-void check_close(const Tensors& ours, const Tensors& expected) {
-  REQUIRE(ours.size() == expected.size());
-  for (size_t i = 0; i < ours.size(); ++i) {
-    INFO("tensor " << i);
-    REQUIRE(static_cast<bool>(ours[i]) == static_cast<bool>(expected[i]));
-    if (!ours[i]) continue;
-    REQUIRE(ours[i].shape() == expected[i].shape());
-    const double scale = 1.0 + max(abs(expected[i])).item();
-    CHECK(max(abs(ours[i] - expected[i])).item() <= 1e-12 * scale);
-  }
-}
-
 }  // namespace
 
 TEST_CASE("loops: eager execution's bits, one loop run for each loop of the program") {

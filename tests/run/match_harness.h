@@ -45,6 +45,22 @@ inline void check_same(const Tensors& ours, const Tensors& expected, const char*
   }
 }
 
+/// Within rounding of f64: sums were added in another order.
+inline void check_close(const Tensors& ours, const Tensors& expected) {
+  const NoGradGuard no_grad;
+  REQUIRE(ours.size() == expected.size());
+  for (size_t i = 0; i < ours.size(); ++i) {
+    INFO("tensor " << i);
+    REQUIRE(static_cast<bool>(ours[i]) == static_cast<bool>(expected[i]));
+    if (!ours[i]) continue;
+    REQUIRE(ours[i].shape() == expected[i].shape());
+    CHECK(ours[i].requires_grad() == expected[i].requires_grad());
+    if (ours[i].element_count() == 0) continue;
+    const double scale = 1.0 + max(abs(expected[i])).item();
+    CHECK(max(abs(ours[i] - expected[i])).item() <= 1e-12 * scale);
+  }
+}
+
 /// `make()` gives the program, Tensors -> Tensors, each time with host state of its own. It is called `calls` times plainly and
 /// compiled, on what `inputs(call)` gives. Results and inputs afterwards must agree in every bit.
 template <class Make, class Inputs>

@@ -211,6 +211,31 @@ TEST_CASE("matrix: loops", "[matrix]") {
     }
 }
 
+TEST_CASE("matrix: gradients", "[matrix]") {
+  for (DType dtype : kFloats)
+    for (const bool create_graph : {false, true}) {
+      Graph graph("gradient");
+      const ValueId x = graph.add_input({dtype, {3, 5}}), w = graph.add_input({dtype, {5}}), weight = graph.add_input({dtype, {3, 5}});
+      const ValueId factors[] = {x, w};
+      const ValueId product[] = {graph.add(Op::mul, factors).result()};
+      const ValueId normal[] = {graph.add(Op::tanh, product).result()};
+      const ValueId operands[] = {graph.add(Op::layer_norm, normal, Attributes::of(1e-5)).result(), weight, x, product[0], w};
+      const Node& gradient = graph.add(Op::grad, operands, Attributes::of(int64_t{1}, create_graph));
+      graph.set_outputs({gradient.result(0), gradient.result(1), gradient.result(2)});
+      std::vector<Tensor> inputs = inputs_for(graph, 5);
+      for (Tensor& input : inputs) input.set_requires_grad();
+      const std::vector<Tensor> eager = run_eagerly(graph, inputs),
+                                reference = interpreted(run_passes(graph, "expand_composites,expand_gradients"), inputs);
+      INFO(print(graph) << first_difference(eager, reference));
+      CHECK(same_bits(eager, reference));
+      check_text(graph);
+      const uint64_t launches =
+          check_compiled([&](std::span<const Tensor> in) { return run_eagerly(graph, in); }, inputs, eager);
+      for (Check check : {Check::interpreter, Check::compiled, Check::text}) ++coverage()(Op::grad, check);
+      coverage()(Op::grad, Check::kernel) += launches > 0;
+    }
+}
+
 // Last in this file: Catch runs test cases in the order of their definition. Counts are there only if those
 // above ran.
 TEST_CASE("matrix: coverage", "[matrix]") {
