@@ -64,8 +64,7 @@ std::string guard_of(const SlotRecord& record, const SizedSlot* sized) {
       !record.requires_grad ? ""
       : record.is_leaf      ? ", a leaf with gradients"
                             : ", with history",
-      record.origin == SlotRecord::kOutside ? "from outside of the call"
-                                            : fmt::format("value {} of an earlier segment", record.origin));
+      record.is_of_this_call ? "made in an earlier segment" : "from outside of the call");
 }
 
 std::string guards_of(const TraceTree& tree, std::span<const TraceId> path) {

@@ -151,13 +151,7 @@ std::span<TensorImpl* const> Frame::live_values() const {
     return true;                                 // compared with its first sight by the caller
   if (tensor.is_pending()) materialize(tensor);  // throws: it could not be computed
   refresh_history(tensor);
-  return fits(node.new_slots[next_new_slot++], tensor, false);
-}
-
-bool Frame::fits(const SlotRecord& record, const TensorImpl& tensor, bool but_for_sizes) const {
-  uint32_t origin = origin_of(tensor);
-  if (origin != SlotRecord::kOutside) origin -= position_.levels[record.origin_level].values;
-  return but_for_sizes ? record.fits_but_for_sizes(tensor, origin) : record.fits(tensor, origin);
+  return node.new_slots[next_new_slot++].fits(tensor);
 }
 
 [[gnu::always_inline]] inline bool Frame::matches_attributes(const TraceNode& node, const Attributes& attributes) const {
@@ -215,7 +209,7 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
     if (in_segment(tensor)) return false;
     if (tensor.is_pending()) materialize(tensor);
     refresh_history(tensor);
-    if (!fits(node.new_slots[new_slot], tensor, true)) return false;
+    if (!node.new_slots[new_slot].fits_but_for_sizes(tensor)) return false;
     fresh.push_back(&tensor);
   }
   if (!fresh.empty() && slots_.size() != first_slot(node)) return false;
@@ -359,12 +353,11 @@ TraceId Frame::add_node(TraceNode node) {
 }
 
 TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
-  if (in_segment(tensor)) return {tensor.value_id, false};
+  if (in_segment(tensor)) return {tensor.value_id - first_value_, false};
   for (size_t i = 0; i < slots_.size(); ++i)
     if (slots_[i].impl() == &tensor) return {static_cast<uint32_t>(i), true};
   refresh_history(tensor);
-  node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, origin_of(tensor),
-                            tensor.shape, tensor.strides});
+  node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, is_own(tensor), tensor.shape, tensor.strides});
   bind(tensor);
   return {static_cast<uint32_t>(slots_.size() - 1), true};
 }
@@ -392,7 +385,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
   node.grad_enabled = thread_state.grad_enabled;
   node.attributes = call.attributes;
   node.location = call.location;
-  node.first_value = next_value_;
+  node.first_value = next_value_ - first_value_;
   node.first_slot = static_cast<uint32_t>(slots_.size());
   if (node.kind == TraceNode::Kind::number) {
     note_number(call, results[0]);
@@ -421,7 +414,7 @@ void Frame::begin_segment(TraceId after) {
   cursor_ = segment_begin_ = after;
   first_value_ = next_value_;
   slots_.clear();
-  position_.begin_segment(tree_[after].level);
+  position_.begin_segment(first_value_);
 }
 
 void Frame::end_segment(const char* reason) {
@@ -432,7 +425,6 @@ void Frame::end_segment(const char* reason) {
     if (mode_ == Mode::eager) return;
     TraceNode node;
     node.kind = TraceNode::Kind::end;
-    node.first_value = next_value_;
     node.segment_begin = segment_begin_;
     node.reason = reason;
     node.segment = std::make_shared<Segment>();
@@ -528,7 +520,7 @@ void Frame::replay() {
   std::exception_ptr failure;
   try {
     // A placeholder takes the place of what was made, so that later views are views of what the user holds.
-    replay_path(deferred.tree(), path, slots_, first_value_, [&](std::span<Tensor> results, size_t first) {
+    replay_path(deferred.tree(), path, slots_, [&](std::span<Tensor> results, size_t first) {
       for (size_t i = 0; i < results.size(); ++i)
         if (TensorImpl* placeholder = placeholders[first + i]) {
           fill_placeholder(*placeholder, *results[i].impl());
@@ -550,7 +542,7 @@ void Frame::verify_against_replay(TraceId end) {
   const ObserverPause pause;
   std::vector<Tensor> expected;
   const StraightWay matched = way();
-  replay_path(matched.tree(), matched.path(), slots_, first_value_, [&](std::span<Tensor> results, size_t) {
+  replay_path(matched.tree(), matched.path(), slots_, [&](std::span<Tensor> results, size_t) {
     expected.insert(expected.end(), results.begin(), results.end());
   });
   tree_[end].segment->expect(expected);

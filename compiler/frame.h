@@ -115,7 +115,6 @@ class Frame final : public Observer {
   void check_or_note(const OpCall& call);
   bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
   uint32_t first_slot(const TraceNode& node) const { return node.first_slot + position_.levels[node.level].slots; }
-  bool fits(const SlotRecord& record, const TensorImpl& tensor, bool but_for_sizes) const;
   bool take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results);
   void note_number(const OpCall& call, const Tensor& result);
   void hand_out(TraceId id, std::span<Tensor> results);
@@ -152,9 +151,6 @@ class Frame final : public Observer {
   void forget_all() noexcept;
   bool is_own(const TensorImpl& impl) const { return impl.observer.load(std::memory_order_relaxed) == this; }
   bool in_segment(const TensorImpl& impl) const { return is_own(impl) && impl.value_id >= first_value_; }
-  uint32_t origin_of(const TensorImpl& impl) const {
-    return is_own(impl) ? impl.value_id : SlotRecord::kOutside;
-  }
 
   CompiledFunction& function_;
   TraceTree& tree_;

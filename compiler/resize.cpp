@@ -69,7 +69,7 @@ bool set_results(TraceNode& node, std::span<const Type> types, const Strides& ba
   return true;
 }
 
-/// Sets the records of one way to sizes, from its root down.
+/// Sets the records of one segment to sizes, from its beginning on.
 class WayResizer {
  public:
   explicit WayResizer(TraceTree& tree) : tree_(tree) {}
@@ -77,7 +77,6 @@ class WayResizer {
   void run(std::span<const TraceId> path) {
     for (TraceId id : path) {
       TraceNode& node = tree_[id];
-      if (node.kind == TraceNode::Kind::end) begin_segment(node);
       if (node.kind == TraceNode::Kind::op) resize_op(node);
     }
   }
@@ -87,12 +86,6 @@ class WayResizer {
     Type type;
     Strides strides;
   };
-
-  void begin_segment(const TraceNode& end) {
-    slots_.clear();
-    values_.clear();
-    first_value_ = end.first_value;
-  }
 
   void resize_op(TraceNode& node) {
     for (size_t i = 0; i < node.new_slots.size(); ++i) {
@@ -107,7 +100,7 @@ class WayResizer {
     std::vector<Type> types;
     Strides base_strides{};
     for (const TraceOperand& operand : node.inputs) {
-      const Laid& laid = operand.is_slot ? slots_[operand.index] : values_[operand.index - first_value_];
+      const Laid& laid = operand.is_slot ? slots_[operand.index] : values_[operand.index];
       if (types.empty()) base_strides = laid.strides;
       types.push_back(laid.type);
     }
@@ -117,7 +110,6 @@ class WayResizer {
 
   TraceTree& tree_;
   std::vector<Laid> slots_, values_;
-  uint32_t first_value_ = 0;
 };
 
 }  // namespace
@@ -165,9 +157,7 @@ ResizedWay resized_way(const TraceTree& tree, TraceId end, const BoundSizes& siz
   for (const auto& [symbol, value] : sizes) sized.set_size(symbol, value);
   const StraightWay straight(sized, tree[end].segment_begin, end);
   ResizedWay way{straight.tree(), straight.begin(), straight.end()};
-  TraceId root = way.end;
-  while (way.tree[root].parent != kNoTrace) root = way.tree[root].parent;
-  WayResizer(way.tree).run(way.tree.path(root, way.end));
+  WayResizer(way.tree).run(way.tree.path(way.begin, way.end));
   return way;
 }
 

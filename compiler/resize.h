@@ -13,7 +13,7 @@ namespace calque {
 /// iteration of its loop; they then hold these sizes.
 bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration);
 
-/// The segment that `end` closes and what leads to it, with these sizes and without loops, to be looked at.
+/// The segment that `end` closes, with these sizes and without loops, to be looked at.
 struct ResizedWay {
   TraceTree tree;
   TraceId begin, end;

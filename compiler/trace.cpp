@@ -2,6 +2,7 @@
 #include "compiler/trace.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "compiler/segment.h"
 
@@ -34,6 +35,12 @@ std::vector<TraceId> TraceTree::path(TraceId begin, TraceId end) const {
   for (TraceId id = end; id != begin; id = nodes_[id].parent) ids.push_back(id);
   std::reverse(ids.begin(), ids.end());
   return ids;
+}
+
+TraceId TraceTree::segment_before(TraceId id) const {
+  do id = nodes_[id].parent;
+  while (nodes_[id].kind != TraceNode::Kind::root && nodes_[id].kind != TraceNode::Kind::end);
+  return id;
 }
 
 void TraceTree::drop_way(TraceId first) {
@@ -81,18 +88,52 @@ uint32_t TraceTree::take_sample() {
   return static_cast<uint32_t>(samples_.size() - 1);
 }
 
+namespace {
+
+void add_bound(const NodeSizes& sizes, std::vector<SizeSymbol>& symbols) {
+  for (const SizedSlot& slot : sizes.slots)
+    std::copy_if(slot.dims.begin(), slot.dims.end(), std::back_inserter(symbols), [](SizeSymbol s) { return s != kNoSize; });
+}
+
+void add_followed(const SizeExpression& expression, std::vector<SizeSymbol>& symbols) {
+  for (const SizeTerm& term : expression.terms) {
+    symbols.push_back(term.a);
+    if (term.b != kNoSize) symbols.push_back(term.b);
+  }
+}
+
+void add_followed(const NodeSizes& sizes, std::vector<SizeSymbol>& symbols) {
+  for (const SizedWord& word : sizes.words) add_followed(word.expression, symbols);
+  for (const SizedSlot& slot : sizes.slots)
+    for (const auto& [axis, stride] : slot.strides) add_followed(stride, symbols);
+}
+
+}  // namespace
+
 BoundSizes TraceTree::bound_sizes(TraceId end) const {
   BoundSizes bound;
   if (!has_sizes()) return bound;
-  for (TraceId id = end; id != kNoTrace; id = nodes_[id].parent) {
-    if (const TraceLoop* loop = loop_at(id)) bound.emplace_back(loop->trips, sizes_[loop->trips]);
-    if (const NodeSizes* sizes = nodes_[id].sizes.get())
-      for (const SizedSlot& slot : sizes->slots)
-        for (SizeSymbol symbol : slot.dims)
-          if (symbol != kNoSize) bound.emplace_back(symbol, sizes_[symbol]);
+  std::vector<SizeSymbol> symbols;
+  for (TraceId id = end; id != nodes_[end].segment_begin; id = nodes_[id].parent) {
+    if (const TraceLoop* loop = loop_at(id)) symbols.push_back(loop->trips);
+    if (!nodes_[id].sizes) continue;
+    add_bound(*nodes_[id].sizes, symbols);
+    add_followed(*nodes_[id].sizes, symbols);
   }
-  std::sort(bound.begin(), bound.end());
+  std::sort(symbols.begin(), symbols.end());
+  symbols.erase(std::unique(symbols.begin(), symbols.end()), symbols.end());
+  for (SizeSymbol symbol : symbols) bound.emplace_back(symbol, sizes_[symbol]);
   return bound;
+}
+
+std::vector<SizeSymbol> TraceTree::symbols_on_way(TraceId id) const {
+  std::vector<SizeSymbol> symbols;
+  for (; id != kNoTrace; id = nodes_[id].parent) {
+    if (const TraceLoop* loop = loop_at(id)) symbols.push_back(loop->trips);
+    if (nodes_[id].sizes) add_bound(*nodes_[id].sizes, symbols);
+  }
+  std::sort(symbols.begin(), symbols.end());
+  return symbols;
 }
 
 }  // namespace calque
