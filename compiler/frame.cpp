@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "compiler/compiled_function.h"
+#include "compiler/cut_way.h"
 #include "compiler/log.h"
 #include "compiler/merge_ways.h"
 #include "compiler/replay.h"
@@ -70,7 +71,7 @@ Frame::~Frame() {
 void Frame::finish() {
   const OwnerLock::Inside inside(post_.lock());
   end_segment();
-  if (mode_ != Mode::eager) tree_[root_].is_complete = true;
+  if (mode_ == Mode::match) tree_[root_].is_complete = true;
   thread_state.observer = outer_;
   forget_all();
   settle();
@@ -79,13 +80,28 @@ void Frame::finish() {
 void Frame::settle() {
   if (mode_ != Mode::record || fork_ == kNoTrace) return;
   mode_ = Mode::eager;
-  notes_.end = merge_way(tree_, fork_, roll_way(tree_, fork_));
+  const ClosedWay way = make_loops();
+  tree_[root_].is_complete |= way.is_whole;
+  notes_.end = way.first == kNoTrace ? way.end : merge_way(tree_, way.first, way.end);
+}
+
+ClosedWay Frame::make_loops() {
+  const CutWay cut = cut_way(tree_, fork_);
+  if (!cut.is_cut) return close_loops(tree_, fork_, roll_way(tree_, fork_));
+  note(kStepsDiffer);
+  notes_.has_new_order = cut.is_new;
+  if (cut.is_new) {
+    tree_[root_].is_complete = false;
+    for (const std::shared_ptr<Segment>& segment : cut.removed) segment->add_to(function_.stats());
+    if (function_.pure()) function_.pure()->forget_all();
+  }
+  return {kNoTrace, root_, cut.is_whole};
 }
 
 void Frame::settle_unfinished() noexcept {
   if (mode_ != Mode::record || fork_ == kNoTrace) return;
   try {
-    roll_way(tree_, fork_);
+    make_loops();
   } catch (const std::exception&) {  // memory is short
     tree_.drop_way(fork_);
   }
@@ -149,6 +165,7 @@ std::span<TensorImpl* const> Frame::live_values() const {
   // First sight of this slot; one op may bind the same new slot twice.
   if (slot - first_slot(node) < next_new_slot)
     return true;                                 // compared with its first sight by the caller
+  if (next_new_slot == node.new_slots.size()) return false;  // one of an earlier loop, which ran less often
   if (tensor.is_pending()) materialize(tensor);  // throws: it could not be computed
   refresh_history(tensor);
   return node.new_slots[next_new_slot++].fits(tensor);
@@ -206,7 +223,7 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
       if (!same) return false;
       continue;
     }
-    if (in_segment(tensor)) return false;
+    if (in_segment(tensor) || new_slot >= node.new_slots.size()) return false;
     if (tensor.is_pending()) materialize(tensor);
     refresh_history(tensor);
     if (!node.new_slots[new_slot].fits_but_for_sizes(tensor)) return false;
@@ -241,6 +258,25 @@ bool Frame::take_number(const TraceNode& node, const OpCall& call, std::span<Ten
   return true;
 }
 
+bool Frame::take_apart(TraceId id, const OpCall& call, std::span<Tensor> results) {
+  const TraceNode& node = tree_[id];
+  if (node.op != call.op || node.grad_enabled != thread_state.grad_enabled || results.size() != node.new_slots.size()) return false;
+  for (TensorImpl* input : call.inputs) {
+    if (in_segment(*input)) return false;
+    if (input->is_pending()) materialize(*input);
+  }
+  {
+    const ObserverPause pause;
+    dispatch(call.op, call.inputs, call.attributes, results, call.location);
+  }
+  bool fits = true;
+  for (size_t i = 0; i < results.size(); ++i) fits = fits && node.new_slots[i].fits(*results[i].impl());
+  if (!fits && !(tree_.has_sizes() && resize_apart(tree_, id, results))) return false;
+  for (const Tensor& result : results) bind(*result.impl());
+  cursor_ = id;
+  return true;
+}
+
 void Frame::note_number(const OpCall& call, const Tensor& result) {
   if (function_.pure()) notes_.numbers.push_back({call.attributes.number(0), call.location, result});
 }
@@ -270,6 +306,7 @@ bool Frame::before(const OpCall& call, std::span<Tensor> results) {
     ++function_.stats().matched_ops;
     return true;
   }
+  if (node.kind == TraceNode::Kind::apart) return take_apart(id, call, results);
   if (node.kind != TraceNode::Kind::number || !take_number(node, call, results)) return false;
   cursor_ = id;
   return true;
@@ -296,6 +333,34 @@ StraightWay Frame::way() {
 
 bool Frame::match(const OpCall& call, std::span<Tensor> results) {
   if (reads_row_numbers(call.op)) check_or_note(call);
+  do {
+    if (match_here(call, results)) return true;
+  } while (go_on_elsewhere());
+  if (mode_ != Mode::match) return false;  // what was pending failed
+  check_or_note(call);
+  start_recording(&call);
+  return false;
+}
+
+bool Frame::go_on_elsewhere() {
+  if (cursor_ != segment_begin_) return cut_here();
+  const TraceId elsewhere = tree_[cursor_].goes_on_at;
+  if (elsewhere == kNoTrace) return false;
+  cursor_ = segment_begin_ = elsewhere;
+  return true;
+}
+
+bool Frame::cut_here() {
+  const TraceId end = find_end();
+  if (end == kNoTrace || !tree_[end].is_cut) return false;
+  note(kStepsDiffer);
+  run_end(end);
+  if (mode_ != Mode::match) return false;
+  begin_segment(end);
+  return true;
+}
+
+bool Frame::match_here(const OpCall& call, std::span<Tensor> results) {
   const TraceNode& here = tree_[cursor_];
   if (here.next_iteration != kNoTrace && match_next_iteration(call, results)) return true;
   const uint32_t loop = here.loop;
@@ -303,8 +368,6 @@ bool Frame::match(const OpCall& call, std::span<Tensor> results) {
     if (loop != kNoLoop && tree_[id].loop != loop) note_trips();
     if (match_node(id, call, results)) return true;
   }
-  check_or_note(call);
-  start_recording(&call);
   return false;
 }
 
@@ -376,6 +439,12 @@ bool Frame::is_number_that_changed(const OpCall& call) const {
   return false;
 }
 
+/// Whether the op is one that steps of a loop over segments ask for with another index each time.
+bool Frame::stands_apart(const OpCall& call) const {
+  return tree_.is_apart_behind(segment_begin_, call.op, call.location) &&
+         std::ranges::none_of(call.inputs, [&](const TensorImpl* input) { return in_segment(*input); });
+}
+
 void Frame::after(const OpCall& call, std::span<Tensor> results) {
   const OwnerLock::Inside inside(post_.lock());
   if (mode_ != Mode::record) return;
@@ -392,11 +461,15 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
     cursor_ = add_node(std::move(node));
     return;
   }
-  for (TensorImpl* input : call.inputs) node.inputs.push_back(record_operand(*input, node));
+  const bool is_apart = stands_apart(call);
+  if (is_apart) node.kind = TraceNode::Kind::apart;
+  else
+    for (TensorImpl* input : call.inputs) node.inputs.push_back(record_operand(*input, node));
   for (const Tensor& result : results) {
     TensorImpl& impl = *result.impl();
     node.results.push_back({impl.dtype, impl.requires_grad, impl.shape, impl.strides});
-    link(impl, next_value_++);
+    if (is_apart) record_operand(impl, node);
+    else link(impl, next_value_++);
   }
   cursor_ = add_node(std::move(node));
 }

@@ -69,6 +69,7 @@ class WayMerger {
       }
       if (pair.now == end) merged_end = pair.old;
     }
+    for (const Pair& pair : pairs_) go_on_alike(pair);
     tree_.drop_way(fork_);
     for (TraceId id = 0; id < tree_.size(); ++id)
       if (tree_[id].kind == Kind::end) note_sizes_of_plans(id);  // of ways that part from this one
@@ -81,6 +82,18 @@ class WayMerger {
     NodeSizes sizes;
     bool has_changed;
   };
+  /// Where the new way goes in circles, the old one does from now on.
+  void go_on_alike(const Pair& pair) {
+    tree_[pair.old].is_cut |= tree_[pair.now].is_cut;
+    const TraceId junction = tree_[pair.now].goes_on_at;
+    if (junction == kNoTrace || tree_[pair.old].goes_on_at != kNoTrace) return;
+    const auto same = std::ranges::find(pairs_, junction, &Pair::now);
+    TraceId goes_on_at = same != pairs_.end() ? same->old : junction < fork_ ? junction : kNoTrace;
+    if (goes_on_at == kNoTrace) return;
+    tree_[pair.old].goes_on_at = goes_on_at;
+    tree_[goes_on_at].is_junction = true;
+  }
+
   /// The child of an old node that goes on like the new one: with the same attributes if there is such a one.
   TraceId next_of(TraceId old, TraceId now) const {
     TraceId alike = kNoTrace;
@@ -176,6 +189,7 @@ class WayMerger {
 
   bool compare_words(Pair& pair) {
     const TraceNode &old = tree_[pair.old], &now = tree_[pair.now];
+    if (old.kind == Kind::apart) return true;
     for (int word = old.kind == Kind::number ? 1 : 0; word < now.attributes.size(); ++word) {
       std::vector<SizedWord>& words = pair.sizes.words;
       const auto known = std::find_if(words.begin(), words.end(), [&](const SizedWord& w) { return w.word == word; });

@@ -77,6 +77,7 @@ class WayResizer {
   void run(std::span<const TraceId> path) {
     for (TraceId id : path) {
       TraceNode& node = tree_[id];
+      bind_slots(node);
       if (node.kind == TraceNode::Kind::op) resize_op(node);
     }
   }
@@ -87,7 +88,7 @@ class WayResizer {
     Strides strides;
   };
 
-  void resize_op(TraceNode& node) {
+  void bind_slots(TraceNode& node) {
     for (size_t i = 0; i < node.new_slots.size(); ++i) {
       SlotRecord& record = node.new_slots[i];
       const SizedSlot* sized = sized_slot(node, i);
@@ -96,6 +97,9 @@ class WayResizer {
       record.strides = strides_at(record, sized, record.shape, tree_.sizes());
       slots_.push_back({{record.dtype, record.shape}, record.strides});
     }
+  }
+
+  void resize_op(TraceNode& node) {
     node.attributes = attributes_at(node, tree_.sizes());
     std::vector<Type> types;
     Strides base_strides{};
@@ -129,14 +133,41 @@ bool is_row_major(const Shape& shape, const Strides& strides) {
   return std::equal(dense.begin(), dense.begin() + shape.rank(), strides.begin());
 }
 
-bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration) {
-  TraceNode& node = tree[id];
+namespace {
+
+bool bind_slots(TraceTree& tree, const TraceNode& node, std::span<const TensorImpl* const> fresh) {
   for (size_t i = 0; i < fresh.size(); ++i)
     if (!bind_dims(tree, node.new_slots[i], sized_slot(node, i), fresh[i]->shape)) return false;
   for (size_t i = 0; i < fresh.size(); ++i) {
     const Strides strides = strides_at(node.new_slots[i], sized_slot(node, i), fresh[i]->shape, tree.sizes());
     if (!std::equal(strides.begin(), strides.begin() + fresh[i]->shape.rank(), fresh[i]->strides.begin())) return false;
   }
+  return true;
+}
+
+void hold_sizes(TraceNode& node, std::span<const TensorImpl* const> fresh) {
+  for (size_t i = 0; i < fresh.size(); ++i) {
+    node.new_slots[i].shape = fresh[i]->shape;
+    node.new_slots[i].strides = fresh[i]->strides;
+  }
+}
+
+}  // namespace
+
+bool resize_apart(TraceTree& tree, TraceId id, std::span<const Tensor> results) {
+  TraceNode& node = tree[id];
+  std::vector<const TensorImpl*> fresh;
+  for (const Tensor& result : results) fresh.push_back(result.impl());
+  for (size_t i = 0; i < fresh.size(); ++i)
+    if (!node.new_slots[i].fits_but_for_sizes(*fresh[i])) return false;
+  if (!bind_slots(tree, node, fresh)) return false;
+  hold_sizes(node, fresh);
+  return true;
+}
+
+bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration) {
+  TraceNode& node = tree[id];
+  if (!bind_slots(tree, node, fresh)) return false;
   const Attributes attributes = attributes_at(node, tree.sizes());
   if (!(attributes_in(node, attributes, iteration) == call.attributes)) return false;
   node.attributes = attributes;
@@ -144,10 +175,7 @@ bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fres
   for (size_t i = 0; i < types.size(); ++i) types[i] = call.inputs[i]->type();
   if (!set_results(node, {types.data(), types.size()}, call.inputs.empty() ? Strides{} : call.inputs[0]->strides))
     return false;
-  for (size_t i = 0; i < fresh.size(); ++i) {
-    node.new_slots[i].shape = fresh[i]->shape;
-    node.new_slots[i].strides = fresh[i]->strides;
-  }
+  hold_sizes(node, fresh);
   node.generation = tree.generation();
   return true;
 }

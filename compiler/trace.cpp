@@ -45,12 +45,33 @@ TraceId TraceTree::segment_before(TraceId id) const {
 
 void TraceTree::drop_way(TraceId first) {
   ++revision_;
+  for (TraceId id = first; id < nodes_.size(); ++id) branches_ -= nodes_[nodes_[id].parent].first_child != id;
   TraceId* link = &nodes_[nodes_[first].parent].first_child;
-  if (*link != first) --branches_;
   while (*link != first) link = &nodes_[*link].next_sibling;
   *link = kNoTrace;
   nodes_.erase(nodes_.begin() + first, nodes_.end());
   std::erase_if(loops_, [&](const TraceLoop& loop) { return loop.head >= first; });  // the newest ones
+}
+
+void TraceTree::remove(TraceId first, std::vector<std::shared_ptr<Segment>>& segments) {
+  ++revision_;
+  TraceId* link = &nodes_[nodes_[first].parent].first_child;
+  // Its siblings lose one before them, be it the first of them.
+  if (*link != first || nodes_[first].next_sibling != kNoTrace) --branches_;
+  while (*link != first) link = &nodes_[*link].next_sibling;
+  *link = nodes_[first].next_sibling;
+  std::vector<TraceId> left{first};
+  while (!left.empty()) {
+    TraceNode& node = nodes_[left.back()];
+    left.pop_back();
+    for (TraceId id = node.first_child; id != kNoTrace; id = nodes_[id].next_sibling) {
+      branches_ -= id != node.first_child;
+      left.push_back(id);
+    }
+    if (node.segment) segments.push_back(std::move(node.segment));
+    node = {};
+    ++removed_;
+  }
 }
 
 uint32_t TraceTree::add_loop(TraceLoop loop, int64_t trips) {
@@ -60,6 +81,12 @@ uint32_t TraceTree::add_loop(TraceLoop loop, int64_t trips) {
   nodes_[loop.head + loop.length - 1].next_iteration = loop.head;
   loops_.push_back(loop);
   return index;
+}
+
+bool TraceTree::is_apart_behind(TraceId begin, Op op, const void* location) const {
+  if (!is_apart(op, location)) return false;
+  while (begin != kNoTrace && !nodes_[begin].is_junction && !nodes_[begin].cut_location) begin = nodes_[begin].parent;
+  return begin != kNoTrace;
 }
 
 TraceTree TraceTree::with_sizes_only() const {

@@ -4,6 +4,8 @@
 // that cannot be deferred) in mid-call. A segment is what is compiled as one plan. Values and slots are numbered along a
 // segment, so a branch goes on with the numbers of its trunk, and a segment means the same wherever it stands.
 //
+// Segments that come again in one call are recorded once: the `end` before them goes on where they begin.
+//
 // Iterations of a loop of the function that ask for the same are one list of nodes, whose last leads back to its head. What
 // follows it, and the nodes of an iteration, count values from where the call is then: see WayPosition.
 #pragma once
@@ -97,6 +99,7 @@ struct TraceNode {
     root,
     op,
     number,  // a `full` whose value differs from call to call: run eagerly, its result is bound to a slot
+    apart,   // an op on tensors from outside whose attributes differ each time: run eagerly, its results are bound to slots at once
     end,     // of a segment
   };
   Kind kind = Kind::root;
@@ -124,6 +127,11 @@ struct TraceNode {
   TraceId segment_begin = kNoTrace;    // of `end`: the root or end node before the segment
   std::shared_ptr<Segment> segment;    // of `end`
   const char* reason = nullptr;        // of `end`: why the segment ended there; null when the function returned
+  TraceId goes_on_at = kNoTrace;       // of `end`: the root or end node whose segments may follow, too
+  bool is_junction = false;            // of `root` and `end`: some `end` goes on here
+  bool is_cut = false;                 // of `end`: the segment may end here though the function asks for more
+  Op cut_op{};                         // of `root` and `end`: ways behind it are cut before this op of this line, if there is one
+  const void* cut_location = nullptr;
 };
 
 /// Iterations of a loop of the function: `length` nodes from the head on. The first of them, which differ (they start from what
@@ -148,13 +156,21 @@ class TraceTree {
   /// Adds a child after its siblings. References to nodes are void afterwards.
   TraceId add(TraceId parent, TraceNode node);
   /// Recorded ops of all ways.
-  size_t op_count() const { return nodes_.size() - std::max<size_t>(1, roots_.size()); }
+  size_t op_count() const { return nodes_.size() - removed_ - std::max<size_t>(1, roots_.size()); }
   /// How many nodes have a sibling before them: ways that the function went beside its first.
   int branches() const { return branches_; }
   /// The nodes after `begin` up to `end`, in order.
   std::vector<TraceId> path(TraceId begin, TraceId end) const;
   /// The root or end node before this one.
   TraceId segment_before(TraceId id) const;
+  /// The end of a segment behind this node; none where no segment ends there.
+  TraceId end_after(TraceId id) const {
+    TraceId end = nodes_[id].first_child;
+    while (end != kNoTrace && nodes_[end].kind != TraceNode::Kind::end) end = nodes_[end].next_sibling;
+    return end;
+  }
+  /// Removes a node and all that follows it. Their ids are not used again. Gives the segments that they closed.
+  void remove(TraceId first, std::vector<std::shared_ptr<Segment>>& segments);
   /// Takes back what was added from this node on: one way, behind the other children of its parent.
   void drop_way(TraceId first);
 
@@ -194,6 +210,11 @@ class TraceTree {
   /// A `full` at this line had several values, which did not follow from sizes: it is recorded as a number from now on.
   void note_varying_number(const void* location) { varying_numbers_.insert(location); }
   bool is_varying_number(const void* location) const { return varying_numbers_.contains(location); }
+  /// The op of this line stands apart in the steps of a loop over segments.
+  void note_apart(const TraceNode& node) { apart_.emplace(node.op, node.location); }
+  bool is_apart(Op op, const void* location) const { return apart_.contains({op, location}); }
+  /// Also, whether a way that goes on behind `begin` is cut into steps, or in such a loop already.
+  bool is_apart_behind(TraceId begin, Op op, const void* location) const;
   /// A tree without nodes but with these sizes.
   TraceTree with_sizes_only() const;
   /// The symbols that the segment which `end` closes binds or follows, with their last values: what its plans are kept by.
@@ -206,11 +227,13 @@ class TraceTree {
   std::vector<TraceNode> nodes_;
   std::vector<std::pair<uint64_t, TraceId>> roots_;
   int branches_ = 0;
+  size_t removed_ = 0;  // nodes
   std::vector<int64_t> sizes_;
   uint32_t generation_ = 0;
   uint64_t revision_ = 0;
   std::vector<std::vector<int64_t>> samples_{{}};
   std::set<const void*> varying_numbers_;
+  std::set<std::pair<Op, const void*>> apart_;
   std::vector<TraceLoop> loops_;
 };
 
