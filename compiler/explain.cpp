@@ -57,8 +57,7 @@ std::string guard_of(const SlotRecord& record, const SizedSlot* sized) {
       !record.requires_grad ? ""
       : record.is_leaf      ? ", a leaf with gradients"
                             : ", with history",
-      record.origin == SlotRecord::kOutside ? "from outside of the call"
-                                            : fmt::format("value {} of an earlier segment", record.origin));
+      record.is_of_this_call ? "made in an earlier segment" : "from outside of the call");
 }
 
 std::string guards_of(const TraceTree& tree, std::span<const TraceId> path) {
@@ -157,9 +156,10 @@ std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const S
   for (TraceId id : path) {
     const TraceNode& node = tree[id];
     if (node.kind == TraceNode::Kind::end || (account && account->rolled.contains(id))) continue;
-    std::string fate = with_code(node.kind == TraceNode::Kind::number ? row(Reason::number).phrase
-                                 : account                            ? fate_of(tree, id, *account)
-                                                                      : row(Reason::eager_op).phrase);
+    std::string fate = with_code(node.kind == TraceNode::Kind::number  ? row(Reason::number).phrase
+                                 : node.kind == TraceNode::Kind::apart ? row(Reason::apart).phrase
+                                 : account                             ? fate_of(tree, id, *account)
+                                                                       : row(Reason::eager_op).phrase);
     if (const auto found = later.find(id); found != later.end())
       fate += fmt::format("; {} more: {}", found->second, with_code(row(Reason::rolled).phrase));
     if (tree[node.parent].first_child != id) fate += "; " + with_code(row(Reason::other_way).phrase);

@@ -152,7 +152,6 @@ class Extrapolation {
     Each<Type> addresses;
     for (const Type& type : types) addresses.push_back(&type);
     made.shape = type(addresses).shape;
-    made.origin = static_cast<uint32_t>(number(of, [](const SlotRecord& slot) { return slot.origin; }));
     for (int axis = 0; axis < made.shape.rank(); ++axis)
       made.strides[axis] = number(of, [axis](const SlotRecord& slot) { return slot.strides[axis]; });
     return made;

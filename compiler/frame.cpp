@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/compiled_function.h"
+#include "compiler/cut_way.h"
 #include "compiler/log.h"
 #include "compiler/merge_ways.h"
 #include "compiler/replay.h"
@@ -72,7 +73,7 @@ Frame::~Frame() {
 void Frame::finish() {
   const OwnerLock::Inside inside(post_.lock());
   end_segment();
-  if (mode_ != Mode::eager) tree_[root_].is_complete = true;
+  if (mode_ == Mode::match) tree_[root_].is_complete = true;
   thread_state.observer = outer_;
   forget_all();
   settle();
@@ -81,13 +82,28 @@ void Frame::finish() {
 void Frame::settle() {
   if (mode_ != Mode::record || fork_ == kNoTrace) return;
   mode_ = Mode::eager;
-  notes_.end = merge_way(tree_, fork_, roll_way(tree_, fork_));
+  const ClosedWay way = make_loops();
+  tree_[root_].is_complete |= way.is_whole;
+  notes_.end = way.first == kNoTrace ? way.end : merge_way(tree_, way.first, way.end);
+}
+
+ClosedWay Frame::make_loops() {
+  const CutWay cut = cut_way(tree_, fork_);
+  if (!cut.is_cut) return close_loops(tree_, fork_, roll_way(tree_, fork_));
+  note(kStepsDiffer);
+  notes_.has_new_order = cut.is_new;
+  if (cut.is_new) {
+    tree_[root_].is_complete = false;
+    for (const std::shared_ptr<Segment>& segment : cut.removed) segment->add_to(function_.stats());
+    if (function_.pure()) function_.pure()->forget_all();
+  }
+  return {kNoTrace, root_, cut.is_whole};
 }
 
 void Frame::settle_unfinished() noexcept {
   if (mode_ != Mode::record || fork_ == kNoTrace) return;
   try {
-    roll_way(tree_, fork_);
+    make_loops();
   } catch (const std::exception&) {  // memory is short
     tree_.drop_way(fork_);
   }
@@ -165,15 +181,10 @@ std::span<TensorImpl* const> Frame::live_values() const {
   // First sight of this slot; one op may bind the same new slot twice.
   if (slot - first_slot(node) < next_new_slot)
     return true;                                 // compared with its first sight by the caller
+  if (next_new_slot == node.new_slots.size()) return false;  // one of an earlier loop, which ran less often
   if (tensor.is_pending()) materialize(tensor);  // throws: it could not be computed
   refresh_history(tensor);
-  return fits(node.new_slots[next_new_slot++], tensor, false);
-}
-
-bool Frame::fits(const SlotRecord& record, const TensorImpl& tensor, bool but_for_sizes) const {
-  uint32_t origin = origin_of(tensor);
-  if (origin != SlotRecord::kOutside) origin -= position_.levels[record.origin_level].values;
-  return but_for_sizes ? record.fits_but_for_sizes(tensor, origin) : record.fits(tensor, origin);
+  return node.new_slots[next_new_slot++].fits(tensor);
 }
 
 [[gnu::always_inline]] inline bool Frame::matches_attributes(const TraceNode& node, const Attributes& attributes) const {
@@ -231,10 +242,10 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
       if (!same) return false;
       continue;
     }
-    if (in_segment(tensor)) return false;
+    if (in_segment(tensor) || new_slot >= node.new_slots.size()) return false;
     if (tensor.is_pending()) materialize(tensor);
     refresh_history(tensor);
-    if (!fits(node.new_slots[new_slot], tensor, true)) return false;
+    if (!node.new_slots[new_slot].fits_but_for_sizes(tensor)) return false;
     fresh.push_back(&tensor);
   }
   if (!fresh.empty() && slots_.size() != first_slot(node)) return false;
@@ -266,6 +277,25 @@ bool Frame::take_number(const TraceNode& node, const OpCall& call, std::span<Ten
   return true;
 }
 
+bool Frame::take_apart(TraceId id, const OpCall& call, std::span<Tensor> results) {
+  const TraceNode& node = tree_[id];
+  if (node.op != call.op || node.grad_enabled != thread_state.grad_enabled || results.size() != node.new_slots.size()) return false;
+  for (TensorImpl* input : call.inputs) {
+    if (in_segment(*input)) return false;
+    if (input->is_pending()) materialize(*input);
+  }
+  {
+    const ObserverPause pause;
+    dispatch(call.op, call.inputs, call.attributes, results, call.location);
+  }
+  bool fits = true;
+  for (size_t i = 0; i < results.size(); ++i) fits = fits && node.new_slots[i].fits(*results[i].impl());
+  if (!fits && !(tree_.has_sizes() && resize_apart(tree_, id, results))) return false;
+  for (const Tensor& result : results) bind(*result.impl());
+  cursor_ = id;
+  return true;
+}
+
 void Frame::note_number(const OpCall& call, const Tensor& result) {
   if (function_.pure()) notes_.numbers.push_back({call.attributes.number(0), call.location, result});
 }
@@ -281,7 +311,7 @@ void Frame::note_number(const OpCall& call, const Tensor& result) {
   const TraceOperand* operand = node.inputs.data();
   for (const TensorImpl* const tensor : call.inputs) {
     const uint32_t number = position_.number(*operand, node.level);
-    if (operand->is_slot ? slots_.data()[number].impl() != tensor || tensor->storage->changes_unseen()
+    if (operand->is_slot ? number >= slots_.size() || slots_[number].impl() != tensor || tensor->storage->changes_unseen()
                          : !tensor || !is_own(*tensor) || tensor->value_id != number)
       return false;
     ++operand;
@@ -335,6 +365,7 @@ bool Frame::before(const OpCall& call, std::span<Tensor> results) {
     ++function_.stats().matched_ops;
     return true;
   }
+  if (node.kind == TraceNode::Kind::apart) return take_apart(id, call, results);
   if (node.kind != TraceNode::Kind::number || !take_number(node, call, results)) return false;
   cursor_ = id;
   return true;
@@ -361,6 +392,34 @@ StraightWay Frame::way() {
 
 bool Frame::match(const OpCall& call, std::span<Tensor> results) {
   if (reads_row_numbers(call.op)) check_or_note(call);
+  do {
+    if (match_here(call, results)) return true;
+  } while (go_on_elsewhere());
+  if (mode_ != Mode::match) return false;  // what was pending failed
+  check_or_note(call);
+  start_recording(&call);
+  return false;
+}
+
+bool Frame::go_on_elsewhere() {
+  if (cursor_ != segment_begin_) return cut_here();
+  const TraceId elsewhere = tree_[cursor_].goes_on_at;
+  if (elsewhere == kNoTrace) return false;
+  cursor_ = segment_begin_ = elsewhere;
+  return true;
+}
+
+bool Frame::cut_here() {
+  const TraceId end = find_end();
+  if (end == kNoTrace || !tree_[end].is_cut) return false;
+  note(kStepsDiffer);
+  run_end(end);
+  if (mode_ != Mode::match) return false;
+  begin_segment(end);
+  return true;
+}
+
+bool Frame::match_here(const OpCall& call, std::span<Tensor> results) {
   const TraceNode& here = tree_[cursor_];
   if (here.next_iteration != kNoTrace && match_next_iteration(call, results)) return true;
   const uint32_t loop = here.loop;
@@ -368,8 +427,6 @@ bool Frame::match(const OpCall& call, std::span<Tensor> results) {
     if (loop != kNoLoop && tree_[id].loop != loop) note_trips();
     if (match_node(id, call, results)) return true;
   }
-  check_or_note(call);
-  start_recording(&call);
   return false;
 }
 
@@ -418,12 +475,11 @@ TraceId Frame::add_node(TraceNode node) {
 }
 
 TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
-  if (in_segment(tensor)) return {tensor.value_id, false};
+  if (in_segment(tensor)) return {tensor.value_id - first_value_, false};
   for (size_t i = 0; i < slots_.size(); ++i)
     if (slots_[i].impl() == &tensor) return {static_cast<uint32_t>(i), true};
   refresh_history(tensor);
-  node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, origin_of(tensor),
-                            tensor.shape, tensor.strides});
+  node.new_slots.push_back({tensor.dtype, tensor.requires_grad, !tensor.producer, is_own(tensor), tensor.shape, tensor.strides});
   bind(tensor);
   return {static_cast<uint32_t>(slots_.size() - 1), true};
 }
@@ -442,6 +498,12 @@ bool Frame::is_number_that_changed(const OpCall& call) const {
   return false;
 }
 
+/// Whether the op is one that steps of a loop over segments ask for with another index each time.
+bool Frame::stands_apart(const OpCall& call) const {
+  return tree_.is_apart_behind(segment_begin_, call.op, call.location) &&
+         std::ranges::none_of(call.inputs, [&](const TensorImpl* input) { return in_segment(*input); });
+}
+
 void Frame::after(const OpCall& call, std::span<Tensor> results) {
   const OwnerLock::Inside inside(post_.lock());
   if (mode_ != Mode::record) return;
@@ -452,18 +514,22 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
   node.grad_enabled = thread_state.grad_enabled;
   node.attributes = call.attributes;
   node.location = call.location;
-  node.first_value = next_value_;
+  node.first_value = next_value_ - first_value_;
   node.first_slot = static_cast<uint32_t>(slots_.size());
   if (node.kind == TraceNode::Kind::number) {
     note_number(call, results[0]);
     cursor_ = add_node(std::move(node));
     return;
   }
-  for (TensorImpl* input : call.inputs) node.inputs.push_back(record_operand(*input, node));
+  const bool is_apart = stands_apart(call);
+  if (is_apart) node.kind = TraceNode::Kind::apart;
+  else
+    for (TensorImpl* input : call.inputs) node.inputs.push_back(record_operand(*input, node));
   for (const Tensor& result : results) {
     TensorImpl& impl = *result.impl();
     node.results.push_back({impl.dtype, impl.requires_grad, impl.shape, impl.strides});
-    link(impl, next_value_++);
+    if (is_apart) record_operand(impl, node);
+    else link(impl, next_value_++);
   }
   cursor_ = add_node(std::move(node));
 }
@@ -481,7 +547,7 @@ void Frame::begin_segment(TraceId after) {
   cursor_ = segment_begin_ = after;
   first_value_ = next_value_;
   slots_.clear();
-  position_.begin_segment(tree_[after].level);
+  position_.begin_segment(first_value_);
 }
 
 void Frame::end_segment(const char* reason) {
@@ -492,7 +558,6 @@ void Frame::end_segment(const char* reason) {
     if (mode_ == Mode::eager) return;
     TraceNode node;
     node.kind = TraceNode::Kind::end;
-    node.first_value = next_value_;
     node.segment_begin = segment_begin_;
     node.reason = reason;
     node.segment = std::make_shared<Segment>();
@@ -607,7 +672,7 @@ void Frame::replay() {
   std::exception_ptr failure;
   try {
     // A placeholder takes the place of what was made, so that later views are views of what the user holds.
-    replay_path(deferred.tree(), path, slots_, first_value_, [&](std::span<Tensor> results, size_t first) {
+    replay_path(deferred.tree(), path, slots_, [&](std::span<Tensor> results, size_t first) {
       for (size_t i = 0; i < results.size(); ++i)
         if (TensorImpl* placeholder = placeholders[first + i]) {
           fill_placeholder(*placeholder, *results[i].impl());
@@ -629,7 +694,7 @@ void Frame::verify_against_replay(TraceId end) {
   const ObserverPause pause;
   std::vector<Tensor> expected;
   const StraightWay matched = way();
-  replay_path(matched.tree(), matched.path(), slots_, first_value_, [&](std::span<Tensor> results, size_t) {
+  replay_path(matched.tree(), matched.path(), slots_, [&](std::span<Tensor> results, size_t) {
     expected.insert(expected.end(), results.begin(), results.end());
   });
   tree_[end].segment->expect(expected);

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "compiler/segment_loops.h"
 #include "compiler/way_position.h"
 #include "runtime/observer.h"
 #include "runtime/observer_post.h"
@@ -39,6 +40,7 @@ struct FrameNotes {
   const char* obstacle = nullptr;  // the first thing that no plan does
   TraceId after = 0;               // the op before it
   TraceId end = 0;                 // of the last one
+  bool has_new_order = false;      // of the steps of a loop, for which older ways were removed
   // Of a pure function:
   std::vector<Number> numbers;
   std::vector<CopyMade> copies;
@@ -47,6 +49,7 @@ struct FrameNotes {
 
 // Obstacles that say nothing of other calls.
 inline constexpr const char* kAnOpFails = "an op fails";
+inline constexpr const char* kStepsDiffer = "steps that differ";
 inline constexpr const char* kTooManyWays = "it goes more ways than are kept";
 
 class Frame final : public Observer {
@@ -104,6 +107,12 @@ class Frame final : public Observer {
   bool is_due(const TraceNode& node, const OpCall& call);
   bool is_same_op(const TraceNode& node, const OpCall& call) const;
   bool match(const OpCall& call, std::span<Tensor> results);
+  /// Among what follows the last node.
+  bool match_here(const OpCall& call, std::span<Tensor> results);
+  /// To where else what comes next may have been recorded: where steps differ, the segment may end here; at the beginning of one, it
+  /// may be where the loop that it is in begins. False where there is none.
+  bool go_on_elsewhere();
+  bool cut_here();
   /// Whether the call is the next iteration of the loop whose last node was matched.
   bool match_next_iteration(const OpCall& call, std::span<Tensor> results);
   bool match_node(TraceId id, const OpCall& call, std::span<Tensor> results);
@@ -121,8 +130,9 @@ class Frame final : public Observer {
   void check_or_note(const OpCall& call);
   bool matches_operand(const TraceNode& node, size_t i, TensorImpl& tensor, uint32_t& next_new_slot);
   uint32_t first_slot(const TraceNode& node) const { return node.first_slot + position_.levels[node.level].slots; }
-  bool fits(const SlotRecord& record, const TensorImpl& tensor, bool but_for_sizes) const;
   bool take_number(const TraceNode& node, const OpCall& call, std::span<Tensor> results);
+  /// An op on tensors from outside that does no work worth a plan, with whatever attributes.
+  bool take_apart(TraceId id, const OpCall& call, std::span<Tensor> results);
   void note_number(const OpCall& call, const Tensor& result);
   void hand_out(TraceId id, std::span<Tensor> results);
   TraceId find_end();
@@ -136,6 +146,7 @@ class Frame final : public Observer {
   TraceId add_node(TraceNode node);
   TraceOperand record_operand(TensorImpl& tensor, TraceNode& node);
   bool is_number_that_changed(const OpCall& call) const;
+  bool stands_apart(const OpCall& call) const;
 
   // Segments.
   void end_segment(const char* reason = nullptr);
@@ -151,6 +162,7 @@ class Frame final : public Observer {
   /// What was recorded becomes a part of the tree: loops are found, and ways that differ in sizes only become one.
   void settle();
   void settle_unfinished() noexcept;
+  ClosedWay make_loops();
 
   // The list of values of this call that are alive.
   void link(TensorImpl& impl, uint32_t value_id);
@@ -159,9 +171,6 @@ class Frame final : public Observer {
   TensorImpl* placeholder(const ResultRecord& record);
   bool is_own(const TensorImpl& impl) const { return impl.observer.load(std::memory_order_relaxed) == this; }
   bool in_segment(const TensorImpl& impl) const { return is_own(impl) && impl.value_id >= first_value_; }
-  uint32_t origin_of(const TensorImpl& impl) const {
-    return is_own(impl) ? impl.value_id : SlotRecord::kOutside;
-  }
 
   CompiledFunction& function_;
   TraceTree& tree_;

@@ -19,13 +19,11 @@ bool same_records(const TraceNode& a, const TraceNode& b) {
          std::equal(a.results.begin(), a.results.end(), b.results.begin(), b.results.end(), results_alike);
 }
 
-bool same_steps(const TraceNode& a, const TraceNode& b) { return a.steps && b.steps ? *a.steps == *b.steps : a.steps == b.steps; }
-
 /// Whether the nodes ask for the same but for sizes, and numbers that may follow from them.
 bool are_alike(const TraceNode& a, const TraceNode& b) {
   return a.kind == b.kind && a.op == b.op && a.grad_enabled == b.grad_enabled && a.reason == b.reason &&
          a.attributes.size() == b.attributes.size() && a.first_value == b.first_value && a.first_slot == b.first_slot &&
-         a.level == b.level && (a.loop == kNoLoop) == (b.loop == kNoLoop) && a.inputs == b.inputs && same_steps(a, b) &&
+         a.level == b.level && (a.loop == kNoLoop) == (b.loop == kNoLoop) && a.inputs == b.inputs && a.grows_like(b) &&
          same_records(a, b);
 }
 
@@ -34,7 +32,7 @@ class WayMerger {
   WayMerger(TraceTree& tree, TraceId fork) : tree_(tree), fork_(fork) {
     const SizeSample recorded = tree.sample(tree[fork].sample);
     now_.assign(recorded.begin(), recorded.end());
-    for (const auto& [symbol, value] : tree.bound_sizes(tree[fork].parent)) symbols_.push_back(symbol);
+    symbols_ = tree.symbols_on_way(tree[fork].parent);
   }
 
   /// False, and nothing has changed, when the way that begins with `old` differs in more than sizes.
@@ -56,20 +54,23 @@ class WayMerger {
   const void* varying_number() const { return varying_number_; }
 
   TraceId merge(TraceId end) {
-    for (size_t i = 0; i < fresh_.size(); ++i) {
-      const SizeSymbol symbol = tree_.add_size(fresh_[i].before);
-      note_size_of_plans(fresh_[i].node, symbol, fresh_[i].before);
-    }
+    for (const int64_t before : fresh_) tree_.add_size(before);
     for (SizeSymbol symbol : symbols_) tree_.set_size(symbol, now_[symbol]);
     tree_.renew();
     TraceId merged_end = end;
     for (Pair& pair : pairs_) {
       TraceNode& old = tree_[pair.old];
       if (pair.has_changed) old.sizes = std::make_shared<const NodeSizes>(std::move(pair.sizes));
-      if (old.kind == Kind::end) old.segment->adopt(*tree_[pair.now].segment, tree_.bound_sizes(pair.old));
+      if (old.kind == Kind::end) {
+        note_sizes_of_plans(pair.old);
+        old.segment->adopt(*tree_[pair.now].segment, tree_.bound_sizes(pair.old));
+      }
       if (pair.now == end) merged_end = pair.old;
     }
+    for (const Pair& pair : pairs_) go_on_alike(pair);
     tree_.drop_way(fork_);
+    for (TraceId id = 0; id < tree_.size(); ++id)
+      if (tree_[id].kind == Kind::end) note_sizes_of_plans(id);  // of ways that part from this one
     return merged_end;
   }
 
@@ -79,11 +80,17 @@ class WayMerger {
     NodeSizes sizes;
     bool has_changed;
   };
-  /// A dimension that was `before` in all calls of the old way.
-  struct Fresh {
-    TraceId node;
-    int64_t before;
-  };
+  /// Where the new way goes in circles, the old one does from now on.
+  void go_on_alike(const Pair& pair) {
+    tree_[pair.old].is_cut |= tree_[pair.now].is_cut;
+    const TraceId junction = tree_[pair.now].goes_on_at;
+    if (junction == kNoTrace || tree_[pair.old].goes_on_at != kNoTrace) return;
+    const auto same = std::ranges::find(pairs_, junction, &Pair::now);
+    TraceId goes_on_at = same != pairs_.end() ? same->old : junction < fork_ ? junction : kNoTrace;
+    if (goes_on_at == kNoTrace) return;
+    tree_[pair.old].goes_on_at = goes_on_at;
+    tree_[goes_on_at].is_junction = true;
+  }
 
   /// The child of an old node that goes on like the new one: with the same attributes if there is such a one.
   TraceId next_of(TraceId old, TraceId now) const {
@@ -101,7 +108,7 @@ class WayMerger {
   std::vector<int64_t> sizes_before(const Pair& pair) const {
     const SizeSample sample = tree_.sample(tree_[pair.old].sample);
     std::vector<int64_t> sizes(sample.begin(), sample.end());
-    for (const Fresh& fresh : fresh_) sizes.push_back(fresh.before);
+    sizes.insert(sizes.end(), fresh_.begin(), fresh_.end());
     return sizes;
   }
   std::vector<SizeSymbol> fresh_symbols() const {
@@ -147,7 +154,7 @@ class WayMerger {
       if (symbol == kNoSize) {
         if (before[axis] < kLeastSize) return false;
         symbol = static_cast<SizeSymbol>(now_.size());
-        fresh_.push_back({pair.old, before[axis]});
+        fresh_.push_back(before[axis]);
         now_.push_back(now[axis]);
         pair.has_changed = true;
       }
@@ -180,6 +187,7 @@ class WayMerger {
 
   bool compare_words(Pair& pair) {
     const TraceNode &old = tree_[pair.old], &now = tree_[pair.now];
+    if (old.kind == Kind::apart) return true;
     for (int word = old.kind == Kind::number ? 1 : 0; word < now.attributes.size(); ++word) {
       std::vector<SizedWord>& words = pair.sizes.words;
       const auto known = std::find_if(words.begin(), words.end(), [&](const SizedWord& w) { return w.word == word; });
@@ -226,21 +234,19 @@ class WayMerger {
     return refit_integer(known, sizes_before(pair), now, now_, fresh_symbols());
   }
 
-  /// Plans that were made while the dimension was always the same.
-  void note_size_of_plans(TraceId node, SizeSymbol symbol, int64_t value) {
-    for (TraceId end = 0; end < tree_.size(); ++end) {
-      if (tree_[end].kind != Kind::end) continue;
-      TraceId id = end;
-      while (id != kNoTrace && id != node) id = tree_[id].parent;
-      if (id == node) tree_[end].segment->add_size(symbol, value);
-    }
+  /// Plans that were made while something of the segment was always the same.
+  void note_sizes_of_plans(TraceId end) {
+    BoundSizes sizes = tree_.bound_sizes(end);
+    const SizeSample before = tree_.sample(tree_[end].sample);
+    for (auto& [symbol, value] : sizes) value = before[symbol];
+    tree_[end].segment->add_sizes(sizes);
   }
 
   TraceTree& tree_;
   TraceId fork_;
   std::vector<int64_t> now_;            // sizes of the new way; of old symbols, then of fresh ones
   std::vector<SizeSymbol> symbols_;     // bound so far
-  std::vector<Fresh> fresh_;
+  std::vector<int64_t> fresh_;          // what each dimension that is new among them was in all calls of the old way
   std::vector<Pair> pairs_;
   const void* varying_number_ = nullptr;
 };

@@ -162,6 +162,8 @@ void ObservedCall::finish(const ResultReader& reader, const void* result, MakePr
     }
   state.scope.finish();
   if (trace && state.scope.frame()->notes().obstacle) state.refusal = state.scope.frame()->notes().obstacle;
+  if (!state.refusal.empty() && state.scope.frame()->notes().has_new_order)
+    return table.refuse_new_order(state.function, state.words, state.refusal);
   if (!state.refusal.empty()) return table.refuse(state.function, state.words, state.refusal);
   note_end(*trace, *state.scope.frame(), state.function.tree());
   std::shared_ptr<const void> prototype;

@@ -91,7 +91,7 @@ bool PureProgram::fits(std::span<TensorImpl* const> arguments) const {
     if (tensor && tensor->is_pending()) return false;
     if (use.read && tensor && tensor->storage->changes_unseen() != use.changes_unseen) return false;
     if (tensor) refresh_history(*tensor);
-    if (use.read && !use.read->fits(*tensor, SlotRecord::kOutside)) return false;
+    if (use.read && !use.read->fits(*tensor)) return false;
   }
   for (const Tie& tie : ties_)
     if (find(tie.chosen, arguments) != find(tie.other, arguments)) return false;

@@ -65,6 +65,15 @@ void PureTable::forget(const PureProgram& program) {
     }
 }
 
+void PureTable::forget_all() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [hash, key] : keys_) {
+    drop(key);
+    key.was_known = key.trace.has_value();
+    key.trace.reset();
+  }
+}
+
 void PureTable::drop(Key& key) {
   if (!key.program) return;
   past_runs_ += key.program->runs();
@@ -169,7 +178,7 @@ namespace {
 
 /// An op that fails for its values, and a full tree, may come to any function.
 bool says_nothing_of_others(const std::string& reason) {
-  return reason.starts_with(kAnOpFails) || reason.starts_with(kTooManyWays);
+  return reason.starts_with(kAnOpFails) || reason.starts_with(kTooManyWays) || reason.starts_with(kStepsDiffer);
 }
 
 }  // namespace
@@ -189,6 +198,16 @@ void PureTable::refuse(CompiledFunction& function, std::span<const uint64_t> wor
     log(LogTopic::recompile, "{} (pure) is matched for one kind of arguments: {}", function.options().name,
         reason);
   key.refusal = reason;
+}
+
+void PureTable::refuse_new_order(CompiledFunction& function, std::span<const uint64_t> words, const std::string& reason) {
+  {
+    const uint64_t hash = hash_words(words, id_);
+    const std::lock_guard lock(mutex_);
+    if (key_of(words, hash).was_known)
+      return disbelieve(function, "the steps of a loop come in another order than before");
+  }
+  refuse(function, words, reason);
 }
 
 void PureTable::disbelieve(CompiledFunction& function, const std::string& what) {

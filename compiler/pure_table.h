@@ -25,12 +25,16 @@ class PureTable {
   PureProgram* find(std::span<const uint64_t> words);
   /// The program did not fit registered state: the key is learned anew.
   void forget(const PureProgram& program);
+  /// Ways that keys went are gone, for a call took the steps of a loop in a new order: all are learned anew.
+  void forget_all();
 
   /// What an observed call of the key did, or why that cannot be repeated. `function` is locked by the
   /// caller.
   void learn(CompiledFunction& function, std::span<const uint64_t> words, PureTrace trace,
              std::shared_ptr<const void> prototype);
   void refuse(CompiledFunction& function, std::span<const uint64_t> words, const std::string& reason);
+  /// The call that forget_all() was about. One whose key was known before has shown that the function is not pure.
+  void refuse_new_order(CompiledFunction& function, std::span<const uint64_t> words, const std::string& reason);
 
   /// False when the function was found out not to be pure.
   bool is_believed() const { return is_believed_.load(std::memory_order_relaxed); }
@@ -46,6 +50,7 @@ class PureTable {
     std::optional<PureTrace> trace;
     Ref<PureProgram> program;
     std::string refusal;  // why its calls are matched
+    bool was_known = false;  // when all were forgotten
   };
 
   Key& key_of(std::span<const uint64_t> words, uint64_t hash);

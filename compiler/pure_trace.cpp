@@ -218,7 +218,7 @@ PureTrace read_trace(Frame& frame, const TraceTree& tree, std::span<const Tensor
 
 void note_end(PureTrace& trace, const Frame& frame, const TraceTree& tree) {
   trace.end = frame.notes().end;
-  for (const TraceLoop& loop : loops_on_way(tree, trace.end)) trace.trips.push_back(tree.sizes()[loop.trips]);
+  for (const TraceLoop& loop : loops_on_way(tree, trace.root, trace.end)) trace.trips.push_back(tree.sizes()[loop.trips]);
 }
 
 bool same_situation(const PureTrace& a, const PureTrace& b) {
@@ -238,7 +238,7 @@ std::string difference(const TraceTree& tree, const PureTrace& before, const Pur
   if (!text.empty()) return text;
   for (size_t i = 0; i < std::min(before.trips.size(), now.trips.size()); ++i)
     if (before.trips[i] != now.trips[i]) {
-      const TraceNode& head = tree[loops_on_way(tree, now.end)[i].head];
+      const TraceNode& head = tree[loops_on_way(tree, now.root, now.end)[i].head];
       return fmt::format("the loop that begins with {} ran {} times {} than before", at_line(row(head.op).name, head.location),
                          std::abs(before.trips[i] - now.trips[i]), now.trips[i] < before.trips[i] ? "less" : "more");
     }

@@ -8,7 +8,7 @@
 namespace calque {
 
 void replay_path(const TraceTree& tree, std::span<const TraceId> path, std::span<const Tensor> slots,
-                 uint32_t first_value, FunctionRef<void(std::span<Tensor>, size_t)> made) {
+                 FunctionRef<void(std::span<Tensor>, size_t)> made) {
   std::vector<TensorImpl*> inputs;
   std::vector<Tensor> values;
   const bool grad_before = thread_state.grad_enabled;
@@ -21,8 +21,8 @@ void replay_path(const TraceTree& tree, std::span<const TraceId> path, std::span
     if (node.kind != TraceNode::Kind::op) continue;
     inputs.clear();
     for (const TraceOperand& operand : node.inputs)
-      inputs.push_back(operand.is_slot ? slots[operand.index].impl() : values[operand.index - first_value].impl());
-    values.resize(node.first_value - first_value + node.results.size());
+      inputs.push_back(operand.is_slot ? slots[operand.index].impl() : values[operand.index].impl());
+    values.resize(node.first_value + node.results.size());
     thread_state.grad_enabled = node.grad_enabled;
     const std::span<Tensor> results = std::span(values).last(node.results.size());
     dispatch(node.op, inputs, node.attributes, results, node.location);

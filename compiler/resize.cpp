@@ -69,7 +69,7 @@ bool set_results(TraceNode& node, std::span<const Type> types, const Strides& ba
   return true;
 }
 
-/// Sets the records of one way to sizes, from its root down.
+/// Sets the records of one segment to sizes, from its beginning on.
 class WayResizer {
  public:
   explicit WayResizer(TraceTree& tree) : tree_(tree) {}
@@ -77,7 +77,7 @@ class WayResizer {
   void run(std::span<const TraceId> path) {
     for (TraceId id : path) {
       TraceNode& node = tree_[id];
-      if (node.kind == TraceNode::Kind::end) begin_segment(node);
+      bind_slots(node);
       if (node.kind == TraceNode::Kind::op) resize_op(node);
     }
   }
@@ -88,13 +88,7 @@ class WayResizer {
     Strides strides;
   };
 
-  void begin_segment(const TraceNode& end) {
-    slots_.clear();
-    values_.clear();
-    first_value_ = end.first_value;
-  }
-
-  void resize_op(TraceNode& node) {
+  void bind_slots(TraceNode& node) {
     for (size_t i = 0; i < node.new_slots.size(); ++i) {
       SlotRecord& record = node.new_slots[i];
       const SizedSlot* sized = sized_slot(node, i);
@@ -103,11 +97,14 @@ class WayResizer {
       record.strides = strides_at(record, sized, record.shape, tree_.sizes());
       slots_.push_back({{record.dtype, record.shape}, record.strides});
     }
+  }
+
+  void resize_op(TraceNode& node) {
     node.attributes = attributes_at(node, tree_.sizes());
     std::vector<Type> types;
     Strides base_strides{};
     for (const TraceOperand& operand : node.inputs) {
-      const Laid& laid = operand.is_slot ? slots_[operand.index] : values_[operand.index - first_value_];
+      const Laid& laid = operand.is_slot ? slots_[operand.index] : values_[operand.index];
       if (types.empty()) base_strides = laid.strides;
       types.push_back(laid.type);
     }
@@ -117,7 +114,6 @@ class WayResizer {
 
   TraceTree& tree_;
   std::vector<Laid> slots_, values_;
-  uint32_t first_value_ = 0;
 };
 
 }  // namespace
@@ -137,14 +133,41 @@ bool is_row_major(const Shape& shape, const Strides& strides) {
   return std::equal(dense.begin(), dense.begin() + shape.rank(), strides.begin());
 }
 
-bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration) {
-  TraceNode& node = tree[id];
+namespace {
+
+bool bind_slots(TraceTree& tree, const TraceNode& node, std::span<const TensorImpl* const> fresh) {
   for (size_t i = 0; i < fresh.size(); ++i)
     if (!bind_dims(tree, node.new_slots[i], sized_slot(node, i), fresh[i]->shape)) return false;
   for (size_t i = 0; i < fresh.size(); ++i) {
     const Strides strides = strides_at(node.new_slots[i], sized_slot(node, i), fresh[i]->shape, tree.sizes());
     if (!std::equal(strides.begin(), strides.begin() + fresh[i]->shape.rank(), fresh[i]->strides.begin())) return false;
   }
+  return true;
+}
+
+void hold_sizes(TraceNode& node, std::span<const TensorImpl* const> fresh) {
+  for (size_t i = 0; i < fresh.size(); ++i) {
+    node.new_slots[i].shape = fresh[i]->shape;
+    node.new_slots[i].strides = fresh[i]->strides;
+  }
+}
+
+}  // namespace
+
+bool resize_apart(TraceTree& tree, TraceId id, std::span<const Tensor> results) {
+  TraceNode& node = tree[id];
+  std::vector<const TensorImpl*> fresh;
+  for (const Tensor& result : results) fresh.push_back(result.impl());
+  for (size_t i = 0; i < fresh.size(); ++i)
+    if (!node.new_slots[i].fits_but_for_sizes(*fresh[i])) return false;
+  if (!bind_slots(tree, node, fresh)) return false;
+  hold_sizes(node, fresh);
+  return true;
+}
+
+bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration) {
+  TraceNode& node = tree[id];
+  if (!bind_slots(tree, node, fresh)) return false;
   const Attributes attributes = attributes_at(node, tree.sizes());
   if (!(attributes_in(node, attributes, iteration) == call.attributes)) return false;
   node.attributes = attributes;
@@ -152,10 +175,7 @@ bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fres
   for (size_t i = 0; i < types.size(); ++i) types[i] = call.inputs[i]->type();
   if (!set_results(node, {types.data(), types.size()}, call.inputs.empty() ? Strides{} : call.inputs[0]->strides))
     return false;
-  for (size_t i = 0; i < fresh.size(); ++i) {
-    node.new_slots[i].shape = fresh[i]->shape;
-    node.new_slots[i].strides = fresh[i]->strides;
-  }
+  hold_sizes(node, fresh);
   node.generation = tree.generation();
   return true;
 }
@@ -165,9 +185,7 @@ ResizedWay resized_way(const TraceTree& tree, TraceId end, const BoundSizes& siz
   for (const auto& [symbol, value] : sizes) sized.set_size(symbol, value);
   const StraightWay straight(sized, tree[end].segment_begin, end);
   ResizedWay way{straight.tree(), straight.begin(), straight.end()};
-  TraceId root = way.end;
-  while (way.tree[root].parent != kNoTrace) root = way.tree[root].parent;
-  WayResizer(way.tree).run(way.tree.path(root, way.end));
+  WayResizer(way.tree).run(way.tree.path(way.begin, way.end));
   return way;
 }
 

@@ -13,7 +13,10 @@ namespace calque {
 /// iteration of its loop; they then hold these sizes.
 bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fresh, const OpCall& call, int64_t iteration);
 
-/// The segment that `end` closes and what leads to it, with these sizes and without loops, to be looked at.
+/// The same for a node that stands apart, whose results are bound.
+bool resize_apart(TraceTree& tree, TraceId id, std::span<const Tensor> results);
+
+/// The segment that `end` closes, with these sizes and without loops, to be looked at.
 struct ResizedWay {
   TraceTree tree;
   TraceId begin, end;

@@ -18,9 +18,8 @@ struct Numbers {
   int64_t iteration(uint32_t number) const { return stride == 0 ? 0 : (number - begin) / stride; }
 };
 
-/// A loop that the recorded call went through.
+/// A loop that the recorded call went through in the segment that is being written.
 struct PassedLoop {
-  int segment;  // of the way
   int64_t trips;
   Numbers values, slots;
   const Numbers& of(bool is_slot) const { return is_slot ? slots : values; }
@@ -29,10 +28,9 @@ struct PassedLoop {
 class Roller {
  public:
   Roller(TraceTree& tree, TraceId fork) : tree_(tree), fork_(fork) {
-    TraceId root = fork;
-    while (tree[root].parent != kNoTrace) root = tree[root].parent;
-    note_known_loops(tree.path(root, tree[fork].parent));
-    const StraightWay straight(tree, root, static_cast<TraceId>(tree.size() - 1));
+    const TraceId begin = tree.segment_before(fork);
+    note_known_loops(tree.path(begin, tree[fork].parent));
+    const StraightWay straight(tree, begin, static_cast<TraceId>(tree.size() - 1));
     for (TraceId id : straight.path()) way_.push_back(straight.tree()[id]);
     new_ = way_.size() - (tree.size() - fork);
   }
@@ -72,16 +70,13 @@ class Roller {
         passed.values.end = node.first_value + at.values + static_cast<uint32_t>(node.results.size());
         passed.slots.end = node.first_slot + at.slots + static_cast<uint32_t>(node.new_slots.size());
       }
-      if (node.kind != Kind::end) continue;
-      position.begin_segment(node.level);
-      ++segment_;
     }
   }
   void enter_known(const TraceLoop& loop, const TraceNode& head, WayPosition& position) {
     position.enter(loop.level);
     const WayPosition::Level& at = position.levels[loop.level];
     const uint32_t values = head.first_value + at.values, slots = head.first_slot + at.slots;
-    passed_.push_back({segment_, tree_.sizes()[loop.trips], {values, values, loop.values}, {slots, slots, loop.slots}});
+    passed_.push_back({tree_.sizes()[loop.trips], {values, values, loop.values}, {slots, slots, loop.slots}});
     position.go_on(loop, passed_.back().trips);
   }
 
@@ -90,14 +85,17 @@ class Roller {
     std::vector<const TraceNode*> nodes;
     for (const TraceNode& node : way_) nodes.push_back(&node);
     std::vector<Iterations> all;
+    size_t room = static_cast<size_t>(kMostLoops) - passed_.size();  // in the segment
     for (size_t begin = new_, i = new_; i <= way_.size(); ++i) {
       if (i < way_.size() && way_[i].kind == Kind::op) continue;
-      for (const Iterations& found : find_iterations(nodes, begin, i))
-        if (found.end() == i || !begins_like(found, way_[found.end()], nodes)) all.push_back(found);
+      for (const Iterations& found : find_iterations(nodes, begin, i)) {
+        if (room == 0 || (found.end() < i && begins_like(found, way_[found.end()], nodes))) continue;
+        all.push_back(found);
+        --room;
+      }
       begin = i + 1;
+      if (i < way_.size() && way_[i].kind == Kind::end) room = kMostLoops;
     }
-    const size_t room = static_cast<size_t>(kMostLoops) - passed_.size();
-    if (all.size() > room) all.resize(room);
     return all;
   }
 
@@ -124,9 +122,7 @@ class Roller {
 
   uint32_t shift(int level, bool is_slot) const {
     uint32_t total = 0;
-    for (int i = 0; i < level; ++i)
-      if (!is_slot || passed_[i].segment == segment_)
-        total += static_cast<uint32_t>(passed_[i].trips) * passed_[i].of(is_slot).stride;
+    for (int i = 0; i < level; ++i) total += static_cast<uint32_t>(passed_[i].trips) * passed_[i].of(is_slot).stride;
     return total;
   }
 
@@ -136,7 +132,7 @@ class Roller {
     for (int i = level; i > 0; --i) {
       const PassedLoop& loop = passed_[i - 1];
       const Numbers& numbers = loop.of(is_slot);
-      if ((is_slot && loop.segment != segment_) || number < numbers.begin) continue;
+      if (number < numbers.begin) continue;
       const bool is_early = numbers.contains(number) && loop.trips - numbers.iteration(number) > 1;
       return counted(is_early ? i - 1 : i, number, is_slot);
     }
@@ -174,16 +170,6 @@ class Roller {
     return std::nullopt;
   }
 
-  void count_slots_and_origins(TraceNode& node, int level) const {
-    if (node.kind != Kind::end) node.first_slot -= shift(level, true);
-    for (SlotRecord& slot : node.new_slots) {
-      if (slot.origin == SlotRecord::kOutside) continue;
-      const TraceOperand origin = seen_from(level, slot.origin, false);
-      slot.origin = origin.index;
-      slot.origin_level = origin.level;
-    }
-  }
-
   // --- writing
 
   void add(TraceNode node) {
@@ -192,10 +178,11 @@ class Roller {
   }
 
   void add_node(TraceNode node) {
+    if (node.kind == Kind::end) return add_end(std::move(node));
     const int level = static_cast<int>(passed_.size());
     node.level = static_cast<uint8_t>(level);
     node.first_value -= shift(level, false);
-    count_slots_and_origins(node, level);
+    node.first_slot -= shift(level, true);
     std::vector<TraceOperand> inputs;
     for (size_t i = 0, count = 1; i < node.inputs.size(); i += count) {
       const std::optional<TraceOperand> run = run_from(level, node, i, count);
@@ -204,17 +191,17 @@ class Roller {
       node.has_runs |= run.has_value();
     }
     node.inputs = std::move(inputs);
-    const bool is_end = node.kind == Kind::end;
-    if (is_end) settle_end(node);
     add(std::move(node));
-    if (!is_end) return;
-    ends_.push_back(last_);
-    ++segment_;
   }
-  void settle_end(TraceNode& node) {
-    // Ends of the new nodes have new places; plans know the loops now.
-    if (!ends_.empty()) node.segment_begin = ends_.back();
-    for (const auto& [symbol, trips] : new_trips_) node.segment->add_size(symbol, trips);
+
+  /// Ends of the new nodes have new places; plans know the loops now.
+  void add_end(TraceNode node) {
+    if (last_end_ != kNoTrace) node.segment_begin = last_end_;
+    node.segment->add_sizes(new_trips_);
+    add(std::move(node));
+    last_end_ = last_;
+    passed_.clear();
+    new_trips_.clear();
   }
 
   /// `first`: of the recorded nodes.
@@ -223,7 +210,7 @@ class Roller {
     const TraceNode &head = recorded[first], &again = recorded[first + found.period];
     const uint32_t values = again.first_value - head.first_value, slots = again.first_slot - head.first_slot;
     const auto iterations = static_cast<uint32_t>(found.trips + 1);
-    const PassedLoop passed{segment_, found.trips, {head.first_value, head.first_value + iterations * values, values},
+    const PassedLoop passed{found.trips, {head.first_value, head.first_value + iterations * values, values},
                             {head.first_slot, head.first_slot + iterations * slots, slots}};
     TraceId head_id = kNoTrace;
     for (size_t i = first; i < first + found.period; ++i) {
@@ -241,7 +228,7 @@ class Roller {
     TraceNode node = recorded;
     node.level = static_cast<uint8_t>(before + 1);
     node.first_value -= shift(before, false);
-    count_slots_and_origins(node, before);
+    node.first_slot -= shift(before, true);
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const TraceOperand recorded_operand = node.inputs[i];
       node.inputs[i] = seen_from(before, recorded_operand.index, recorded_operand.is_slot);
@@ -256,13 +243,12 @@ class Roller {
 
   TraceTree& tree_;
   TraceId fork_;
-  int segment_ = 0;
   std::vector<PassedLoop> passed_;   // by level - 1
   std::vector<TraceNode> way_;       // without loops
   size_t new_ = 0;                   // of them, from here on
   TraceId last_ = kNoTrace;          // written
-  std::vector<TraceId> ends_;        // of segments, written
-  std::vector<std::pair<SizeSymbol, int64_t>> new_trips_;
+  TraceId last_end_ = kNoTrace;      // of a segment, written
+  BoundSizes new_trips_;             // of loops of the segment
 };
 
 }  // namespace

@@ -13,28 +13,23 @@ namespace calque {
 
 namespace {
 
-/// The numbers of all values on a way, and what is the same value where loops run less often.
+/// The numbers of all values of a segment, and what is the same value where loops run less often.
 class WayNumbers {
  public:
   WayNumbers(const TraceTree& tree, TraceId begin, TraceId end) {
-    TraceId root = end;
-    while (tree[root].parent != kNoTrace) root = tree[root].parent;
     WayPosition position;
-    bool is_inside = begin == root;
-    for (TraceId id : tree.path(root, end)) {
+    for (TraceId id : tree.path(begin, end)) {
       const TraceNode& node = tree[id];
       if (tree.loop_at(id)) position.enter(node.level);
       const TraceLoop* loop = node.loop == kNoLoop ? nullptr : &tree.loop(node.loop);
       if (node.kind == TraceNode::Kind::op) {
         OfNode made{node.first_value + position.levels[node.level].values, static_cast<int64_t>(node.results.size()),
                     loop ? loop->values : 0, loop ? tree.sizes()[loop->trips] : 0, {}};
-        demand(!loop || !is_inside || loop->slots == 0);  // inputs of which there are as many as iterations
+        demand(!loop || loop->slots == 0);  // inputs of which there are as many as iterations
         note_reads(made, node, position);
-        if (is_inside && first_ < 0) first_ = made.first;
         nodes_.push_back(std::move(made));
       }
       if (loop && node.next_iteration != kNoTrace) position.go_on(*loop, tree.sizes()[loop->trips]);
-      is_inside |= id == begin;
     }
   }
 
@@ -46,9 +41,8 @@ class WayNumbers {
         if (number_of(longer, longer.nodes_[i].reads[read]) != nodes_[i].reads[read]) return false;
     return true;
   }
-  /// Of a number that is counted from the segment's first value.
   uint32_t held_number_of(const WayNumbers& longer, uint32_t number) const {
-    return static_cast<uint32_t>(number_of(longer, longer.first_ + number) - first_);
+    return static_cast<uint32_t>(number_of(longer, number));
   }
 
  private:
@@ -88,7 +82,6 @@ class WayNumbers {
   }
 
   std::vector<OfNode> nodes_;  // in the order of the way
-  int64_t first_ = -1;         // number of the segment's first value
 };
 
 // --- the way with fewer iterations
@@ -129,7 +122,7 @@ std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way
 std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId begin, TraceId end,
                                               std::span<const uint32_t> held, const std::string& name) {
   BoundSizes trips;
-  for (const TraceLoop& loop : loops_on_way(tree, end)) trips.emplace_back(loop.trips, tree.sizes()[loop.trips]);
+  for (const TraceLoop& loop : loops_on_way(tree, begin, end)) trips.emplace_back(loop.trips, tree.sizes()[loop.trips]);
   // Where a step reads what was made two steps before, two steps are one iteration.
   for (const int64_t stride : {1, 2})
     if (const std::optional<Neighbours> neighbours = neighbours_of(trips, stride))

@@ -49,7 +49,7 @@ void Segment::select(const TraceTree& tree, TraceId end) {
   generation_ = tree.generation();
   const BoundSizes sizes = tree.bound_sizes(end);
   // What is held hardly depends on sizes; but its numbers depend on how often loops ran.
-  const bool keeps_held = !plans_.empty() && tree[end].level == 0;
+  const bool keeps_held = !plans_.empty() && tree[tree[end].parent].level == 0;
   const std::vector<uint32_t> held = keeps_held ? current().held : std::vector<uint32_t>();
   const auto known = std::find_if(plans_.begin(), plans_.end(), [&](const SizedPlan& plan) { return plan.sizes == sizes; });
   current_ = static_cast<size_t>(known - plans_.begin());
@@ -77,8 +77,13 @@ size_t Segment::plan_count() const {
       std::count_if(plans_.begin(), plans_.end(), [](const SizedPlan& plan) { return plan.compiled != nullptr; }));
 }
 
-void Segment::add_size(SizeSymbol symbol, int64_t value) {
-  for (SizedPlan& plan : plans_) plan.sizes.emplace_back(symbol, value);
+void Segment::add_sizes(const BoundSizes& sizes) {
+  for (SizedPlan& plan : plans_) {
+    for (const auto& [symbol, value] : sizes)
+      if (std::ranges::find(plan.sizes, symbol, &BoundSizes::value_type::first) == plan.sizes.end())
+        plan.sizes.emplace_back(symbol, value);
+    std::ranges::sort(plan.sizes);
+  }
 }
 
 void Segment::adopt(const Segment& other, const BoundSizes& sizes) {

@@ -41,8 +41,8 @@ class Segment {
   /// For how many sizes there are plans.
   size_t plan_count() const;
 
-  /// A dimension that was always `value` while these plans were made is a symbol now, the last one.
-  void add_size(SizeSymbol symbol, int64_t value);
+  /// What had these values while the plans were made are symbols now, some of them known already.
+  void add_sizes(const BoundSizes& sizes);
   /// Takes over the plan of a segment of another way that was the same but for sizes, which are these.
   void adopt(const Segment& other, const BoundSizes& sizes);
 

@@ -81,7 +81,6 @@ class Writer {
 
   /// For what is joined of fewer parts than when it was recorded.
   void add_padding() {
-    const uint32_t first = first_value();
     std::vector<const Shape*> shapes;  // of the values
     for (TraceId id : path_) {
       const TraceNode& node = tree_[id];
@@ -91,7 +90,7 @@ class Writer {
         const int axis = static_cast<int>(node.attributes[0] < 0 ? node.attributes[0] + padding.shape.rank() : node.attributes[0]);
         int64_t missing = padding.shape[axis];
         for (const TraceOperand& operand : node.inputs)
-          missing -= (operand.is_slot ? segment_.slots[operand.index].shape : *shapes[operand.index - first])[axis];
+          missing -= (operand.is_slot ? segment_.slots[operand.index].shape : *shapes[operand.index])[axis];
         padding.shape.set(axis, missing);
         if (missing > 0) padding_.emplace(id, graph_.add_input(padding));
       }
@@ -105,9 +104,9 @@ class Writer {
     std::vector<ValueId> inputs;
     bool may_need_gradient = false;
     for (const TraceOperand& operand : node.inputs) {
-      inputs.push_back(operand.is_slot ? graph_.inputs()[operand.index] : values_[operand.index - first_value()].id);
+      inputs.push_back(operand.is_slot ? graph_.inputs()[operand.index] : values_[operand.index].id);
       may_need_gradient |= operand.is_slot ? segment_.slots[operand.index].requires_grad
-                                           : values_[operand.index - first_value()].requires_grad;
+                                           : values_[operand.index].requires_grad;
     }
     ValueId first = graph_.add(node.op, inputs, node.attributes, location).first_result;
     if (const auto padding = padding_.find(trace_id); padding != padding_.end()) {
@@ -127,12 +126,6 @@ class Writer {
       numbers_.emplace(id, static_cast<uint32_t>(values_.size()));
       values_.push_back({id, node.results[i].requires_grad});
     }
-  }
-
-  uint32_t first_value() const {
-    for (TraceId id : path_)
-      if (tree_[id].kind == TraceNode::Kind::op) return tree_[id].first_value;
-    return 0;
   }
 
   /// The value that `value` is a view of, and the views from there to it.

@@ -2,6 +2,7 @@
 #include "compiler/trace.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "compiler/segment.h"
 
@@ -36,14 +37,41 @@ std::vector<TraceId> TraceTree::path(TraceId begin, TraceId end) const {
   return ids;
 }
 
+TraceId TraceTree::segment_before(TraceId id) const {
+  do id = nodes_[id].parent;
+  while (nodes_[id].kind != TraceNode::Kind::root && nodes_[id].kind != TraceNode::Kind::end);
+  return id;
+}
+
 void TraceTree::drop_way(TraceId first) {
   ++revision_;
+  for (TraceId id = first; id < nodes_.size(); ++id) branches_ -= nodes_[nodes_[id].parent].first_child != id;
   TraceId* link = &nodes_[nodes_[first].parent].first_child;
-  if (*link != first) --branches_;
   while (*link != first) link = &nodes_[*link].next_sibling;
   *link = kNoTrace;
   nodes_.erase(nodes_.begin() + first, nodes_.end());
   std::erase_if(loops_, [&](const TraceLoop& loop) { return loop.head >= first; });  // the newest ones
+}
+
+void TraceTree::remove(TraceId first, std::vector<std::shared_ptr<Segment>>& segments) {
+  ++revision_;
+  TraceId* link = &nodes_[nodes_[first].parent].first_child;
+  // Its siblings lose one before them, be it the first of them.
+  if (*link != first || nodes_[first].next_sibling != kNoTrace) --branches_;
+  while (*link != first) link = &nodes_[*link].next_sibling;
+  *link = nodes_[first].next_sibling;
+  std::vector<TraceId> left{first};
+  while (!left.empty()) {
+    TraceNode& node = nodes_[left.back()];
+    left.pop_back();
+    for (TraceId id = node.first_child; id != kNoTrace; id = nodes_[id].next_sibling) {
+      branches_ -= id != node.first_child;
+      left.push_back(id);
+    }
+    if (node.segment) segments.push_back(std::move(node.segment));
+    node = {};
+    ++removed_;
+  }
 }
 
 uint32_t TraceTree::add_loop(TraceLoop loop, int64_t trips) {
@@ -53,6 +81,12 @@ uint32_t TraceTree::add_loop(TraceLoop loop, int64_t trips) {
   nodes_[loop.head + loop.length - 1].next_iteration = loop.head;
   loops_.push_back(loop);
   return index;
+}
+
+bool TraceTree::is_apart_behind(TraceId begin, Op op, const void* location) const {
+  if (!is_apart(op, location)) return false;
+  while (begin != kNoTrace && !nodes_[begin].is_junction && !nodes_[begin].cut_location) begin = nodes_[begin].parent;
+  return begin != kNoTrace;
 }
 
 TraceTree TraceTree::with_sizes_only() const {
@@ -81,18 +115,52 @@ uint32_t TraceTree::take_sample() {
   return static_cast<uint32_t>(samples_.size() - 1);
 }
 
+namespace {
+
+void add_bound(const NodeSizes& sizes, std::vector<SizeSymbol>& symbols) {
+  for (const SizedSlot& slot : sizes.slots)
+    std::copy_if(slot.dims.begin(), slot.dims.end(), std::back_inserter(symbols), [](SizeSymbol s) { return s != kNoSize; });
+}
+
+void add_followed(const SizeExpression& expression, std::vector<SizeSymbol>& symbols) {
+  for (const SizeTerm& term : expression.terms) {
+    symbols.push_back(term.a);
+    if (term.b != kNoSize) symbols.push_back(term.b);
+  }
+}
+
+void add_followed(const NodeSizes& sizes, std::vector<SizeSymbol>& symbols) {
+  for (const SizedWord& word : sizes.words) add_followed(word.expression, symbols);
+  for (const SizedSlot& slot : sizes.slots)
+    for (const auto& [axis, stride] : slot.strides) add_followed(stride, symbols);
+}
+
+}  // namespace
+
 BoundSizes TraceTree::bound_sizes(TraceId end) const {
   BoundSizes bound;
   if (!has_sizes()) return bound;
-  for (TraceId id = end; id != kNoTrace; id = nodes_[id].parent) {
-    if (const TraceLoop* loop = loop_at(id)) bound.emplace_back(loop->trips, sizes_[loop->trips]);
-    if (const NodeSizes* sizes = nodes_[id].sizes.get())
-      for (const SizedSlot& slot : sizes->slots)
-        for (SizeSymbol symbol : slot.dims)
-          if (symbol != kNoSize) bound.emplace_back(symbol, sizes_[symbol]);
+  std::vector<SizeSymbol> symbols;
+  for (TraceId id = end; id != nodes_[end].segment_begin; id = nodes_[id].parent) {
+    if (const TraceLoop* loop = loop_at(id)) symbols.push_back(loop->trips);
+    if (!nodes_[id].sizes) continue;
+    add_bound(*nodes_[id].sizes, symbols);
+    add_followed(*nodes_[id].sizes, symbols);
   }
-  std::sort(bound.begin(), bound.end());
+  std::sort(symbols.begin(), symbols.end());
+  symbols.erase(std::unique(symbols.begin(), symbols.end()), symbols.end());
+  for (SizeSymbol symbol : symbols) bound.emplace_back(symbol, sizes_[symbol]);
   return bound;
+}
+
+std::vector<SizeSymbol> TraceTree::symbols_on_way(TraceId id) const {
+  std::vector<SizeSymbol> symbols;
+  for (; id != kNoTrace; id = nodes_[id].parent) {
+    if (const TraceLoop* loop = loop_at(id)) symbols.push_back(loop->trips);
+    if (nodes_[id].sizes) add_bound(*nodes_[id].sizes, symbols);
+  }
+  std::sort(symbols.begin(), symbols.end());
+  return symbols;
 }
 
 }  // namespace calque

@@ -1,8 +1,10 @@
 // What was recorded of a function: a tree of ops. Each path from the root is one way that the function went.
 //
-// Values and slots are numbered along a path, so a branch goes on with the numbers of its trunk. A path is cut into
-// segments by `end` nodes: where the function returned, or where a value was needed (or something happened that cannot be
-// deferred) in mid-call. A segment is what is compiled as one plan.
+// A path is cut into segments by `end` nodes: where the function returned, or where a value was needed (or something happened
+// that cannot be deferred) in mid-call. A segment is what is compiled as one plan. Values and slots are numbered along a
+// segment, so a branch goes on with the numbers of its trunk, and a segment means the same wherever it stands.
+//
+// Segments that come again in one call are recorded once: the `end` before them goes on where they begin.
 //
 // Iterations of a loop of the function that ask for the same are one list of nodes, whose last leads back to its head. What
 // follows it, and the nodes of an iteration, count values from where the call is then: see WayPosition.
@@ -28,7 +30,7 @@ using TraceId = uint32_t;
 inline constexpr TraceId kNoTrace = ~0u;
 inline constexpr uint32_t kNoLoop = ~0u;
 
-/// How many loops a way may go through.
+/// How many loops a segment may go through.
 inline constexpr int kMostLoops = 12;
 
 /// What an operand was: value `index` made in this segment, or slot `index` of it (a tensor from elsewhere).
@@ -42,29 +44,26 @@ struct TraceOperand {
   bool operator==(const TraceOperand&) const = default;
 };
 
-/// What must hold for a tensor that is bound to a slot: its type and layout, and where it came from.
+/// What must hold for a tensor that is bound to a slot: its type, layout and history.
 struct SlotRecord {
-  static constexpr uint32_t kOutside = ~0u;
-
   DType dtype;
   bool requires_grad;
-  bool is_leaf;            // its gradient goes to .grad()
-  uint32_t origin;         // value of an earlier segment of this call, or kOutside
+  bool is_leaf;         // its gradient goes to .grad()
+  bool is_of_this_call; // made in an earlier segment; not compared, for a plan takes whatever tensor it is given
   Shape shape;
   std::array<int64_t, kMaxRank> strides;
-  uint8_t origin_level = 0;  // of the position that `origin` is counted from
 
-  bool fits(const TensorImpl& tensor, uint32_t actual_origin) const {
-    return fits_but_for_sizes(tensor, actual_origin) && tensor.shape == shape &&
+  bool fits(const TensorImpl& tensor) const {
+    return fits_but_for_sizes(tensor) && tensor.shape == shape &&
            std::equal(strides.begin(), strides.begin() + shape.rank(), tensor.strides.begin());
   }
   bool is_alike_but_for_sizes(const SlotRecord& other) const {
     return dtype == other.dtype && requires_grad == other.requires_grad && is_leaf == other.is_leaf &&
-           origin == other.origin && origin_level == other.origin_level && shape.rank() == other.shape.rank();
+           shape.rank() == other.shape.rank();
   }
-  bool fits_but_for_sizes(const TensorImpl& tensor, uint32_t actual_origin) const {
+  bool fits_but_for_sizes(const TensorImpl& tensor) const {
     return tensor.dtype == dtype && tensor.shape.rank() == shape.rank() && tensor.requires_grad == requires_grad &&
-           (tensor.producer.get() == nullptr) == is_leaf && actual_origin == origin;
+           (tensor.producer.get() == nullptr) == is_leaf;
   }
 };
 
@@ -100,6 +99,7 @@ struct TraceNode {
     root,
     op,
     number,  // a `full` whose value differs from call to call: run eagerly, its result is bound to a slot
+    apart,   // an op on tensors from outside whose attributes differ each time: run eagerly, its results are bound to slots at once
     end,     // of a segment
   };
   Kind kind = Kind::root;
@@ -107,15 +107,15 @@ struct TraceNode {
   bool grad_enabled = true;
   bool has_runs = false;               // among its operands
   bool is_checked = false;             // in every call: elements of its operands may be an error
-  uint8_t level = 0;                   // how many loops the way entered up to here, this one included
+  uint8_t level = 0;                   // how many loops the segment entered up to here, this one included; of `end`: 0
   uint32_t generation = 0;             // of the sizes that the records hold; see TraceTree::generation
   Attributes attributes;
   const void* location = nullptr;
   std::vector<TraceOperand> inputs;
   std::vector<SlotRecord> new_slots;   // of operands that are bound here for the first time, in order
   std::vector<ResultRecord> results;
-  uint32_t first_value = 0;            // along the path; of `end`: of the segment that follows
-  uint32_t first_slot = 0;             // slots bound before this node, within its segment
+  uint32_t first_value = 0;            // values made before this node, within its segment
+  uint32_t first_slot = 0;             // slots bound before it
   bool is_complete = false;            // of `root`: some call went all the way
   uint32_t sample = 0;                 // the sizes when the node was recorded
   std::shared_ptr<const NodeSizes> sizes;  // null: nothing of the attributes and new slots differs
@@ -124,10 +124,19 @@ struct TraceNode {
   TraceId next_iteration = kNoTrace;   // of the last node of a loop: the head
   std::shared_ptr<const std::vector<int64_t>> steps;  // what each word of the attributes grows by per iteration; null: nothing
 
+  bool grows_like(const TraceNode& other) const {
+    return steps && other.steps ? *steps == *other.steps : steps == other.steps;
+  }
+
   TraceId parent = kNoTrace, first_child = kNoTrace, next_sibling = kNoTrace;
   TraceId segment_begin = kNoTrace;    // of `end`: the root or end node before the segment
   std::shared_ptr<Segment> segment;    // of `end`
   const char* reason = nullptr;        // of `end`: why the segment ended there; null when the function returned
+  TraceId goes_on_at = kNoTrace;       // of `end`: the root or end node whose segments may follow, too
+  bool is_junction = false;            // of `root` and `end`: some `end` goes on here
+  bool is_cut = false;                 // of `end`: the segment may end here though the function asks for more
+  Op cut_op{};                         // of `root` and `end`: ways behind it are cut before this op of this line, if there is one
+  const void* cut_location = nullptr;
 };
 
 /// Iterations of a loop of the function: `length` nodes from the head on. The first of them, which differ (they start from what
@@ -152,11 +161,21 @@ class TraceTree {
   /// Adds a child after its siblings. References to nodes are void afterwards.
   TraceId add(TraceId parent, TraceNode node);
   /// Recorded ops of all ways.
-  size_t op_count() const { return nodes_.size() - std::max<size_t>(1, roots_.size()); }
+  size_t op_count() const { return nodes_.size() - removed_ - std::max<size_t>(1, roots_.size()); }
   /// How many nodes have a sibling before them: ways that the function went beside its first.
   int branches() const { return branches_; }
   /// The nodes after `begin` up to `end`, in order.
   std::vector<TraceId> path(TraceId begin, TraceId end) const;
+  /// The root or end node before this one.
+  TraceId segment_before(TraceId id) const;
+  /// The end of a segment behind this node; none where no segment ends there.
+  TraceId end_after(TraceId id) const {
+    TraceId end = nodes_[id].first_child;
+    while (end != kNoTrace && nodes_[end].kind != TraceNode::Kind::end) end = nodes_[end].next_sibling;
+    return end;
+  }
+  /// Removes a node and all that follows it. Their ids are not used again. Gives the segments that they closed.
+  void remove(TraceId first, std::vector<std::shared_ptr<Segment>>& segments);
   /// Takes back what was added from this node on: one way, behind the other children of its parent.
   void drop_way(TraceId first);
 
@@ -196,21 +215,30 @@ class TraceTree {
   /// A `full` at this line had several values, which did not follow from sizes: it is recorded as a number from now on.
   void note_varying_number(const void* location) { varying_numbers_.insert(location); }
   bool is_varying_number(const void* location) const { return varying_numbers_.contains(location); }
+  /// The op of this line stands apart in the steps of a loop over segments.
+  void note_apart(const TraceNode& node) { apart_.emplace(node.op, node.location); }
+  bool is_apart(Op op, const void* location) const { return apart_.contains({op, location}); }
+  /// Also, whether a way that goes on behind `begin` is cut into steps, or in such a loop already.
+  bool is_apart_behind(TraceId begin, Op op, const void* location) const;
   /// A tree without nodes but with these sizes.
   TraceTree with_sizes_only() const;
-  /// The symbols that the way to `end` binds, with their last values: those of a call that matches it.
+  /// The symbols that the segment which `end` closes binds or follows, with their last values: what its plans are kept by.
   BoundSizes bound_sizes(TraceId end) const;
+  /// All that the way to this node binds.
+  std::vector<SizeSymbol> symbols_on_way(TraceId id) const;
 
  private:
   static constexpr size_t kMostRoots = 16;
   std::vector<TraceNode> nodes_;
   std::vector<std::pair<uint64_t, TraceId>> roots_;
   int branches_ = 0;
+  size_t removed_ = 0;  // nodes
   std::vector<int64_t> sizes_;
   uint32_t generation_ = 0;
   uint64_t revision_ = 0;
   std::vector<std::vector<int64_t>> samples_{{}};
   std::set<const void*> varying_numbers_;
+  std::set<std::pair<Op, const void*>> apart_;
   std::vector<TraceLoop> loops_;
 };
 

@@ -28,9 +28,9 @@ Attributes attributes_in(const TraceNode& node, Attributes attributes, int64_t i
   return attributes;
 }
 
-std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId end) {
+std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId begin, TraceId end) {
   std::vector<TraceLoop> loops;
-  for (TraceId id = end; id != kNoTrace; id = tree[id].parent)
+  for (TraceId id = end; id != begin; id = tree[id].parent)
     if (const TraceLoop* loop = tree.loop_at(id)) loops.push_back(*loop);
   std::reverse(loops.begin(), loops.end());
   return loops;
@@ -39,12 +39,9 @@ std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId end) {
 TraceNode unrolled(const TraceNode& node, const WayPosition& position) {
   TraceNode straight = node;
   const WayPosition::Level& at = position.levels[node.level];
-  straight.first_value += at.values;
-  if (node.kind != TraceNode::Kind::end) straight.first_slot += at.slots;
+  if (node.kind != TraceNode::Kind::end) straight.first_value += at.values, straight.first_slot += at.slots;
   straight.inputs.clear();
   for (const TraceOperand& operand : node.inputs) unroll_operand(operand, node.level, position, straight.inputs);
-  for (SlotRecord& slot : straight.new_slots)
-    if (slot.origin != SlotRecord::kOutside) slot.origin += position.levels[std::exchange(slot.origin_level, 0)].values;
   straight.attributes = attributes_in(node, node.attributes, at.iteration);
   straight.sizes = sizes_at(node, at.iteration);
   straight.steps = nullptr;
@@ -56,17 +53,14 @@ TraceNode unrolled(const TraceNode& node, const WayPosition& position) {
 }
 
 StraightWay::StraightWay(const TraceTree& tree, TraceId begin, TraceId end) : tree_(&tree), begin_(begin), end_(end) {
-  TraceId root = end;
   bool has_loops = false;
-  for (; tree[root].parent != kNoTrace; root = tree[root].parent) has_loops |= tree[root].level > 0;
+  for (TraceId id = end; id != begin; id = tree[id].parent) has_loops |= tree[id].level > 0;
   if (!has_loops) return;
   straight_ = std::make_unique<TraceTree>(tree.with_sizes_only());
   tree_ = straight_.get();
-  end_ = 0;  // the last node written
-  ends_.emplace_back(root, 0);
-  write(tree, tree.path(root, end));
-  for (const auto& [before, now] : ends_)
-    if (before == begin) begin_ = now;
+  begin_ = end_ = 0;  // the last node written
+  ends_.emplace_back(begin, 0);
+  write(tree, tree.path(begin, end));
 }
 
 void StraightWay::write(const TraceTree& tree, std::span<const TraceId> ids) {
@@ -79,7 +73,7 @@ void StraightWay::write(const TraceTree& tree, std::span<const TraceId> ids) {
         for (TraceId inner = loop->head; inner < loop->head + loop->length; ++inner) write_node(tree[inner], inner, position);
     }
     write_node(node, id, position);
-    if (node.kind == TraceNode::Kind::end) position.begin_segment(node.level);
+    if (node.kind == TraceNode::Kind::end) position.begin_segment(0);
   }
 }
 

@@ -7,7 +7,7 @@
 
 namespace calque {
 
-/// Level 0 is a way before its first loop. The nodes of the first loop and all that follows it, up to the second one, are of
+/// Level 0 is a segment before its first loop. The nodes of the first loop and all that follows it, up to the second one, are of
 /// level 1; their recorded numbers are those of a call that enters the loop and never goes from its end to its head.
 struct WayPosition {
   struct Level {
@@ -30,17 +30,15 @@ struct WayPosition {
     return operand.index + (operand.is_slot ? from.slots : from.values) +
            static_cast<uint32_t>(levels[level].iteration) * static_cast<uint32_t>(operand.stride);
   }
-  /// Slots are counted from the first one of a segment.
-  void begin_segment(int level) {
-    for (int i = 0; i <= level; ++i) levels[i].slots = 0;
-  }
+  /// `first_value`: what the call numbers the first value of the segment with.
+  void begin_segment(uint32_t first_value) { levels[0] = {first_value, 0, 0}; }
 };
 
 /// What the attributes of a node of a loop, given as those of its first iteration, are in a later one.
 Attributes attributes_in(const TraceNode& node, Attributes attributes, int64_t iteration);
 
-/// The loops that the way to `end` goes through, in order.
-std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId end);
+/// The loops that the way from `begin` to `end` goes through, in order.
+std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId begin, TraceId end);
 
 /// The node as a way without loops would have it.
 TraceNode unrolled(const TraceNode& node, const WayPosition& position);
@@ -49,7 +47,7 @@ TraceNode unrolled(const TraceNode& node, const WayPosition& position);
 /// way without loops this is the tree itself.
 class StraightWay {
  public:
-  /// The way from the root to `end`, which the nodes after `begin` are asked of.
+  /// The nodes after `begin`, where a segment begins, up to `end`.
   StraightWay(const TraceTree& tree, TraceId begin, TraceId end);
 
   const TraceTree& tree() const { return *tree_; }

@@ -16,8 +16,9 @@ const Node* rows_taken(const Graph& graph, ValueId matrix) {
   for (ValueId value = matrix; !graph.is_input(value);) {
     const Node& node = graph.node(graph.producer(value));
     if (node.op == Op::take) return graph.type(node.inputs[0]).shape.rank() == 2 ? &node : nullptr;
+    if (node.op != Op::reshape) return nullptr;
     const Shape& before = graph.type(node.inputs[0]).shape;
-    if (node.op != Op::reshape || before.rank() == 0 || before.back() != width) return nullptr;
+    if (before.rank() == 0 || before.back() != width) return nullptr;
     value = node.inputs[0];
   }
   return nullptr;

@@ -199,6 +199,14 @@ std::vector<std::string> explanations() {
     self = &locked;
     for (int call = 0; call < 3; ++call) locked(numbers({4}), 0);
     texts.push_back(locked.explain());
+    int coin = 1;
+    auto tosses = compile([&](const Tensor& x) {
+      Tensor y = x[0];
+      for (int64_t t = 0; t < 20; ++t) y = ((coin = coin * 5 % 101) % 2 == 0 ? y * x[t] : y - x[t]) * 0.5;
+      return y;
+    });
+    for (int call = 0; call < 6; ++call) tosses(numbers({20, 4}));
+    texts.push_back(tosses.explain());
   }
   return texts;
 }

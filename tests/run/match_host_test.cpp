@@ -140,7 +140,7 @@ TEST_CASE("a loop whose trip count depends on data") {
   };
   const auto inputs = [](int call) -> Tensors { return {numbers({4, 9}, std::pow(4.0, call % 4))}; };  // 4 trip counts
   const CompileStats stats = same_as_plain(make, inputs, 12);
-  CHECK(stats.recorded_calls == 4);
+  CHECK(stats.recorded_calls < 4);
   CHECK_COMPILED(stats.plan_runs > 20);
 }
 
