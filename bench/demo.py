@@ -229,7 +229,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         data_file = os.path.join(folder, "data.safetensors")
         save_file(weights | {"inputs": inputs, "targets": targets}, data_file)
-        contenders = [Calque(options, mode, data_file, folder) for mode in ("loop", "cell", "eager")]
+        contenders = [Calque(options, mode, data_file, folder) for mode in ("step", "loop", "cell", "eager")]
         modes = ["eager"] if options.without_torch_compile else ["compile", "eager"]
         contenders += [Torch(options, mode, weights, inputs, targets) for mode in modes]
         worst = check(contenders)

@@ -8,7 +8,8 @@
 namespace calque::passes {
 
 /// Writes out each `grad`: the ops that autodiff gives for what leads from its operands to one another, where the grad stood. Expects
-/// a graph without composites. Runs behind `roll`, so that the gradient of a loop is a loop.
+/// a graph without composites. Runs behind `roll` and `hoist`, so that the gradient of a loop is a loop, and that of a product for all
+/// steps stands outside of it.
 Graph expand_gradients(const Graph& graph);
 
 /// The values that some grad differentiates by. Before they are written out, each must stay a value of its own that its readers

@@ -7,6 +7,7 @@
 
 #include "ir/graph/interpreter.h"
 #include "passes/dce.h"
+#include "passes/expand_gradients.h"
 #include "passes/rewriter.h"
 
 namespace calque::passes {
@@ -49,10 +50,12 @@ std::optional<double> folded(const Graph& graph, const Node& node) {
 }  // namespace
 
 Graph fold(const Graph& graph) {
+  const std::vector<bool> is_by = differentiated_by(graph);
   Rewriter rewrite(graph);
   for (const Node& node : graph.nodes()) {
     std::optional<double> value;
-    if (row(node.op).kind == OpKind::elementwise) {
+    const bool is_asked = std::ranges::any_of(node.inputs, [&](ValueId input) { return is_by[input]; });
+    if (row(node.op).kind == OpKind::elementwise && !is_asked) {
       Node carried = node;
       carried.inputs = rewrite(node.inputs);
       value = folded(rewrite.graph(), carried);

@@ -41,11 +41,11 @@ struct Pass {
 constexpr Pass kPrepare[] = {
     {"roll", passes::roll, true},
     {"expand_composites", passes::expand_composites},
-    {"expand_gradients", passes::expand_gradients},
     {"fold", passes::fold},
     {"dce", passes::dce},
     {"hoist", passes::hoist, true},
     {"products_of_rows", passes::products_of_rows, true},
+    {"expand_gradients", passes::expand_gradients},  // of the products as they are now: for all steps, before and behind loops
 };
 
 constexpr Pass kLower[] = {

@@ -4,16 +4,17 @@
 #include <optional>
 
 #include "passes/dce.h"
+#include "passes/expand_gradients.h"
 #include "passes/rewriter.h"
 
 namespace calque::passes {
 
 namespace {
 
-/// The `take` whose rows, in order, are those of a matrix.
-const Node* rows_taken(const Graph& graph, ValueId matrix) {
+/// The `take` whose rows, in order, are those of a matrix. No value on the way may be one that something is differentiated by.
+const Node* rows_taken(const Graph& graph, ValueId matrix, const std::vector<bool>& is_by) {
   const int64_t width = graph.type(matrix).shape.back();
-  for (ValueId value = matrix; !graph.is_input(value);) {
+  for (ValueId value = matrix; !graph.is_input(value) && !is_by[value];) {
     const Node& node = graph.node(graph.producer(value));
     if (node.op == Op::take) return graph.type(node.inputs[0]).shape.rank() == 2 ? &node : nullptr;
     if (node.op != Op::reshape) return nullptr;
@@ -32,11 +33,12 @@ bool is_worth_it(const Graph& graph, const Node& product, const Node& take) {
 }  // namespace
 
 Graph products_of_rows(const Graph& graph) {
+  const std::vector<bool> is_by = differentiated_by(graph);
   Rewriter rewrite(graph);
   for (const Node& node : graph.nodes()) {
     const bool is_product = node.op == Op::matmul && graph.type(node.inputs[0]).shape.rank() == 2 &&
                             graph.type(node.inputs[1]).shape.rank() == 2;
-    const Node* take = is_product ? rows_taken(graph, node.inputs[0]) : nullptr;
+    const Node* take = is_product ? rows_taken(graph, node.inputs[0], is_by) : nullptr;
     if (!take || !is_worth_it(graph, node, *take)) {
       rewrite.copy(node);
       continue;

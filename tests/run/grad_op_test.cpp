@@ -42,7 +42,9 @@ Tensors perceptron_step(const Tensors& in) {
   const Tensor loss = mean(square(matmul(hidden, in[3]) - 0.5));
   return descended(loss, std::span(in).subspan(1));
 }
-Tensors perceptron_inputs(int call) { return {doubles({5, 7}, 0.1 * call), filled_leaf({7, 6}, 0.2), filled_leaf({6}, -0.1), filled_leaf({6, 3}, 0.4)}; }
+Tensors perceptron_inputs(int call) {
+  return {doubles({5, 7}, 0.1 * call), filled_leaf({7, 6}, 0.2), filled_leaf({6}, -0.1), filled_leaf({6, 3}, 0.4)};
+}
 
 Tensors lstm_training_step(const Tensors& in) {
   const Tensors w(in.begin() + 1, in.end());
@@ -105,6 +107,15 @@ TEST_CASE("grad op: a gradient penalty, and its gradient inside") {
   };
   const auto inputs = [](int call) { return Tensors{filled_leaf({4, 3}, 0.1 * call), filled_leaf({3, 5}, 0.2), filled_leaf({5}, -0.3)}; };
   close_to_plain(penalty, inputs);
+}
+
+TEST_CASE("grad op: by rows of a small table, whose products are made once for each row of the table") {
+  const auto slope = [](const Tensors& in) -> Tensors {
+    const Tensor rows = embedding(in[0], from_vector(std::vector<int64_t>{0, 1, 1, 0, 1, 0, 1, 1}));
+    const Tensor out = sum(square(tanh(matmul(rows, in[1]))));
+    return grad({out}, {rows, in[0], in[1]});
+  };
+  close_to_plain(slope, [](int call) { return Tensors{filled_leaf({2, 4}, 0.1 * call), filled_leaf({4, 3}, 0.2)}; }, 4, false);
 }
 
 TEST_CASE("grad op: the backward pass of what contains a gradient") {
