@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/find_iterations.h"
+#include "compiler/key_hash.h"
 
 namespace calque {
 
@@ -17,10 +18,7 @@ constexpr size_t kMostBodies = 8;
 
 using Hash = uint64_t;
 
-void mix(Hash& hash, uint64_t word) {
-  hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
-  hash ^= hash >> 29;
-}
+void mix(Hash& hash, uint64_t word) { hash = hash_words({&word, 1}, hash); }
 
 Hash hash_of(const TraceNode& node, bool with_types) {
   Hash hash = static_cast<Hash>(node.op) + 1;
@@ -32,6 +30,10 @@ Hash hash_of(const TraceNode& node, bool with_types) {
     for (const int64_t size : result.shape.dims()) mix(hash, static_cast<uint64_t>(size));
   }
   return hash;
+}
+
+std::span<const TraceNode> looked_at(std::span<const TraceNode> segment) {
+  return segment.first(std::min(segment.size(), kMostLookedAt));
 }
 
 struct Piece {
@@ -111,7 +113,7 @@ std::vector<Hash> hashes_of(std::span<const TraceNode> nodes, bool with_types) {
 }  // namespace
 
 std::optional<CutPoint> find_cut(std::span<const TraceNode> segment) {
-  segment = segment.first(std::min(segment.size(), kMostLookedAt));
+  segment = looked_at(segment);
   const std::vector<Hash> nodes = hashes_of(segment, true), ops = hashes_of(segment, false);
   std::map<Hash, std::vector<size_t>> places;
   for (size_t i = 0; i < ops.size(); ++i) places[ops[i]].push_back(i);
@@ -129,7 +131,7 @@ std::optional<CutPoint> find_cut(std::span<const TraceNode> segment) {
 }
 
 bool is_mostly_regular(std::span<const TraceNode> segment) {
-  segment = segment.first(std::min(segment.size(), kMostLookedAt));
+  segment = looked_at(segment);
   std::vector<const TraceNode*> nodes;
   for (const TraceNode& node : segment) nodes.push_back(&node);
   size_t covered = 0;
@@ -139,7 +141,7 @@ bool is_mostly_regular(std::span<const TraceNode> segment) {
 
 bool differ_in_order(std::span<const TraceNode> a, std::span<const TraceNode> b, const CutPoint& cut) {
   const auto pieces = [&](std::span<const TraceNode> segment) {
-    segment = segment.first(std::min(segment.size(), kMostLookedAt));
+    segment = looked_at(segment);
     std::vector<size_t> places;
     for (size_t i = 0; i < segment.size(); ++i)
       if (cut.begins(segment[i])) places.push_back(i);

@@ -105,6 +105,8 @@ class Frame final : public Observer {
   /// Whether the call is this node's op, of which nothing is to be looked at but what all calls have: no where that is not sure.
   /// What the node binds is bound then.
   bool is_due(const TraceNode& node, const OpCall& call);
+  /// Whether the op fills a tensor like the recorded one, with whatever value.
+  static bool differs_in_value_only(const TraceNode& node, const OpCall& call);
   bool is_same_op(const TraceNode& node, const OpCall& call) const;
   bool match(const OpCall& call, std::span<Tensor> results);
   /// Among what follows the last node.
@@ -165,7 +167,14 @@ class Frame final : public Observer {
   ClosedWay make_loops();
 
   // The list of values of this call that are alive.
-  void link(TensorImpl& impl, uint32_t value_id);
+  void link(TensorImpl& impl, uint32_t value_id) {
+    impl.observer.store(this, std::memory_order_relaxed);
+    impl.value_id = value_id;
+    impl.previous = live_.previous;
+    impl.next = &live_;
+    live_.previous->next = &impl;
+    live_.previous = &impl;
+  }
   void unlink(TensorImpl& impl);
   void forget_all() noexcept;
   TensorImpl* placeholder(const ResultRecord& record);
