@@ -1,6 +1,8 @@
 // Running a plan.
 #include "compiler/plan.h"
 
+#include <x86intrin.h>
+
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -14,8 +16,10 @@ namespace calque {
 
 namespace {
 constexpr int64_t kGranule = 64;  // elements: no two threads write one cache line
-static_assert(kGranule == CALQUE_PART_COLUMNS);
 constexpr int64_t kPartsForEach = 8;  // parts of a product for each thread, at least, that a kernel goes on with one by one
+constexpr int64_t kSmallGranule = kernels::kColumnUnit;  // of columns, where there is less than kGranule for each thread
+static_assert(kGranule % kSmallGranule == 0 && kSmallGranule == CALQUE_PART_COLUMNS);
+constexpr double kShort = 5000;  // nanoseconds of a step in which members do not wait long for one that is slow
 }  // namespace
 
 Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh,
@@ -63,12 +67,17 @@ class PlanRun {
   }
 
   PlanOutputs run() {
-    const int threads = plan_.is_worth_a_team_ ? ThreadPool::instance().num_threads() : 1;
+    const int most = ThreadPool::instance().num_threads();
+    const bool is_tried = plan_.trial_ && most > 1;
+    shares_small_loops_ = is_tried && plan_.trial_->with_team();
+    const int threads = plan_.is_worth_a_team_ || shares_small_loops_ ? most : 1;
     const size_t bytes = plan_.arena_bytes_ + plan_.scratch_bytes_ * threads;
     arena_ = Ref<Storage>::adopt(Storage::create(bytes));
     for (size_t i = 0; i < starts_.size(); ++i) starts_[i] = start_of(plan_.buffers_[i]);
     find_stale_packing();
+    const uint64_t start = is_tried ? __rdtsc() : 0;
     ThreadPool::instance().run(threads, [this](Team& team) { work(team); });
+    if (is_tried) plan_.trial_->note(shares_small_loops_, __rdtsc() - start);
     if (failure_) std::rethrow_exception(failure_);
     return outputs();
   }
@@ -189,15 +198,20 @@ class PlanRun {
   }
 
   void run_loop(const PlanStep& loop, const Member& member) {
-    if (loop.on_one_thread && member.team.rank != 0) return;
+    const bool is_shared = loop.sharing == PlanStep::Sharing::always ||
+                           (loop.sharing == PlanStep::Sharing::if_quicker && shares_small_loops_);
+    if (!is_shared && member.team.rank != 0) return;
     Team alone;
-    Team& team = loop.on_one_thread ? alone : member.team;
+    Team& team = is_shared ? member.team : alone;
     for (int64_t i = 0; i < loop.length; ++i) run_steps(loop.body, {team, i});
   }
 
   void run_kernel(const PlanStep& step, const Member& member) const {
+    const int size = member.team.size;
+    const bool has_few_rows = step.domain == Domain::rows && step.rows < 2 * size;
+    if (size > 1 && has_few_rows && step.part_columns >= kSmallGranule * size) return run_parts(step, {}, member);
     const int64_t extent = step.domain == Domain::rows ? step.rows : step.columns;
-    const int64_t granule = step.domain == Domain::rows ? 1 : kGranule;
+    const int64_t granule = step.domain == Domain::rows ? 1 : granule_of(extent, member.team);
     const int64_t granules = (extent + granule - 1) / granule, chunks = chunks_of(step.nanoseconds, granules, member.team);
     // A domain of columns sums all of its rows.
     const int64_t other_end = step.domain == Domain::columns ? step.rows : step.part_columns;
@@ -205,6 +219,10 @@ class PlanRun {
       const int64_t begin = granules * i / chunks * granule, end = std::min(extent, granules * (i + 1) / chunks * granule);
       call_kernel(step, member, begin, end, 0, other_end);
     });
+  }
+
+  static int64_t granule_of(int64_t extent, const Team& team) {
+    return extent < kGranule * team.size ? kSmallGranule : kGranule;
   }
 
   /// Many enough that a core that is slow for a while delays nobody.
@@ -219,16 +237,28 @@ class PlanRun {
   /// few such parts, products come first as a whole: no member is then idle for long.
   void run_with_products(const PlanStep& step, const Member& member) const {
     const int64_t parts = (step.part_columns + kGranule - 1) / kGranule;
-    if (member.team.size > 1 && parts < kPartsForEach * member.team.size) {
-      for (const PlanStep& product : step.products) run_product(product, member);
-      member.team.barrier();
-      return run_kernel(step, member);
-    }
+    if (member.team.size == 1 || step.nanoseconds < kShort || parts >= kPartsForEach * member.team.size)
+      return run_parts(step, step.products, member);
+    for (const PlanStep& product : step.products) run_product(product, member);
+    member.team.barrier();
+    run_kernel(step, member);
+  }
+
+  /// A kernel by columns, those of products before it.
+  void run_parts(const PlanStep& step, std::span<const PlanStep> products, const Member& member) const {
+    const int64_t width = part_width(step, member.team), parts = (step.part_columns + width - 1) / width;
     member.team.share(parts, member.order(), [&](int64_t i) {
-      const int64_t begin = i * kGranule, end = std::min(begin + kGranule, step.part_columns);
-      for (const PlanStep& product : step.products) run_product_columns(product, member, begin, end, step.part_columns);
+      const int64_t begin = i * width, end = std::min(begin + width, step.part_columns);
+      for (const PlanStep& product : products) run_product_columns(product, member, begin, end, step.part_columns);
       call_kernel(step, member, 0, step.rows, begin, end);
     });
+  }
+
+  /// Of a short step, each member has one part.
+  static int64_t part_width(const PlanStep& step, const Team& team) {
+    if (step.nanoseconds > kShort) return kGranule;
+    const int64_t granule = granule_of(step.part_columns, team), granules = (step.part_columns + granule - 1) / granule;
+    return (granules + team.size - 1) / team.size * granule;
   }
 
   void call_kernel(const PlanStep& step, const Member& member, int64_t begin, int64_t end, int64_t other_begin,
@@ -330,6 +360,7 @@ class PlanRun {
   Ref<Storage> arena_;
   InlineArray<std::byte*, 32> starts_;  // of the buffers
   std::vector<int> stale_;
+  bool shares_small_loops_ = false;
   std::exception_ptr failure_;
 };
 

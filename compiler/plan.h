@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compiler/kernel_store.h"
+#include "compiler/team_trial.h"
 #include "ir/graph/graph.h"
 #include "runtime/inline_array.h"
 #include "runtime/tensor_impl.h"
@@ -59,11 +60,11 @@ struct PlanStep {
   bool barrier_before = false;
   const Node* node = nullptr;  // of the lowered graph; none of a copy
   std::vector<Place> inputs, results;
+  double nanoseconds = 0;  // of one core, about; of a kernel with its products
   // kernel
   int kernel = -1;
   Domain domain = Domain::flat;
   int64_t rows = 0, columns = 0;
-  double nanoseconds = 0;  // of one core, about
   /// Matrix products whose columns this kernel goes on with, part by part (see compiler/epilogue.h).
   std::vector<PlanStep> products;
   size_t first_constant = 0, constants = 0;  // of the plan's, that are operands too
@@ -74,7 +75,8 @@ struct PlanStep {
   // loop
   std::vector<PlanStep> body;
   int64_t length = 0;
-  bool on_one_thread = false;  // its steps are too small to share
+  enum class Sharing : uint8_t { never, if_quicker, always };
+  Sharing sharing = Sharing::always;  // of its steps by the team; never where they are too small
   int first_inner_buffer = 0;  // buffers from here on live in one iteration, those before for the whole loop
 
   /// All places that the step reads, or writes; its products' and its body's too.
@@ -136,7 +138,8 @@ class Plan {
   std::mutex packed_mutex_;
   size_t arena_bytes_ = 0, scratch_bytes_ = 0;
   int owned_count_ = 0;
-  bool is_worth_a_team_ = false;
+  bool is_worth_a_team_ = false;      // of loops that may be shared or not, none is
+  std::unique_ptr<TeamTrial> trial_;  // whether those loops are quicker with a team; null without such loops
 };
 
 }  // namespace calque

@@ -82,7 +82,9 @@ void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>&
   for (const Node& node : graph_->nodes()) add_node(node);
   place_outputs(fresh, apart);
   // Members that wait for long fall asleep, and are slow to wake.
-  plan_.is_worth_a_team_ = work_.shared > std::max(kWorthATeam, work_.alone);
+  plan_.is_worth_a_team_ = work_.shared > std::max(kWorthATeam, work_.alone + work_.undecided);
+  if (work_.undecided > 0 && work_.shared + work_.undecided > std::max(kWorthATeam, work_.alone))
+    plan_.trial_ = std::make_unique<TeamTrial>();
   std::vector<bool> seen(plan_.buffers_.size(), false);
   note_lifetimes(plan_.steps_, 0, seen);
   lay_out_arena();
@@ -194,6 +196,7 @@ void PlanBuilder::attach_products(PlanStep& kernel, const Graph& body) {
     // A product of this product needs all of its columns.
     for (const PlanStep& later : kernel.products)
       if (reads(later, product)) return;
+    kernel.nanoseconds += steps_->back().nanoseconds;
     kernel.products.insert(kernel.products.begin(), std::move(steps_->back()));
     steps_->pop_back();
   }
@@ -209,8 +212,9 @@ void PlanBuilder::add_product(const Node& node) {
     step.inputs.push_back(left);
     step.inputs.push_back(right);
     step.packed.push_back(packed_operand(right));
-    estimate(0.02 * static_cast<double>(left.type.shape.element_count()) * static_cast<double>(right.type.shape[1]));
+    step.nanoseconds += 0.02 * static_cast<double>(left.type.shape.element_count()) * static_cast<double>(right.type.shape[1]);
   }
+  estimate(step.nanoseconds);
   step.results = result_places(node);
   steps_->push_back(std::move(step));
 }
@@ -336,7 +340,7 @@ void PlanBuilder::place_barriers(std::span<PlanStep> steps, Touched& touched) {
       written.clear();
       read.clear();
     }
-    if (step.kind == PlanStep::Kind::loop && !step.on_one_thread) {
+    if (step.kind == PlanStep::Kind::loop && step.sharing != PlanStep::Sharing::never) {
       Touched in_body;
       place_barriers(step.body, in_body);
       place_barriers(step.body, in_body);

@@ -35,10 +35,11 @@ class PlanBuilder {
   Place as_rows(const Place& place, Domain domain);
   Place dense_copy(const Place& place);
   void add_copy(const Place& from, const Place& to);
-  /// Nanoseconds that one core would need: for what a team shares, and for what one member does while the others wait.
+  /// Nanoseconds that one core would need: for what a team shares, for what one member does while the others wait, and for
+  /// loops that are one or the other.
   struct Work {
-    double shared = 0, alone = 0;
-    double total() const { return shared + alone; }
+    double shared = 0, alone = 0, undecided = 0;
+    double total() const { return shared + alone + undecided; }
   };
   void estimate(double nanoseconds) { work_.shared += nanoseconds; }
   int packed_operand(const Place& right);

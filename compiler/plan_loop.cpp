@@ -7,8 +7,9 @@ namespace calque {
 
 namespace {
 
-/// Nanoseconds of one iteration below which a barrier costs more than a second thread saves.
-constexpr double kWorthSharing = 1500;
+/// Nanoseconds of one iteration below which barriers cost more than a second thread saves, and beyond which they do not, on any
+/// machine.
+constexpr double kTooSmallToShare = 200, kWorthSharing = 6000;
 
 /// Steps of one type, one behind the other.
 Place place_of_steps(int buffer, const Type& element, int64_t first, int64_t length) {
@@ -35,15 +36,28 @@ class LoopPlanner {
     step_.length = form_.length;
     std::vector<Place> inputs = bind_inputs();
     const PlanBuilder::Work work = plan_body(std::move(inputs));
-    const double length = static_cast<double>(form_.length);
-    step_.on_one_thread = work.total() < kWorthSharing;
-    builder_.work_.shared += step_.on_one_thread ? 0 : work.shared * length;
-    builder_.work_.alone += (step_.on_one_thread ? work.total() : work.alone) * length;
+    step_.sharing = work.total() < kTooSmallToShare || work.shared <= work.alone ? PlanStep::Sharing::never
+                    : work.total() < kWorthSharing                                ? PlanStep::Sharing::if_quicker
+                                                                                  : PlanStep::Sharing::always;
+    add_work(work);
     builder_.steps_->push_back(std::move(step_));
     for (uint32_t i = 0; i < node_.result_count; ++i) builder_.places_[node_.result(i)] = results_[i];
   }
 
  private:
+  void add_work(const PlanBuilder::Work& iteration) {
+    const double length = static_cast<double>(form_.length);
+    PlanBuilder::Work& work = builder_.work_;
+    switch (step_.sharing) {
+      case PlanStep::Sharing::never: work.alone += iteration.total() * length; break;
+      case PlanStep::Sharing::if_quicker: work.undecided += iteration.total() * length; break;
+      case PlanStep::Sharing::always:
+        work.shared += iteration.shared * length;
+        work.alone += iteration.alone * length;
+        work.undecided += iteration.undecided * length;
+    }
+  }
+
   ValueId output(size_t i) const { return body_.outputs()[i]; }
   int64_t elements(const Type& type) const { return type.shape.element_count(); }
 

@@ -157,6 +157,47 @@ Replacement slice_of_concat(const Match& m) {
   return {};
 }
 
+/// A value and where it lies along an axis.
+struct Piece {
+  int64_t start;
+  ValueId value;
+};
+
+/// The operands of a sum of pads along one axis, in `pieces`; false for other values, and where there are very many.
+bool collect_pads(const Match& m, ValueId value, std::optional<int64_t>& axis, std::vector<Piece>& pieces) {
+  constexpr size_t kMost = 64;
+  if (const Node* sum = m.producer_if(Op::add, value))
+    return collect_pads(m, sum->inputs[0], axis, pieces) && collect_pads(m, sum->inputs[1], axis, pieces);
+  const Node* pad = m.producer_if(Op::pad, value);
+  if (!pad || pieces.size() == kMost || pad->attributes[0] != axis.value_or(pad->attributes[0])) return false;
+  axis = pad->attributes[0];
+  pieces.push_back({pad->attributes[1], pad->inputs[0]});
+  return true;
+}
+
+/// A sum of pads whose operands lie side by side, as a gradient of slices is: a concat. Zeros were added to each, which turns
+/// -0 into +0.
+Replacement sum_of_pads(const Match& m, const Type& result) {
+  std::optional<int64_t> axis;
+  std::vector<Piece> pieces;
+  if (m.node.op != Op::add || !collect_pads(m, m.inputs[0], axis, pieces) || !collect_pads(m, m.inputs[1], axis, pieces))
+    return {};
+  std::ranges::sort(pieces, {}, &Piece::start);
+  int64_t end = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.start != end || m.type(piece.value).dtype != result.dtype) return {};
+    end += m.type(piece.value).shape[static_cast<int>(*axis)];
+  }
+  if (end != result.shape[static_cast<int>(*axis)]) return {};
+  std::vector<ValueId> values;
+  for (const Piece& piece : pieces) values.push_back(piece.value);
+  if (is_floating(result.dtype)) {
+    const ValueId zero = m.add(Op::full, {}, Attributes::of(0.0, result.dtype, Ints()));
+    for (ValueId& value : values) value = m.add(Op::add, {value, zero}, {});
+  }
+  return m.graph.add(Op::concat, values, Attributes::of(*axis), m.node.location).result();
+}
+
 Shape without_leading_ones(const Shape& shape) {
   int ones = 0;
   while (ones < shape.rank() && shape[ones] == 1) ++ones;
@@ -214,6 +255,7 @@ Replacement replacement(const Match& m, const Type& result) {
   if (Replacement value = typed(view_of_view(m))) return value;
   if (Replacement value = typed(reshape_of_repeated(m, result))) return value;
   if (Replacement value = typed(rows_times_matrix(m, result))) return value;
+  if (Replacement value = typed(sum_of_pads(m, result))) return value;
   return typed(slice_of_concat(m));
 }
 

@@ -153,8 +153,7 @@ class alignas(64) ChunksLeft {
 struct TeamState {
   std::array<ChunksLeft, ThreadPool::kMaxThreads> chunks;  // by rank
   uint64_t spin = kSpinTicks;                   // set before the members start
-  WaitWord phase;                               // counts the barriers passed
-  alignas(64) std::atomic<int> arrived{0};      // members that wait at the current barrier
+  std::array<WaitWord, ThreadPool::kMaxThreads> reached;  // by rank: the barriers of this run that the member came to
   alignas(64) std::atomic<bool> failed{false};  // a member threw
   std::atomic<bool> used_barrier{false};
 
@@ -253,6 +252,7 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
   team.spin = threads > cores ? kCrowdedSpinTicks : kSpinTicks;
   team.failed.store(false, std::memory_order_relaxed);
   team.used_barrier.store(false, std::memory_order_relaxed);
+  for (int rank = 0; rank < threads; ++rank) team.reached[rank].value.store(0, std::memory_order_relaxed);
   running.store(threads - 1, std::memory_order_relaxed);
   const uint32_t before = finished.value.load(std::memory_order_relaxed);
   for (int rank = 1; rank < threads; ++rank) {
@@ -283,13 +283,11 @@ void Team::wait_for_all() {
   if (!team.used_barrier.load(std::memory_order_relaxed))
     team.used_barrier.store(true, std::memory_order_seq_cst);
   if (team.failed.load(std::memory_order_seq_cst)) terminate_for_exception_across_barrier();
-  const uint32_t phase = team.phase.value.load(std::memory_order_relaxed);
-  if (team.arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
-    team.arrived.store(0, std::memory_order_relaxed);
-    team.phase.set(phase + 1);
-  } else {
-    team.phase.wait_while(phase, team.spin);
-  }
+  // Each member tells all others and looks at all others: a word that one writes and one reads travels once, where a count
+  // that all change travels to each of them first.
+  const uint32_t before = team.reached[rank].value.load(std::memory_order_relaxed);
+  team.reached[rank].set(before + 1);
+  for (int i = 1; i < size; ++i) team.reached[(rank + i) % size].wait_while(before, team.spin);
 }
 
 void Team::share(int64_t chunks, Order order, FunctionRef<void(int64_t)> f) {
@@ -299,6 +297,10 @@ void Team::share(int64_t chunks, Order order, FunctionRef<void(int64_t)> f) {
   };
   if (size == 1) {
     for (int64_t i = 0; i < chunks; ++i) run(0, i);
+    return;
+  }
+  if (chunks <= size) {  // one for each: there is nothing to take from others
+    if (rank < chunks) f(rank);
     return;
   }
   ++shares_;

@@ -233,10 +233,7 @@ bool KernelPlan::is_stored_before(ValueId value, const StageKey& reader) const {
 int64_t KernelPlan::part_columns() const {
   if (kernel.domain != Domain::rows || stages.size() != 1 || scratch_bytes > 0) return 0;
   const Stage& stage = stages.front();
-  const bool in_parts = stage.key.width > 1 && stage.reductions.empty() && stage.fills.empty();
-  const bool whole = std::all_of(stage.stores.begin(), stage.stores.end(),
-                                 [](const Store& store) { return store.place.byte_offset == 0; });
-  return in_parts && whole ? stage.key.width : 0;
+  return stage.key.width > 1 && stage.reductions.empty() && stage.fills.empty() ? stage.key.width : 0;
 }
 
 KernelPlan plan_kernel(const KernelDomain& kernel) { return Planner(kernel).run(); }

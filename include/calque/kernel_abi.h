@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-#define CALQUE_KERNEL_ABI_VERSION 3u
-#define CALQUE_PART_COLUMNS 64
+#define CALQUE_KERNEL_ABI_VERSION 4u
+#define CALQUE_PART_COLUMNS 16
 #define CALQUE_IMAGE_MAGIC 0x31474D4951434C43ull /* "CLCQIMG1" in memory order does not matter: compared as a word */
 
 /* A kernel computes the part [begin, end) of its domain:
@@ -40,8 +40,8 @@ typedef struct {
 typedef struct {
   uint64_t code_offset;   /* of the kernel's first instruction */
   uint64_t scratch_bytes; /* that one call needs */
-  uint64_t part_columns;  /* columns of a domain of rows that may be computed part by part, each column from the same
-                             column (or a fixed distance from it) of the operands; else 0 */
+  uint64_t part_columns;  /* columns of a domain of rows that may be computed part by part: of operands and results,
+                             each lies at the same column or at a fixed distance from it; else 0 */
 } calque_image_entry;
 
 #ifdef __cplusplus

@@ -25,7 +25,6 @@ constexpr int64_t kSumStripRows = 12;  // of a strip of packed a that several ti
 constexpr int64_t kBlockRows = 480;   // rows of a group whose packed a stays in L2
 constexpr int64_t kMaxParts = 64;     // products in a group
 constexpr int64_t kTileBytes = 2048;  // more than any tile of c
-constexpr int64_t kMaxWidePanels = 4;
 // A row-major b is read in place for up to so many rows; packing its panels first pays beyond.
 constexpr int64_t kDirectRows = 24;
 // The whole panels of columns from which packing a pays: sooner where the values of a row are not contiguous.
@@ -89,7 +88,10 @@ ProductChunks chunks_of(const ProductSum<T>& sum, const Problem<T>& problem, con
   int64_t k = 0;
   for (int64_t t = 0; t < sum.term_count; ++t) k += sum.terms[t].k;
   const bool packs_rows = !reads_in_place(sum, problem, table, problem.m);
-  return {problem.m, problem.n, k, table.lanes * table.panel_vectors, packs_rows, team};
+  int64_t columns = table.lanes * table.panel_vectors;
+  if (problem.m <= kMaxWideRows)  // there are no rows to share
+    while (columns > table.lanes && ceil_div(problem.n, columns) < team) columns /= 2;
+  return {problem.m, problem.n, k, columns, packs_rows, team};
 }
 
 // Memory that a thread keeps between products: grows, is never zeroed, aligned to cache lines.
@@ -127,10 +129,12 @@ struct Part {
   bool starts, ends, adds;
 };
 
-// Columns that are computed together: whole panels side by side, or a part of one panel.
+// Columns that are computed together: whole panels side by side, or a part of one panel, or the same part of several.
 struct Piece {
-  int64_t column, columns;  // columns: without the padding
+  int64_t column, columns;  // columns: without the padding, of the repeat that it begins in
   int vectors, panels;      // vectors of each panel
+  int64_t panel_stride = 0;  // columns from one panel to the next
+  bool is_group = false;     // its panels lie in different repeats
 };
 
 // A part of c, computed by one thread.
@@ -176,6 +180,7 @@ class ChunkProduct {
   template <class Multiply>
   void multiply_columns(const Multiply& multiply);
   int panels_beside(int64_t border, int64_t rest) const;
+  int64_t repeats_beside() const;
   Piece piece_at(int64_t column, int64_t end) const;
   Piece piece_before(int64_t column, int64_t begin) const;
   void prepare_segments(const Piece& piece);
@@ -206,7 +211,7 @@ class ChunkProduct {
   bool in_place_ = false;  // rows of a are read as they lie
   int64_t block_rows_ = kBlockRows, block_k_ = kBlockK;
   T* carry_ = nullptr;  // null: unfinished chains are kept in c itself
-  int64_t carry_row_stride_ = 0;
+  int64_t carry_row_stride_ = 0, carry_panel_stride_ = 0;  // carry_panel_stride_: from one repeat to the next
   int64_t carry_column_ = 0;  // the column of c that the carry begins with, for the columns being multiplied
 
   int64_t row_begin_ = 0, row_end_ = 0;  // of the block
@@ -284,7 +289,7 @@ int ChunkProduct<T>::panels_beside(int64_t border, int64_t rest) const {
 template <class T>
 Piece ChunkProduct<T>::piece_at(int64_t column, int64_t end) const {
   const int panels = panels_beside(column, end - column);
-  if (panels > 1) return {column, panels * panel_, table_.panel_vectors, panels};
+  if (panels > 1) return {column, panels * panel_, table_.panel_vectors, panels, panel_};
   const int64_t columns = std::min(column - inside_panel(column) + panel_, end) - column;
   return {column, columns, static_cast<int>(vectors_of(columns)), 1};
 }
@@ -293,7 +298,7 @@ Piece ChunkProduct<T>::piece_at(int64_t column, int64_t end) const {
 template <class T>
 Piece ChunkProduct<T>::piece_before(int64_t column, int64_t begin) const {
   const int panels = panels_beside(column, column - begin);
-  if (panels > 1) return {column - panels * panel_, panels * panel_, table_.panel_vectors, panels};
+  if (panels > 1) return {column - panels * panel_, panels * panel_, table_.panel_vectors, panels, panel_};
   const int64_t first = std::max(column - 1 - inside_panel(column - 1), begin);
   return {first, column - first, static_cast<int>(vectors_of(column - first)), 1};
 }
@@ -307,6 +312,7 @@ int64_t ChunkProduct<T>::tile_rows(const Piece& piece) const {
 
 template <class T>
 TileFunction<T> ChunkProduct<T>::tile_function(const Piece& piece, int64_t rows) const {
+  if (piece.is_group) return table_.group_tiles[piece.vectors - 1][piece.panels - 1];
   if (piece.panels > 1) return table_.wide_tiles[rows - 1];
   if (sums() && piece.vectors == table_.panel_vectors) return table_.sum_tiles[rows - 1];
   return table_.tiles[piece.vectors - 1][rows - 1];
@@ -344,27 +350,43 @@ void ChunkProduct<T>::multiply_groups_of(const Piece& piece) {
   }
 }
 
+/// How many repeats are computed side by side: a few columns of one row alone are too few independent chains.
+template <class T>
+int64_t ChunkProduct<T>::repeats_beside() const {
+  const int64_t columns = chunk_.col_end - chunk_.col_begin;
+  const bool is_narrow = columns < table_.wide_panels[0] * panel_ && columns % table_.lanes == 0;
+  if (row_end_ - row_begin_ != 1 || !is_narrow || inside_panel(stride_) != 0) return 1;
+  return table_.group_panels[std::min<int64_t>(vectors_of(columns), table_.panel_vectors) - 1];
+}
+
 template <class T>
 template <class Multiply>
 void ChunkProduct<T>::multiply_columns(const Multiply& multiply) {
-  const int64_t width = vectors_of(chunk_.col_end - chunk_.col_begin) * table_.lanes;
-  for (int64_t i = 0; i < repeats_; ++i) {
-    const int64_t repeat = order_ == Order::ascending ? i : repeats_ - 1 - i;
+  carry_panel_stride_ = vectors_of(chunk_.col_end - chunk_.col_begin) * table_.lanes;
+  const int64_t beside = repeats_beside();
+  const auto multiply_with_repeats = [&](Piece piece, int64_t repeats) {
+    if (repeats > 1) piece = {piece.column, piece.columns, piece.vectors, static_cast<int>(repeats), stride_, true};
+    multiply(piece);
+  };
+  for (int64_t done = 0; done < repeats_;) {
+    const int64_t repeats = std::min(beside, repeats_ - done);
+    const int64_t repeat = order_ == Order::ascending ? done : repeats_ - done - repeats;
     const int64_t begin = chunk_.col_begin + repeat * stride_, end = chunk_.col_end + repeat * stride_;
-    carry_column_ = begin - repeat * width;
+    carry_column_ = begin - repeat * carry_panel_stride_;
     if (order_ == Order::ascending) {
       for (int64_t column = begin; column < end;) {
         const Piece piece = piece_at(column, end);
-        multiply(piece);
+        multiply_with_repeats(piece, repeats);
         column += piece.columns;
       }
     } else {
       for (int64_t column = end; column > begin;) {
         const Piece piece = piece_before(column, begin);
-        multiply(piece);
+        multiply_with_repeats(piece, repeats);
         column = piece.column;
       }
     }
+    done += repeats;
   }
 }
 
@@ -403,7 +425,7 @@ void ChunkProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out)
   const MatrixView<T> b = problem_.b(*part.term);
   const int64_t width = piece.vectors * table_.lanes;
   for (int p = 0; p < piece.panels; ++p) {
-    const int64_t column = piece.column + p * panel_, columns = std::min(piece.columns - p * panel_, width);
+    const int64_t column = piece.column + p * piece.panel_stride, columns = std::min(piece.columns, width);
     table_.pack_panel(b.data + part.k_begin * b.row_stride + column * b.col_stride, b.row_stride,
                       b.col_stride, part.k, columns, width, out + p * part.k * width);
   }
@@ -455,14 +477,14 @@ T* ChunkProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T*
     segment.b_row_stride = std::min(panel_, padded);
     segment.b = term.packed_b + panel_begin * term.k + part.k_begin * segment.b_row_stride + piece.column -
                 panel_begin;
-    segment.b_panel_stride = panel_ * term.k;
+    segment.b_panel_stride = piece.panel_stride * term.k;
     return buffer;
   }
   const MatrixView<T> b = problem_.b(term);
   if (b.col_stride == 1 && row_end_ - row_begin_ <= kDirectRows && (piece.columns & (table_.lanes - 1)) == 0) {
     segment.b = b.data + part.k_begin * b.row_stride + piece.column;
     segment.b_row_stride = b.row_stride;
-    segment.b_panel_stride = panel_;
+    segment.b_panel_stride = piece.panel_stride;
     return buffer;
   }
   const int64_t width = piece.vectors * table_.lanes;
@@ -492,6 +514,8 @@ void ChunkProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
     tile.a_index = packed_rows_ != nullptr ? strip * strip_rows_ * group_k_ + inside : first;
     tile.c = problem_.c + (row_begin_ + first) * problem_.c_row_stride + piece.column * problem_.c_col_stride;
     tile.c_row_stride = problem_.c_row_stride;
+    tile.c_panel_stride = tile.carry_panel_stride = piece.panel_stride;
+    if (piece.is_group && carry_ != nullptr) tile.carry_panel_stride = carry_panel_stride_;
     tile.carry =
         carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.column - carry_column_ : tile.c;
     tile.carry_row_stride = carry_ != nullptr ? carry_row_stride_ : tile.c_row_stride;
@@ -520,9 +544,11 @@ void ChunkProduct<T>::multiply_edge_tile(const Piece& piece, TileFunction<T> mul
   }
   tile.c = beside;
   tile.c_row_stride = stride;
+  tile.c_panel_stride = piece.vectors * table_.lanes;
   if (carry_ == nullptr) {
     tile.carry = beside;
     tile.carry_row_stride = stride;
+    tile.carry_panel_stride = tile.c_panel_stride;
   }
   multiply(segments_, part_count_, tile);
   if (carry_ != nullptr && !parts_[0].ends) return;  // all that was made is in the carry

@@ -14,51 +14,33 @@ static constexpr int max_tile_rows(int vectors) {
   return 4;
 }
 
-// The accumulators at the start of a segment: +0, or what the carry holds.
-template <class T, int Rows, int Columns>
-CALQUE_INLINE void start_chains(Vector<T> (&acc)[Rows][Columns], const ProductSegment<T>& segment,
-                                const ProductTile<T>& tile) {
-  using V = Vector<T>;
-  if (segment.starts) {
-    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) acc[r][v] = V{};
-    }
-  } else {
-    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-      const T* carry = tile.carry + r * tile.carry_row_stride;
-      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) acc[r][v] = load<V>(carry + v * V::kLanes);
-    }
-  }
-}
-
-// Puts them where the segment says: into c, onto c, or into the carry.
-template <class T, int Rows, int Columns>
-CALQUE_INLINE void finish_chains(const Vector<T> (&acc)[Rows][Columns], const ProductSegment<T>& segment,
-                                 T* out, int64_t out_stride) {
-  using V = Vector<T>;
-  if (segment.ends && segment.adds) {
-    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-      T* row = out + r * out_stride;
-      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) {
-        store(row + v * V::kLanes, load<V>(row + v * V::kLanes) + acc[r][v]);
-      }
-    }
-  } else {
-    CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-      CALQUE_UNROLL for (int v = 0; v < Columns; ++v) store(out + r * out_stride + v * V::kLanes, acc[r][v]);
-    }
-  }
-}
-
-// The rows of c or the carry, fetched while the first segment is multiplied.
-template <class T, int Rows, int Columns>
-CALQUE_INLINE void prefetch_rows(const T* out, int64_t out_stride) {
+// Calls f(row, panel, vector) for each vector of a tile.
+template <int Rows, int Panels, int Vectors, class Function>
+CALQUE_INLINE void for_each_vector(const Function& f) {
   CALQUE_UNROLL for (int r = 0; r < Rows; ++r) {
-    CALQUE_UNROLL for (int v = 0; v < Columns; ++v) {
-      __builtin_prefetch(out + r * out_stride + v * Vector<T>::kLanes, 1);
+    CALQUE_UNROLL for (int p = 0; p < Panels; ++p) {
+      CALQUE_UNROLL for (int v = 0; v < Vectors; ++v) f(r, p, v);
     }
   }
 }
+
+// Where the chains of a segment go: into c, onto c, or into the carry.
+template <class T>
+struct Destination {
+  T* data;
+  int64_t row_stride, panel_stride;
+  bool adds;
+
+  Destination(const ProductSegment<T>& segment, const ProductTile<T>& tile)
+      : data(segment.ends ? tile.c : tile.carry),
+        row_stride(segment.ends ? tile.c_row_stride : tile.carry_row_stride),
+        panel_stride(segment.ends ? tile.c_panel_stride : tile.carry_panel_stride),
+        adds(segment.ends && segment.adds) {}
+
+  T* at(int row, int panel, int vector) const {
+    return data + row * row_stride + panel * panel_stride + vector * Vector<T>::kLanes;
+  }
+};
 
 // One k loop, with the segments as its bounds. Not inlined: several copies in one function made GCC keep
 // accumulators in memory.
@@ -66,15 +48,23 @@ template <class T, int Rows, int Vectors, int Panels>
 __attribute__((noinline)) static void multiply_tile(const ProductSegment<T>* segments, int64_t count,
                                                     const ProductTile<T>& tile) {
   using V = Vector<T>;
-  constexpr int kColumns = Vectors * Panels;  // in vectors; panels are neighbours in c
+  constexpr int kColumns = Vectors * Panels;  // in vectors
   constexpr int kPointers =
       (Rows + 2) / 3;  // three rows share one: addresses reach 0, 1 and 2 strides from it
   for (const ProductSegment<T>* s = segments; s != segments + count; ++s) {
-    T* out = s->ends ? tile.c : tile.carry;
-    const int64_t out_stride = s->ends ? tile.c_row_stride : tile.carry_row_stride;
-    if (s == segments) prefetch_rows<T, Rows, kColumns>(out, out_stride);
-    V acc[Rows][kColumns];
-    start_chains(acc, *s, tile);
+    const Destination<T> to(*s, tile);
+    if (s == segments) {  // fetched while it is multiplied
+      for_each_vector<Rows, Panels, Vectors>([&](int r, int p, int v) { __builtin_prefetch(to.at(r, p, v), 1); });
+    }
+    V acc[Rows][kColumns];  // +0, or what the carry holds
+    if (s->starts) {
+      for_each_vector<Rows, Panels, Vectors>([&](int r, int p, int v) { acc[r][p * Vectors + v] = V{}; });
+    } else {
+      for_each_vector<Rows, Panels, Vectors>([&](int r, int p, int v) {
+        acc[r][p * Vectors + v] =
+            load<V>(tile.carry + r * tile.carry_row_stride + p * tile.carry_panel_stride + v * V::kLanes);
+      });
+    }
     const int64_t row_stride = s->a_row_stride, col_stride = s->a_col_stride, b_stride = s->b_row_stride;
     const T* a[kPointers];
     a[0] = s->a + tile.a_index * s->a_tile_stride;
@@ -94,7 +84,13 @@ __attribute__((noinline)) static void multiply_tile(const ProductSegment<T>* seg
       }
       CALQUE_UNROLL for (int i = 0; i < kPointers; ++i) a[i] += col_stride;
     }
-    finish_chains(acc, *s, out, out_stride);
+    if (to.adds) {
+      for_each_vector<Rows, Panels, Vectors>([&](int r, int p, int v) {
+        store(to.at(r, p, v), load<V>(to.at(r, p, v)) + acc[r][p * Vectors + v]);
+      });
+    } else {
+      for_each_vector<Rows, Panels, Vectors>([&](int r, int p, int v) { store(to.at(r, p, v), acc[r][p * Vectors + v]); });
+    }
   }
 }
 
@@ -307,6 +303,12 @@ static constexpr void set_wide_tile(GemmTable<T>& table) {
   table.wide_tiles[Rows - 1] = multiply_tile<T, Rows, kPanelVectors, Panels>;
 }
 
+template <class T, int Vectors, int... Panel>
+static constexpr void fill_group_tiles(GemmTable<T>& table, Lanes<Panel...>) {
+  table.group_panels[Vectors - 1] = sizeof...(Panel);
+  ((table.group_tiles[Vectors - 1][Panel] = multiply_tile<T, 1, Vectors, Panel + 1>), ...);
+}
+
 template <class T, int... Row>
 static constexpr void fill_sum_tiles(GemmTable<T>& table, Lanes<Row...>) {
   if constexpr (kVectorBytes == 64) {
@@ -328,6 +330,13 @@ static constexpr GemmTable<T> make_table() {
   set_wide_tile<T, 1, (kVectorBytes == 64 ? 2 : kVectorBytes == 32 ? 4 : 1)>(table);
   set_wide_tile<T, 2, (kVectorBytes == 16 ? 1 : 2)>(table);
   set_wide_tile<T, 3, (kVectorBytes == 16 ? 1 : 2)>(table);
+  fill_group_tiles<T, 1>(table, typename CountLanes<4>::type{});
+  fill_group_tiles<T, 2>(table, typename CountLanes<4>::type{});
+  // Wider parts have chains enough, and are read faster one after the other.
+  if constexpr (kPanelVectors == 4) {
+    fill_group_tiles<T, 3>(table, typename CountLanes<1>::type{});
+    fill_group_tiles<T, 4>(table, typename CountLanes<1>::type{});
+  }
   fill_sum_tiles<T>(table, typename CountLanes<kMaxSumRows>::type{});
   table.pack_panel = pack_panel<T>;
   table.pack_rows = pack_rows<T>;

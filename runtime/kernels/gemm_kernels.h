@@ -11,6 +11,7 @@ namespace calque::kernels {
 inline constexpr int kMaxTileRows = 12;
 inline constexpr int kMaxPanelVectors = 4;
 inline constexpr int kMaxWideRows = 3;
+inline constexpr int kMaxWidePanels = 4;
 inline constexpr int kMaxSumRows = 3;
 
 // A run of k for one tile: a whole product, or a part of one that is too long for the cache.
@@ -22,7 +23,7 @@ struct ProductSegment {
   int64_t a_col_stride;
   const T* b;  // k = 0, first column of the tile; columns are contiguous
   int64_t b_row_stride;
-  int64_t b_panel_stride;  // between the panels of a wide tile
+  int64_t b_panel_stride;  // between the panels of a wide tile, or the columns of a group
   int64_t k;
   bool starts;  // the chain begins here at +0, else it goes on from the carry
   bool ends;    // the chain is whole: goes to c; else it is put into the carry
@@ -33,9 +34,9 @@ template <class T>
 struct ProductTile {
   int64_t a_index;  // where its row 0 is: times a_tile_stride
   T* c;
-  int64_t c_row_stride;
+  int64_t c_row_stride, c_panel_stride;
   T* carry;  // unfinished chains, laid out as c is
-  int64_t carry_row_stride;
+  int64_t carry_row_stride, carry_panel_stride;
 };
 
 // Computes one tile through all segments, in order. Rows, vectors and panels are fixed for each function.
@@ -52,6 +53,10 @@ struct GemmTable {
   // [rows - 1]: how many whole panels a tile of few rows covers at once, to have enough independent chains.
   int wide_panels[kMaxWideRows];
   TileFunction<T> wide_tiles[kMaxWideRows];
+  // [vectors - 1]: how many parts of one row, of so many vectors each and at equal distances, a tile covers at once, at most;
+  // and those tiles [parts - 1].
+  int group_panels[kMaxPanelVectors];
+  TileFunction<T> group_tiles[kMaxPanelVectors][kMaxWidePanels];
   // [rows - 1]: one whole panel; the sum stays in registers too, so each segment is a whole product. sum_rows:
   // the most rows, 0 where the registers are too few for that.
   int sum_rows;
