@@ -89,8 +89,10 @@ ProductChunks chunks_of(const ProductSum<T>& sum, const Problem<T>& problem, con
   for (int64_t t = 0; t < sum.term_count; ++t) k += sum.terms[t].k;
   const bool packs_rows = !reads_in_place(sum, problem, table, problem.m);
   int64_t columns = table.lanes * table.panel_vectors;
-  if (problem.m <= kMaxWideRows)  // there are no rows to share
+  if (problem.m > 0 && problem.m <= kMaxWideRows) {  // there are no rows to share
+    if (problem.n >= 2 * team * columns) columns *= table.wide_panels[problem.m - 1];
     while (columns > table.lanes && ceil_div(problem.n, columns) < team) columns /= 2;
+  }
   return {problem.m, problem.n, k, columns, packs_rows, team};
 }
 

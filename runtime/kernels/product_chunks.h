@@ -26,7 +26,7 @@ class ProductChunks {
       row_parts_ = parts_of(m, kRowsToPack, wanted, team);
       column_parts_ = parts_of(panels_, kColumnsToPack / panel, wanted / row_parts_, team / row_parts_);
     } else {
-      column_parts_ = parts_of(panels_, 1, wanted, team);
+      column_parts_ = evenly(parts_of(panels_, 1, wanted, team), panels_, team);
       row_parts_ = parts_of(m, kRows, wanted / column_parts_, team / column_parts_);
     }
   }
@@ -47,6 +47,13 @@ class ProductChunks {
   static int64_t parts_of(int64_t size, int64_t least, int64_t wanted, int64_t needed) {
     const int64_t most = std::max(size / std::max<int64_t>(least, 1), std::min(size / 4, needed));
     return std::max<int64_t>(std::min(wanted, most), 1);
+  }
+
+  // Up to twice as many parts, if each member then has as many of equal size.
+  static int64_t evenly(int64_t parts, int64_t size, int64_t team) {
+    for (int64_t more = (parts + team - 1) / team * team; more <= std::min(size, 2 * parts); more += team)
+      if (size % more == 0) return more;
+    return parts;
   }
 
   int64_t m_, n_, panels_, panel_;
