@@ -309,11 +309,14 @@ class PlanRun {
   }
   template <class T, class Function>
   void with_typed_product(const PlanStep& step, int64_t iteration, const Function& function) const {
-    kernels::ProductTerm<T> terms[Plan::kMostTerms];
+    using Term = kernels::ProductTerm<T>;
+    alignas(Term) std::byte memory[Plan::kMostTerms * sizeof(Term)];  // to initialize all takes longer than a small product
+    Term* const terms = reinterpret_cast<Term*>(memory);
     const size_t count = step.packed.size();
     for (size_t i = 0; i < count; ++i) {
       const Place& left = step.inputs[2 * i];
-      terms[i] = {matrix<T>(left, iteration), matrix<T>(step.inputs[2 * i + 1], iteration), left.type.shape[1], nullptr};
+      std::construct_at(terms + i, matrix<T>(left, iteration), matrix<T>(step.inputs[2 * i + 1], iteration),
+                        left.type.shape[1], nullptr);
       if (step.packed[i] >= 0 && lock_.owns_lock() && plan_.packed_[step.packed[i]].is_packed)
         terms[i].packed_b = plan_.packed_[step.packed[i]].memory.impl()->view().template as<T>();
     }
