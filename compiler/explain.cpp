@@ -106,6 +106,19 @@ std::string sizes_of(const TraceTree& tree, std::span<const TraceId> path, const
                      segment.plan_count());
 }
 
+/// Which members of the team run the loops of a plan, where not all do.
+std::string sharing_of(const Plan& plan) {
+  int beside = 0, tried = 0;
+  for (const PlanStep& step : plan.steps()) {
+    beside += step.owner > 0 ? step.owner == 1 ? 2 : 1 : 0;
+    tried += step.kind == PlanStep::Kind::loop && step.sharing == PlanStep::Sharing::if_quicker;
+  }
+  std::string text;
+  if (beside > 0) text += fmt::format("  loops that run at the same time, each on a thread of its own: {}\n", beside);
+  if (tried > 0) text += fmt::format("  loops that run on one thread or on all, as was quicker when tried: {}\n", tried);
+  return text;
+}
+
 std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& account) {
   double flops = 0;
   for (const StepAccount& step : account.steps) flops += step.flops;
@@ -121,7 +134,7 @@ std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& accou
     text += fmt::format("  {}: {} ops, reads {}, writes {}, {}\n", step.label, step.ops,
                         amount(static_cast<double>(step.bytes_read), "B"),
                         amount(static_cast<double>(step.bytes_written), "B"), amount(step.flops, "FLOP"));
-  return text;
+  return text + sharing_of(plan);
 }
 
 /// Lines that come several times in a row, once.

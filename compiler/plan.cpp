@@ -105,6 +105,7 @@ class PlanRun {
   struct Member {
     Team& team;
     int64_t iteration = 0;  // of the loop that it is in
+    int scratch = 0;        // whose memory between steps it uses: also in a loop that it runs alone, its own
 
     /// Each iteration begins with the weights that the one before used last.
     Order order() const { return iteration % 2 == 0 ? Order::ascending : Order::descending; }
@@ -179,7 +180,7 @@ class PlanRun {
 
   void work(Team& team) {
     pack_stale(team);
-    run_steps(plan_.steps_, {team});
+    run_steps(plan_.steps_, {team, 0, team.rank});
   }
 
   void run_steps(std::span<const PlanStep> steps, const Member& member) {
@@ -200,10 +201,10 @@ class PlanRun {
   void run_loop(const PlanStep& loop, const Member& member) {
     const bool is_shared = loop.sharing == PlanStep::Sharing::always ||
                            (loop.sharing == PlanStep::Sharing::if_quicker && shares_small_loops_);
-    if (!is_shared && member.team.rank != 0) return;
+    if (!is_shared && member.team.rank != loop.owner % member.team.size) return;
     Team alone;
     Team& team = is_shared ? member.team : alone;
-    for (int64_t i = 0; i < loop.length; ++i) run_steps(loop.body, {team, i});
+    for (int64_t i = 0; i < loop.length; ++i) run_steps(loop.body, {team, i, member.scratch});
   }
 
   void run_kernel(const PlanStep& step, const Member& member) const {
@@ -281,7 +282,7 @@ class PlanRun {
       row_strides[count++] = 0;
     }
     add(step.results, true);
-    void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * member.team.rank;
+    void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * member.scratch;
     plan_.kernels_[step.kernel].image->kernel(0)(buffers, row_strides, begin, end, other_begin, other_end, scratch);
   }
 
@@ -325,9 +326,9 @@ class PlanRun {
                                     reinterpret_cast<T*>(address(c, iteration)), c.strides[0], false});
   }
 
-  /// Ops without generated code run on one member; what they throw is kept until all have finished.
+  /// Ops without generated code run on one member; what they throw first is kept until all have finished.
   void run_native(const PlanStep& step, const Member& member) {
-    if (member.team.rank != 0 || failure_) return;
+    if (member.team.rank != 0 || has_failed_.load(std::memory_order_relaxed)) return;
     try {
       std::vector<kernels::View> inputs, results;
       for (const Place& place : step.inputs) inputs.push_back(view(place, member.iteration));
@@ -335,7 +336,7 @@ class PlanRun {
       if (step.kind == PlanStep::Kind::copy) return kernels::copy(inputs[0], results[0]);
       kernels::eager_kernel(step.node->op)(inputs, step.node->attributes, results);
     } catch (...) {
-      failure_ = std::current_exception();
+      if (!has_failed_.exchange(true)) failure_ = std::current_exception();
     }
   }
 
@@ -364,6 +365,7 @@ class PlanRun {
   InlineArray<std::byte*, 32> starts_;  // of the buffers
   std::vector<int> stale_;
   bool shares_small_loops_ = false;
+  std::atomic<bool> has_failed_{false};  // loops of their own members may both
   std::exception_ptr failure_;
 };
 

@@ -60,7 +60,7 @@ struct PlanStep {
   bool barrier_before = false;
   const Node* node = nullptr;  // of the lowered graph; none of a copy
   std::vector<Place> inputs, results;
-  double nanoseconds = 0;  // of one core, about; of a kernel with its products
+  double nanoseconds = 0;  // of one core, about; of a kernel with its products, of all steps of a loop
   // kernel
   int kernel = -1;
   Domain domain = Domain::flat;
@@ -77,6 +77,7 @@ struct PlanStep {
   int64_t length = 0;
   enum class Sharing : uint8_t { never, if_quicker, always };
   Sharing sharing = Sharing::always;  // of its steps by the team; never where they are too small
+  int owner = 0;  // the member that runs a loop which is not shared; beyond 0: at the same time as the loop before it
   int first_inner_buffer = 0;  // buffers from here on live in one iteration, those before for the whole loop
 
   /// All places that the step reads, or writes; its products' and its body's too.

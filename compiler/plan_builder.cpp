@@ -26,8 +26,6 @@ bool is_dense(const Place& place) {
   return kernels::is_contiguous({nullptr, place.type.dtype, place.type.shape, place.strides});
 }
 
-constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
-
 size_t dense_bytes(const Type& type) { return type.shape.element_count() * size_of(type.dtype); }
 
 /// Whether the leading axes step evenly and the last one is dense: what a kernel of domain rows or columns can walk.
@@ -81,12 +79,14 @@ PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
 void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   for (const Node& node : graph_->nodes()) add_node(node);
   place_outputs(fresh, apart);
+  set_loops_beside();
   // Members that wait for long fall asleep, and are slow to wake.
   plan_.is_worth_a_team_ = work_.shared > std::max(kWorthATeam, work_.alone + work_.undecided);
   if (work_.undecided > 0 && work_.shared + work_.undecided > std::max(kWorthATeam, work_.alone))
     plan_.trial_ = std::make_unique<TeamTrial>();
   std::vector<bool> seen(plan_.buffers_.size(), false);
   note_lifetimes(plan_.steps_, 0, seen);
+  lengthen_lifetimes_beside();
   lay_out_arena();
   Touched touched;
   place_barriers(plan_.steps_, touched);

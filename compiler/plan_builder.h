@@ -41,8 +41,13 @@ class PlanBuilder {
     double shared = 0, alone = 0, undecided = 0;
     double total() const { return shared + alone + undecided; }
   };
+  static constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
   void estimate(double nanoseconds) { work_.shared += nanoseconds; }
   int packed_operand(const Place& right);
+  /// See plan_beside.cpp.
+  void set_loops_beside();
+  bool is_worth_a_member_each(std::span<const size_t> group);
+  void lengthen_lifetimes_beside();
   int note_lifetimes(std::span<const PlanStep> steps, int first, std::vector<bool>& seen);
   void lay_out_arena();
   /// Buffers that steps touched since the last barrier.

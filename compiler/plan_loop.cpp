@@ -39,6 +39,7 @@ class LoopPlanner {
     step_.sharing = work.total() < kTooSmallToShare || work.shared <= work.alone ? PlanStep::Sharing::never
                     : work.total() < kWorthSharing                                ? PlanStep::Sharing::if_quicker
                                                                                   : PlanStep::Sharing::always;
+    step_.nanoseconds = work.total() * static_cast<double>(form_.length);
     add_work(work);
     builder_.steps_->push_back(std::move(step_));
     for (uint32_t i = 0; i < node_.result_count; ++i) builder_.places_[node_.result(i)] = results_[i];
@@ -49,8 +50,8 @@ class LoopPlanner {
     const double length = static_cast<double>(form_.length);
     PlanBuilder::Work& work = builder_.work_;
     switch (step_.sharing) {
-      case PlanStep::Sharing::never: work.alone += iteration.total() * length; break;
-      case PlanStep::Sharing::if_quicker: work.undecided += iteration.total() * length; break;
+      case PlanStep::Sharing::never: work.alone += step_.nanoseconds; break;
+      case PlanStep::Sharing::if_quicker: work.undecided += step_.nanoseconds; break;
       case PlanStep::Sharing::always:
         work.shared += iteration.shared * length;
         work.alone += iteration.alone * length;

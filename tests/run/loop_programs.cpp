@@ -3,7 +3,6 @@
 
 namespace calque::loop_programs {
 
-
 Tensor doubles(const Shape& shape, double start) {
   std::vector<double> values(static_cast<size_t>(shape.element_count()));
   for (size_t i = 0; i < values.size(); ++i) values[i] = start + 0.13 * static_cast<double>((i * 7) % 19) - 0.9;
