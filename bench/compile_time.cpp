@@ -2,7 +2,8 @@
 //
 // Each row is of fresh processes, which record a function in their first call and compile it in the second: with an empty cache
 // folder ("cold"), with what an earlier process left ("warm"), and, of loops, for a third length ("one step more": recorded
-// already, and no code is new). What the third call takes, which runs the plan, is not counted.
+// already, and no code is new). The figure is what making or loading the plan took, as stats() counts it; beside it stands how much
+// longer that call took than the next one, which runs the plan: with the first touch of memory, and the noise of two calls.
 #include <sys/wait.h>
 
 #include <functional>
@@ -28,11 +29,12 @@ double time_of(const std::function<void()>& call) {
   return now_us() - begin;
 }
 
-/// Calls three times and prints what the second took longer than the third.
-void print_compile_time(const std::function<void()>& call) {
-  call();
-  const double second = time_of(call);
-  fmt::print("{} ", std::max(second - time_of(call), 0.0));
+/// Calls twice, of which the second compiles, and prints how long that took and how much longer the call was than the next.
+void print_compile_time(const std::function<void()>& call, const std::function<CompileStats()>& stats) {
+  const uint64_t before = stats().compile_us;
+  const double compiling = time_of(call);
+  const double extra = compiling - time_of(call);
+  fmt::print("{} {} ", stats().compile_us - before, std::max(extra, 0.0));
 }
 
 /// A standard LSTM (1,64,64) over so many steps; then one step more.
@@ -51,12 +53,12 @@ void compile_loop(int64_t steps, bool has_gradients) {
     outputs.detach().data<float>();
   };
   const Tensor xs = zeros({steps, 1, 64});
-  print_compile_time([&] { call(xs); });
+  const auto stats = [&] { return loop.stats(); };
+  call(xs);
+  print_compile_time([&] { call(xs); }, stats);
   // The second length is recorded; from the third on none is new.
   call(zeros({steps + 1, 1, 64}));
-  const Tensor third = zeros({steps + 2, 1, 64});
-  const double next = time_of([&] { call(third); });
-  fmt::print("{}\n", std::max(next - time_of([&] { call(third); }), 0.0));
+  print_compile_time([&, third = zeros({steps + 2, 1, 64})] { call(third); }, stats);
 }
 
 /// A chain of so many elementwise ops.
@@ -71,8 +73,9 @@ void compile_ops(int64_t ops) {
     return y;
   });
   const Tensor x = ones({64});
-  print_compile_time([&] { chain(x).data<float>(); });
-  fmt::print("0\n");
+  chain(x);
+  print_compile_time([&] { chain(x).data<float>(); }, [&] { return chain.stats(); });
+  fmt::print("0 0\n");
 }
 
 /// A sum over so many captured tensors of different sizes.
@@ -85,8 +88,9 @@ void compile_captures(int64_t count) {
     return total;
   });
   const Tensor x = ones({1});
-  print_compile_time([&] { function(x).data<float>(); });
-  fmt::print("0\n");
+  function(x);
+  print_compile_time([&] { function(x).data<float>(); }, [&] { return function.stats(); });
+  fmt::print("0 0\n");
 }
 
 int run_child(const std::string& what, int64_t size) {
@@ -99,37 +103,48 @@ int run_child(const std::string& what, int64_t size) {
 // --- the parent
 
 struct Answer {
-  double us = 0, one_more_us = 0;
+  double us = 0, extra_us = 0, one_more_us = 0, one_more_extra_us = 0;
 };
 
 Answer start(const std::string& what, int64_t size) {
   pid_t child = 0;
   Answer answer;
   FILE* const lines = fdopen(spawn_child({"--child", what, std::to_string(size)}, child), "r");
-  const int read = std::fscanf(lines, "%lf %lf", &answer.us, &answer.one_more_us);
+  const int read = std::fscanf(lines, "%lf %lf %lf %lf", &answer.us, &answer.extra_us, &answer.one_more_us,
+                               &answer.one_more_extra_us);
   std::fclose(lines);
   int status = 0;
   waitpid(child, &status, 0);
-  if (read != 2 || status != 0) throw std::runtime_error(fmt::format("the child for {} {} failed", what, size));
+  if (read != 4 || status != 0) throw std::runtime_error(fmt::format("the child for {} {} failed", what, size));
   return answer;
 }
 
-void add_row(Report& report, const char* workload, int64_t size, const char* mode, const Samples& samples, double goal) {
-  report.add({workload, std::to_string(size), mode, samples.median(), samples.minimum(), goal, 0});
-}
+struct Measured {
+  Samples compile, extra;
+
+  void add(double us, double extra_us) {
+    compile.us.push_back(us);
+    extra.us.push_back(extra_us);
+  }
+  void report_to(Report& report, const char* workload, int64_t size, const char* mode, double goal) const {
+    Row row{workload, std::to_string(size), mode, compile.median(), compile.minimum(), goal};
+    row.more = {{"call beyond the next", extra.median()}};
+    report.add(row);
+  }
+};
 
 void add_rows(Report& report, const char* workload, const char* what, int64_t size, int repeats, double cold_goal) {
-  Samples cold, warm, one_more;
+  Measured cold, warm, one_more;
   for (int i = 0; i < repeats; ++i) {
     const CacheFolder folder;
-    const Answer first = start(what, size);
-    cold.us.push_back(first.us);
-    one_more.us.push_back(first.one_more_us);
-    warm.us.push_back(start(what, size).us);
+    const Answer first = start(what, size), second = start(what, size);
+    cold.add(first.us, first.extra_us);
+    one_more.add(first.one_more_us, first.one_more_extra_us);
+    warm.add(second.us, second.extra_us);
   }
-  add_row(report, workload, size, "cold", cold, cold_goal);
-  add_row(report, workload, size, "warm", warm, 5e3);
-  if (one_more.median() > 0) add_row(report, workload, size, "one step more", one_more, 0);
+  cold.report_to(report, workload, size, "cold", cold_goal);
+  warm.report_to(report, workload, size, "warm", 5e3);
+  if (one_more.compile.median() > 0) one_more.report_to(report, workload, size, "one step more", 0);
 }
 
 int run_parent(const Options& options) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "compiler/expected_values.h"
 #include "compiler/log.h"
@@ -114,6 +115,7 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
                       uint32_t first_value, const std::string& name, CompileStats& stats) {
   SizedPlan& plan = current();
   if (!plan.failure.empty()) return false;
+  const auto start = std::chrono::steady_clock::now();
   std::vector<uint32_t> held = plan.held;
   for (const TensorImpl* impl : live) held.push_back(impl->value_id - first_value);
   std::sort(held.begin(), held.end());
@@ -144,6 +146,8 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
     return false;
   }
   ++(plan.compiled->is_from_cache() ? stats.cache_hits : stats.compilations);
+  const auto elapsed = std::chrono::steady_clock::now() - start;
+  stats.compile_us += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count());
   return true;
 }
 

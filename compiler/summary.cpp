@@ -29,7 +29,6 @@ Noted& noted() {
 
 struct Totals {
   CompileStats stats;
-  double compile_milliseconds = 0;
   size_t segments = 0, failed = 0, peak_bytes = 0;
   std::string failure, busiest;
   uint64_t most_calls = 0;
@@ -42,7 +41,6 @@ void add_segments(const CompiledFunction& function, Totals& totals) {
     if (!segment) continue;
     ++totals.segments;
     if (const CompiledSegment* compiled = segment->compiled()) {
-      totals.compile_milliseconds += compiled->compile_milliseconds;
       totals.peak_bytes = std::max(totals.peak_bytes, compiled->forward->peak_bytes());
     } else if (!segment->failure().empty()) {
       ++totals.failed;
@@ -61,6 +59,7 @@ void add(CompiledFunction& function, Totals& totals) {
        {&CompileStats::calls, &CompileStats::eager_calls, &CompileStats::recorded_calls,
         &CompileStats::matched_ops, &CompileStats::plan_runs, &CompileStats::backward_plan_runs,
         &CompileStats::replayed_ops, &CompileStats::compilations, &CompileStats::cache_hits,
+        &CompileStats::compile_us,
         &CompileStats::rolled_plans, &CompileStats::code_generations, &CompileStats::kernel_launches, &CompileStats::loop_runs,
         &CompileStats::recompilations, &CompileStats::trace_nodes,
         &CompileStats::branches, &CompileStats::entered_calls, &CompileStats::keys, &CompileStats::audits})
@@ -102,7 +101,7 @@ std::vector<std::string> summary_lines() {
       fmt::format("segments: {}, of which {} could not be compiled{}", totals.segments, totals.failed,
                   totals.failed ? ": " + totals.failure : ""),
       fmt::format("plans: {} compiled ({} kernels generated), {} from the cache, {} made again; {:.1f} ms in all",
-                  s.compilations, s.code_generations, s.cache_hits, s.recompilations, totals.compile_milliseconds),
+                  s.compilations, s.code_generations, s.cache_hits, s.recompilations, static_cast<double>(s.compile_us) / 1e3),
       fmt::format("plan runs: {} forward, {} backward; {} kernel launches, {} loops; {} threads for each plan", s.plan_runs,
                   s.backward_plan_runs, s.kernel_launches, s.loop_runs, ThreadPool::instance().num_threads()),
       fmt::format("memory: {} bytes at the peak of the largest plan, beside its inputs", totals.peak_bytes),

@@ -30,6 +30,7 @@ struct CompileStats {
   uint64_t backward_plan_runs = 0;
   uint64_t replayed_ops = 0;     // ops that had been skipped and were run eagerly after a mismatch
   uint64_t compilations = 0;     // plans made anew
+  uint64_t compile_us = 0;       // microseconds that making plans took, or reading them from the cache
   uint64_t rolled_plans = 0;     // whose loops were never unrolled, not even while compiling
   uint64_t code_generations = 0;  // calls of the code generator for them: each gives a kernel that no plan had before
   uint64_t cache_hits = 0;       // plans that came from the cache, in memory or on disk
