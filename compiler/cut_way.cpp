@@ -21,6 +21,7 @@ class Cutter {
   Cutter(TraceTree& tree, TraceId fork) : tree_(tree), fork_(fork), begin_(tree.segment_before(fork)) {}
 
   CutWay run() {
+    if (!may_cut()) return {};
     for (TraceId first = fork_; first < tree_.size(); first = last_ + 1) {
       read_segment(first);
       if (const size_t place = place_of_known_cut(); place < straight_.size()) return {true, write(place), false, {}};
@@ -32,6 +33,13 @@ class Cutter {
 
  private:
   static constexpr size_t kMostSteps = 48;  // of one call that are looked at
+
+  /// Not where nothing was cut before and no other call went this far.
+  bool may_cut() const {
+    for (TraceId id = 0; id < fork_; ++id)
+      if (tree_[id].cut_location || tree_[id].kind == Kind::end) return true;
+    return false;
+  }
 
   /// The segment that the new node `first` is in, without loops.
   void read_segment(TraceId first) {

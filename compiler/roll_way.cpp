@@ -28,20 +28,14 @@ struct PassedLoop {
 class Roller {
  public:
   Roller(TraceTree& tree, TraceId fork) : tree_(tree), fork_(fork) {
-    const TraceId begin = tree.segment_before(fork);
-    note_known_loops(tree.path(begin, tree[fork].parent));
-    const StraightWay straight(tree, begin, static_cast<TraceId>(tree.size() - 1));
-    for (TraceId id : straight.path()) way_.push_back(straight.tree()[id]);
-    new_ = way_.size() - (tree.size() - fork);
+    note_known_loops(tree.path(tree.segment_before(fork), tree[fork].parent));
   }
 
   TraceId run() {
     const std::vector<Iterations> found = find_loops();
     if (found.empty() && passed_.empty()) return static_cast<TraceId>(tree_.size() - 1);
-    std::vector<TraceNode> recorded;
-    for (TraceId id = fork_; id < tree_.size(); ++id) recorded.push_back(tree_[id]);
     last_ = tree_[fork_].parent;
-    tree_.drop_way(fork_);
+    std::vector<TraceNode> recorded = tree_.drop_way(fork_);
     auto next = found.begin();
     for (size_t i = 0; i < recorded.size(); ++i) {
       if (next != found.end() && new_ + i == next->first) {
@@ -80,21 +74,23 @@ class Roller {
     position.go_on(loop, passed_.back().trips);
   }
 
-  /// Among the new nodes, segment by segment.
-  std::vector<Iterations> find_loops() const {
-    std::vector<const TraceNode*> nodes;
-    for (const TraceNode& node : way_) nodes.push_back(&node);
+  /// Among the new nodes, segment by segment; also sets how many nodes come before them, without loops.
+  std::vector<Iterations> find_loops() {
+    const StraightWay straight(tree_, tree_.segment_before(fork_), static_cast<TraceId>(tree_.size() - 1));
+    std::vector<const TraceNode*> way;
+    for (TraceId id : straight.path()) way.push_back(&straight.tree()[id]);
+    new_ = way.size() - (tree_.size() - fork_);
     std::vector<Iterations> all;
     size_t room = static_cast<size_t>(kMostLoops) - passed_.size();  // in the segment
-    for (size_t begin = new_, i = new_; i <= way_.size(); ++i) {
-      if (i < way_.size() && way_[i].kind == Kind::op) continue;
-      for (const Iterations& found : find_iterations(nodes, begin, i)) {
-        if (room == 0 || (found.end() < i && begins_like(found, way_[found.end()], nodes))) continue;
+    for (size_t begin = new_, i = new_; i <= way.size(); ++i) {
+      if (i < way.size() && way[i]->kind == Kind::op) continue;
+      for (const Iterations& found : find_iterations(way, begin, i)) {
+        if (room == 0 || (found.end() < i && begins_like(found, *way[found.end()], way))) continue;
         all.push_back(found);
         --room;
       }
       begin = i + 1;
-      if (i < way_.size() && way_[i].kind == Kind::end) room = kMostLoops;
+      if (i < way.size() && way[i]->kind == Kind::end) room = kMostLoops;
     }
     return all;
   }
@@ -244,8 +240,7 @@ class Roller {
   TraceTree& tree_;
   TraceId fork_;
   std::vector<PassedLoop> passed_;   // by level - 1
-  std::vector<TraceNode> way_;       // without loops
-  size_t new_ = 0;                   // of them, from here on
+  size_t new_ = 0;                   // nodes of the way without loops, before what is new
   TraceId last_ = kNoTrace;          // written
   TraceId last_end_ = kNoTrace;      // of a segment, written
   BoundSizes new_trips_;             // of loops of the segment

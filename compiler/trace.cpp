@@ -43,14 +43,16 @@ TraceId TraceTree::segment_before(TraceId id) const {
   return id;
 }
 
-void TraceTree::drop_way(TraceId first) {
+std::vector<TraceNode> TraceTree::drop_way(TraceId first) {
   ++revision_;
   for (TraceId id = first; id < nodes_.size(); ++id) branches_ -= nodes_[nodes_[id].parent].first_child != id;
   TraceId* link = &nodes_[nodes_[first].parent].first_child;
   while (*link != first) link = &nodes_[*link].next_sibling;
   *link = kNoTrace;
+  std::vector<TraceNode> dropped(std::make_move_iterator(nodes_.begin() + first), std::make_move_iterator(nodes_.end()));
   nodes_.erase(nodes_.begin() + first, nodes_.end());
   std::erase_if(loops_, [&](const TraceLoop& loop) { return loop.head >= first; });  // the newest ones
+  return dropped;
 }
 
 void TraceTree::remove(TraceId first, std::vector<std::shared_ptr<Segment>>& segments) {

@@ -176,8 +176,8 @@ class TraceTree {
   }
   /// Removes a node and all that follows it. Their ids are not used again. Gives the segments that they closed.
   void remove(TraceId first, std::vector<std::shared_ptr<Segment>>& segments);
-  /// Takes back what was added from this node on: one way, behind the other children of its parent.
-  void drop_way(TraceId first);
+  /// Takes back, and gives, what was added from this node on: one way, behind the other children of its parent.
+  std::vector<TraceNode> drop_way(TraceId first);
 
   const TraceLoop& loop(uint32_t index) const { return loops_[index]; }
   /// The loop that begins with this node; null where none does.
