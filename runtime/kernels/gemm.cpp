@@ -6,13 +6,13 @@
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <memory>
 #include <new>
 
 #include "runtime/kernels/gemm_kernels.h"
 #include "runtime/kernels/product_chunks.h"
+#include "runtime/kernels/product_pieces.h"
 #include "runtime/thread_pool.h"
 
 namespace calque::kernels {
@@ -131,14 +131,6 @@ struct Part {
   bool starts, ends, adds;
 };
 
-// Columns that are computed together: whole panels side by side, or a part of one panel, or the same part of several.
-struct Piece {
-  int64_t column, columns;  // columns: without the padding, of the repeat that it begins in
-  int vectors, panels;      // vectors of each panel
-  int64_t panel_stride = 0;  // columns from one panel to the next
-  bool is_group = false;     // its panels lie in different repeats
-};
-
 // A part of c, computed by one thread.
 template <class T>
 class ChunkProduct {
@@ -148,12 +140,9 @@ class ChunkProduct {
       : sum_(sum),
         problem_(problem),
         chunk_(chunk),
-        repeats_(repeats),
-        stride_(stride),
-        order_(order),
         table_(table),
-        panel_(table.lanes * table.panel_vectors),
-        lane_shift_(std::countr_zero(static_cast<unsigned>(table.lanes))) {}
+        grid_(table.lanes, table.panel_vectors),
+        pieces_(chunk.col_begin, chunk.col_end, repeats, stride, order, table) {}
 
   void run() {
     if (chunk_.row_begin >= chunk_.row_end || chunk_.col_begin >= chunk_.col_end) return;
@@ -166,7 +155,7 @@ class ChunkProduct {
     for (int64_t block = 0; block < blocks; ++block) {
       row_begin_ = blocks == 1 ? chunk_.row_begin : chunk_.row_begin + rows * block / blocks;
       row_end_ = blocks == 1 ? chunk_.row_end : chunk_.row_begin + rows * (block + 1) / blocks;
-      if (in_place_) multiply_columns([this](const Piece& piece) { multiply_groups_of(piece); });
+      if (in_place_) pieces_.for_each(row_end_ - row_begin_, [this](const Piece& piece) { multiply_groups_of(piece); });
       else multiply_groups();
     }
   }
@@ -179,12 +168,6 @@ class ChunkProduct {
   void multiply_groups();
   void multiply_groups_of(const Piece& piece);
   void pack_group_rows();
-  template <class Multiply>
-  void multiply_columns(const Multiply& multiply);
-  int panels_beside(int64_t border, int64_t rest) const;
-  int64_t repeats_beside() const;
-  Piece piece_at(int64_t column, int64_t end) const;
-  Piece piece_before(int64_t column, int64_t begin) const;
   void prepare_segments(const Piece& piece);
   void point_at_rows(const Part<T>& part, int64_t packed_k, ProductSegment<T>& segment) const;
   T* point_at_columns(const Part<T>& part, const Piece& piece, T* buffer, ProductSegment<T>& segment) const;
@@ -193,9 +176,6 @@ class ChunkProduct {
   void multiply_edge_tile(const Piece& piece, TileFunction<T> multiply, int64_t row, int64_t rows,
                           ProductTile<T> tile);
   void multiply_strip(const Piece& piece, int64_t strip);
-  // Both sizes are powers of two, and a division takes longer than a small tile's row.
-  int64_t vectors_of(int64_t columns) const { return (columns + table_.lanes - 1) >> lane_shift_; }
-  int64_t inside_panel(int64_t column) const { return column & (panel_ - 1); }
   bool sums() const { return short_products_ && packed_rows_ != nullptr; }
   int64_t strip_begin(int64_t strip) const;
   int64_t tile_rows(const Piece& piece) const;
@@ -204,17 +184,14 @@ class ChunkProduct {
   const ProductSum<T>& sum_;
   const Problem<T>& problem_;
   const ProductChunk& chunk_;
-  const int64_t repeats_, stride_;  // the columns of the chunk, and those `stride` behind them, ...
-  const Order order_;
   const GemmTable<T>& table_;
-  const int64_t panel_;  // columns of a whole panel
-  const int lane_shift_;
+  const PanelGrid grid_;
+  const ProductPieces<T> pieces_;
 
   bool in_place_ = false;  // rows of a are read as they lie
   int64_t block_rows_ = kBlockRows, block_k_ = kBlockK;
   T* carry_ = nullptr;  // null: unfinished chains are kept in c itself
-  int64_t carry_row_stride_ = 0, carry_panel_stride_ = 0;  // carry_panel_stride_: from one repeat to the next
-  int64_t carry_column_ = 0;  // the column of c that the carry begins with, for the columns being multiplied
+  int64_t carry_row_stride_ = 0;
 
   int64_t row_begin_ = 0, row_end_ = 0;  // of the block
   int64_t term_ = 0, term_k_ = 0;        // where the next group begins
@@ -230,11 +207,7 @@ template <class T>
 void ChunkProduct<T>::clear() {
   if (sum_.accumulate) return;
   for (int64_t i = chunk_.row_begin; i < chunk_.row_end; ++i) {
-    for (int64_t r = 0; r < repeats_; ++r) {
-      for (int64_t j = chunk_.col_begin; j < chunk_.col_end; ++j) {
-        problem_.c[i * problem_.c_row_stride + (r * stride_ + j) * problem_.c_col_stride] = T{};
-      }
-    }
+    pieces_.for_each_column([&](int64_t j) { problem_.c[i * problem_.c_row_stride + j * problem_.c_col_stride] = T{}; });
   }
 }
 
@@ -245,8 +218,7 @@ void ChunkProduct<T>::prepare_carry() {
   bool cut = false;
   for (int64_t t = 0; !cut && t < sum_.term_count; ++t) cut = sum_.terms[t].k > block_k_;
   if (!cut) return;
-  const int64_t columns =
-      repeats_ * ceil_div(chunk_.col_end - chunk_.col_begin, table_.lanes) * table_.lanes;
+  const int64_t columns = pieces_.carry_columns();
   block_rows_ = std::clamp<int64_t>((int64_t{1} << 18) / columns, kMaxTileRows, kBlockRows);
   carry_row_stride_ = columns;
   carry_ = thread_buffers.carry.template reserve<T>(std::min(block_rows_, chunk_.row_end - chunk_.row_begin) *
@@ -279,32 +251,6 @@ bool ChunkProduct<T>::next_group() {
   return part_count_ > 0;
 }
 
-/// How many panels are computed side by side next to `border`, on the side where there are `rest` columns.
-template <class T>
-int ChunkProduct<T>::panels_beside(int64_t border, int64_t rest) const {
-  const int64_t rows = row_end_ - row_begin_;
-  if (rows > kMaxWideRows || inside_panel(border) != 0) return 1;
-  const int panels = table_.wide_panels[rows - 1];
-  return panels > 1 && rest >= panels * panel_ ? panels : 1;
-}
-
-template <class T>
-Piece ChunkProduct<T>::piece_at(int64_t column, int64_t end) const {
-  const int panels = panels_beside(column, end - column);
-  if (panels > 1) return {column, panels * panel_, table_.panel_vectors, panels, panel_};
-  const int64_t columns = std::min(column - inside_panel(column) + panel_, end) - column;
-  return {column, columns, static_cast<int>(vectors_of(columns)), 1};
-}
-
-/// The last one of the columns [begin, column).
-template <class T>
-Piece ChunkProduct<T>::piece_before(int64_t column, int64_t begin) const {
-  const int panels = panels_beside(column, column - begin);
-  if (panels > 1) return {column - panels * panel_, panels * panel_, table_.panel_vectors, panels, panel_};
-  const int64_t first = std::max(column - 1 - inside_panel(column - 1), begin);
-  return {first, column - first, static_cast<int>(vectors_of(column - first)), 1};
-}
-
 template <class T>
 int64_t ChunkProduct<T>::tile_rows(const Piece& piece) const {
   if (piece.panels > 1) return kMaxWideRows;
@@ -334,7 +280,7 @@ void ChunkProduct<T>::multiply_groups() {
   begin_groups();
   while (next_group()) {
     pack_group_rows();
-    multiply_columns([this](const Piece& piece) {
+    pieces_.for_each(row_end_ - row_begin_, [this](const Piece& piece) {
       prepare_segments(piece);
       multiply_piece(piece);
     });
@@ -352,53 +298,13 @@ void ChunkProduct<T>::multiply_groups_of(const Piece& piece) {
   }
 }
 
-/// How many repeats are computed side by side: a few columns of one row alone are too few independent chains.
-template <class T>
-int64_t ChunkProduct<T>::repeats_beside() const {
-  const int64_t columns = chunk_.col_end - chunk_.col_begin;
-  const bool is_narrow = columns < table_.wide_panels[0] * panel_ && columns % table_.lanes == 0;
-  if (row_end_ - row_begin_ != 1 || !is_narrow || inside_panel(stride_) != 0) return 1;
-  return table_.group_panels[std::min<int64_t>(vectors_of(columns), table_.panel_vectors) - 1];
-}
-
-template <class T>
-template <class Multiply>
-void ChunkProduct<T>::multiply_columns(const Multiply& multiply) {
-  carry_panel_stride_ = vectors_of(chunk_.col_end - chunk_.col_begin) * table_.lanes;
-  const int64_t beside = repeats_beside();
-  const auto multiply_with_repeats = [&](Piece piece, int64_t repeats) {
-    if (repeats > 1) piece = {piece.column, piece.columns, piece.vectors, static_cast<int>(repeats), stride_, true};
-    multiply(piece);
-  };
-  for (int64_t done = 0; done < repeats_;) {
-    const int64_t repeats = std::min(beside, repeats_ - done);
-    const int64_t repeat = order_ == Order::ascending ? done : repeats_ - done - repeats;
-    const int64_t begin = chunk_.col_begin + repeat * stride_, end = chunk_.col_end + repeat * stride_;
-    carry_column_ = begin - repeat * carry_panel_stride_;
-    if (order_ == Order::ascending) {
-      for (int64_t column = begin; column < end;) {
-        const Piece piece = piece_at(column, end);
-        multiply_with_repeats(piece, repeats);
-        column += piece.columns;
-      }
-    } else {
-      for (int64_t column = end; column > begin;) {
-        const Piece piece = piece_before(column, begin);
-        multiply_with_repeats(piece, repeats);
-        column = piece.column;
-      }
-    }
-    done += repeats;
-  }
-}
-
 // Packs a where enough panels use it again.
 template <class T>
 void ChunkProduct<T>::pack_group_rows() {
   packed_rows_ = nullptr;
   strips_ = 1;
   const int64_t rows = row_end_ - row_begin_;
-  const int64_t panels = repeats_ * (chunk_.col_end - chunk_.col_begin) / panel_;
+  const int64_t panels = pieces_.columns() / grid_.panel;
   bool contiguous = true;
   for (int64_t i = 0; i < part_count_; ++i) {
     contiguous &= parts_[i].k <= 1 || problem_.a(*parts_[i].term).col_stride == 1;
@@ -435,7 +341,7 @@ void ChunkProduct<T>::pack_part(const Part<T>& part, const Piece& piece, T* out)
 
 template <class T>
 void ChunkProduct<T>::prepare_segments(const Piece& piece) {
-  T* buffer = thread_buffers.b.template reserve<T>(block_k_ * panel_ * kMaxWidePanels);
+  T* buffer = thread_buffers.b.template reserve<T>(block_k_ * grid_.panel * kMaxWidePanels);
   int64_t packed_k = 0;  // before this part, in the strips of a
   for (int64_t i = 0; i < part_count_; ++i) {
     const Part<T>& part = parts_[i];
@@ -474,9 +380,8 @@ T* ChunkProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T*
                                      ProductSegment<T>& segment) const {
   const ProductTerm<T>& term = *part.term;
   if (term.packed_b != nullptr) {
-    const int64_t panel_begin = piece.column - inside_panel(piece.column);
-    const int64_t padded = vectors_of(problem_.n - panel_begin) * table_.lanes;
-    segment.b_row_stride = std::min(panel_, padded);
+    const int64_t panel_begin = piece.column - grid_.inside_panel(piece.column);
+    segment.b_row_stride = std::min(grid_.panel, grid_.padded(problem_.n - panel_begin));
     segment.b = term.packed_b + panel_begin * term.k + part.k_begin * segment.b_row_stride + piece.column -
                 panel_begin;
     segment.b_panel_stride = piece.panel_stride * term.k;
@@ -516,11 +421,10 @@ void ChunkProduct<T>::multiply_strip(const Piece& piece, int64_t strip) {
     tile.a_index = packed_rows_ != nullptr ? strip * strip_rows_ * group_k_ + inside : first;
     tile.c = problem_.c + (row_begin_ + first) * problem_.c_row_stride + piece.column * problem_.c_col_stride;
     tile.c_row_stride = problem_.c_row_stride;
-    tile.c_panel_stride = tile.carry_panel_stride = piece.panel_stride;
-    if (piece.is_group && carry_ != nullptr) tile.carry_panel_stride = carry_panel_stride_;
-    tile.carry =
-        carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.column - carry_column_ : tile.c;
+    tile.c_panel_stride = piece.panel_stride;
+    tile.carry = carry_ != nullptr ? carry_ + first * carry_row_stride_ + piece.carry_column : tile.c;
     tile.carry_row_stride = carry_ != nullptr ? carry_row_stride_ : tile.c_row_stride;
+    tile.carry_panel_stride = carry_ != nullptr ? piece.carry_panel_stride : tile.c_panel_stride;
     if (edge) {
       multiply_edge_tile(piece, multiply, row_begin_ + first, count, tile);
     } else {
