@@ -2,6 +2,7 @@
 #include "passes/loops/sequence.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <numeric>
 #include <optional>
@@ -164,28 +165,49 @@ std::optional<Step> step_behind(const Graph& graph, ValueId value, const Opaque&
   return is_step ? std::optional(Step{node->inputs[0], node->attributes[1]}) : std::nullopt;
 }
 
-/// The parts of a concat, if they are consecutive steps of one sequence.
-std::optional<Sequence> steps_joined(Rewriter& rewrite, const Node& node, const std::vector<ValueId>& parts,
-                                     const Opaque& opaque) {
-  std::vector<Step> steps;
-  Graph& graph = rewrite.graph();
-  for (ValueId part : parts) {
-    const std::optional<Step> step = step_behind(graph, part, opaque);
-    if (!step || graph.type(part) != graph.type(parts[0])) return std::nullopt;
-    if (!steps.empty() && step->sequence != steps[0].sequence) return std::nullopt;
-    steps.push_back(*step);
+/// How many of the parts from the first on are consecutive steps of one sequence, upwards or downwards.
+size_t steps_in_a_row(const Graph& graph, std::span<const ValueId> parts, const Opaque& opaque) {
+  const std::optional<Step> first = step_behind(graph, parts[0], opaque);
+  if (!first) return 1;
+  std::optional<int64_t> direction;
+  size_t count = 1;
+  for (Step before = *first; count < parts.size(); ++count) {
+    const std::optional<Step> step = step_behind(graph, parts[count], opaque);
+    if (!step || step->sequence != before.sequence || graph.type(parts[count]) != graph.type(parts[0])) break;
+    const int64_t distance = step->index - before.index;
+    if (std::abs(distance) != 1 || distance != direction.value_or(distance)) break;
+    direction = distance;
+    before = *step;
   }
+  return count;
+}
+
+/// Consecutive steps of one sequence, side by side along `axis`.
+ValueId steps_joined(Graph& graph, std::span<const ValueId> steps, int axis, const void* location, const Opaque& opaque) {
+  const Step first = *step_behind(graph, steps[0], opaque), last = *step_behind(graph, steps.back(), opaque);
   const auto count = static_cast<int64_t>(steps.size());
-  if (count < 2) return std::nullopt;
-  const int64_t direction = steps[1].index - steps[0].index;
-  if (direction != 1 && direction != -1) return std::nullopt;
-  for (int64_t i = 1; i < count; ++i)
-    if (steps[i].index != steps[i - 1].index + direction) return std::nullopt;
-  const int64_t first = std::min(steps[0].index, steps.back().index);
-  ValueId value = steps[0].sequence;
-  if (count != graph.type(value).shape[0])
-    value = add(graph, Op::slice, value, Attributes::of(int64_t{0}, first, first + count), node.location);
-  return Sequence{value, direction < 0};
+  const int64_t start = std::min(first.index, last.index);
+  Sequence sequence{first.sequence, last.index < first.index};
+  if (count != graph.type(sequence.value).shape[0])
+    sequence.value = add(graph, Op::slice, sequence.value, Attributes::of(int64_t{0}, start, start + count), location);
+  const Shape one = graph.type(steps[0]).shape;
+  Shape all = one, joined = one;
+  all.insert(0, count);
+  joined.set(axis, count * one[axis]);
+  const ValueId value = reshape(graph, in_order(graph, sequence, false, location), all, location);
+  return reshape(graph, move_axis(graph, value, 0, axis, location), joined, location);
+}
+
+/// The parts of a concat, with those joined that are steps of one sequence.
+std::vector<ValueId> fewer_parts(Graph& graph, std::span<const ValueId> parts, const Node& concat, const Opaque& opaque) {
+  std::vector<ValueId> fewer;
+  const int axis = static_cast<int>(concat.attributes[0]);
+  const bool has_room = graph.type(parts[0]).shape.rank() < kMaxRank;
+  for (size_t i = 0, count = 1; i < parts.size(); i += count) {
+    count = has_room ? steps_in_a_row(graph, parts.subspan(i), opaque) : 1;
+    fewer.push_back(count == 1 ? parts[i] : steps_joined(graph, parts.subspan(i, count), axis, concat.location, opaque));
+  }
+  return fewer;
 }
 
 }  // namespace
@@ -196,19 +218,14 @@ Graph collect_steps(const Graph& graph) {
   Opaque opaque;
   for (const Node& node : graph.nodes()) {
     const std::vector<ValueId> parts = rewrite(node.inputs);
-    std::optional<Sequence> joined;
-    if (node.op == Op::concat && !is_by[node.result()]) joined = steps_joined(rewrite, node, parts, opaque);
-    Shape shape = joined ? rewrite.graph().type(parts[0]).shape : Shape();
-    if (!joined || shape.rank() == kMaxRank) {
+    std::vector<ValueId> fewer = parts;
+    if (node.op == Op::concat && !is_by[node.result()]) fewer = fewer_parts(rewrite.graph(), parts, node, opaque);
+    if (fewer.size() == parts.size())
       copy_opaque(rewrite, node, is_by, opaque);
-      continue;
-    }
-    Graph& made = rewrite.graph();
-    const int axis = static_cast<int>(node.attributes[0]);
-    shape.insert(0, static_cast<int64_t>(parts.size()));
-    ValueId value = reshape(made, in_order(made, *joined, false, node.location), shape, node.location);
-    value = move_axis(made, value, 0, axis, node.location);
-    rewrite.set(node.result(), reshape(made, value, graph.type(node.result()).shape, node.location));
+    else if (fewer.size() == 1)
+      rewrite.set(node.result(), fewer[0]);
+    else
+      rewrite.set(node.result(), rewrite.add(Op::concat, fewer, node.attributes, node.location));
   }
   return dce(rewrite.finish());
 }

@@ -28,7 +28,8 @@ ValueId in_order(Graph& graph, const Sequence& sequence, bool descending, const 
 /// Step `index` of a sequence, as a view.
 ValueId step_of(Graph& graph, ValueId sequence, int64_t index, const void* location);
 
-/// Where the parts of a concat are steps of one sequence, in order or in reverse, it becomes a view or a flip of that.
+/// Where neighbouring parts of a concat are steps of one sequence, in order or in reverse, they become one part, a view or a
+/// flip of that.
 Graph collect_steps(const Graph& graph);
 
 }  // namespace calque::passes
