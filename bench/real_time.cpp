@@ -34,6 +34,8 @@ volatile sig_atomic_t system_calls = 0;
 
 }  // namespace
 
+#ifdef COUNTS_ALLOCATIONS
+constexpr bool kCanCount = true;
 /// Counts, then locks: calls from anywhere in the process come here.
 extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) {
   using Function = int (*)(pthread_mutex_t*);
@@ -41,6 +43,9 @@ extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) {
   ++locks;
   return original(mutex);
 }
+#else
+constexpr bool kCanCount = false;  // sanitizers have functions of their own
+#endif
 
 namespace {
 
@@ -147,11 +152,7 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "--serve") return serve();
   const Options options = read_options(argc, argv);
   Report report("real_time", options);
-#ifdef COUNTS_ALLOCATIONS
-  const Counts counts = count_in_child(options.quick ? 1000 : 100000);
-#else
-  const Counts counts;
-#endif
+  const Counts counts = kCanCount ? count_in_child(options.quick ? 1000 : 100000) : Counts{};
   Row row = latencies(report, options.quick ? 1000 : 1000000);
   if (counts.calls > 0) {
     row.more.emplace_back("mallocs", static_cast<double>(counts.mallocs));

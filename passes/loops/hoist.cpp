@@ -53,15 +53,37 @@ class Hoister {
     }
   }
 
+  /// Whether a value is rows of a table (see products_of_rows), seen through views.
+  static bool is_taken(const Graph& graph, ValueId value) {
+    while (!graph.is_input(value)) {
+      const Node& node = graph.node(graph.producer(value));
+      if (node.op == Op::take) return true;
+      if (row(node.op).kind != OpKind::view) return false;
+      value = node.inputs[0];
+    }
+    return false;
+  }
+
+  /// A product of few rows is quicker for all steps at once. One of many fills its tiles as it is, and in the loop its result is
+  /// added to that of the recurrent product before it is written.
+  bool is_worth_batching(const Node& node) const {
+    constexpr int64_t kManyRows = 16;
+    if (node.op == Op::take) return true;
+    if (node.op != Op::matmul) return false;
+    const ValueId left = node.inputs[0];
+    const Shape& shape = body_.type(left).shape;
+    if (depends_[left] != Dependence::sequences || shape.element_count() < kManyRows * shape.back()) return true;
+    return is_taken(body_, left) || (body_.is_input(left) && is_taken(rewrite_.graph(), outside_[left]));
+  }
+
   /// Nodes that are worth it, and those that they read.
   void choose() {
     for (size_t id = leaves_.size(); id-- > 0;) {
       const Node& node = body_.node(static_cast<NodeId>(id));
       const Dependence dependence = depends_[node.result()];
-      const bool heavy = node.op == Op::matmul || node.op == Op::take;
       // Constants stay where kernels have them in registers.
       const bool constant = row(node.op).kind == OpKind::creation;
-      if ((dependence == Dependence::nothing && !constant) || (dependence == Dependence::sequences && heavy))
+      if ((dependence == Dependence::nothing && !constant) || (dependence == Dependence::sequences && is_worth_batching(node)))
         leaves_[id] = true;
       if (!leaves_[id]) continue;
       for (ValueId input : node.inputs)
