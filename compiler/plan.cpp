@@ -267,11 +267,12 @@ class PlanRun {
     void* buffers[Plan::kMostOperands];
     int64_t row_strides[Plan::kMostOperands];
     size_t count = 0;
+    const bool is_part = step.domain == Domain::rows && other_end - other_begin < step.part_columns;
     const auto add = [&](const std::vector<Place>& places, bool is_written) {
       for (const Place& place : places) {
         buffers[count] = address(place, member.iteration);
         row_strides[count] = row_stride(place);
-        if (kAnnouncesAccess && step.products.empty())  // a part of the columns is not described exactly
+        if (kAnnouncesAccess && !is_part)  // a part of the columns is not described exactly
           announce_operand(step, place, address(place, member.iteration), row_strides[count], begin, end, is_written);
         ++count;
       }
