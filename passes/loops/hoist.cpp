@@ -64,8 +64,23 @@ class Hoister {
     return false;
   }
 
-  /// A product of few rows is quicker for all steps at once. One of many fills its tiles as it is, and in the loop its result is
-  /// added to that of the recurrent product before it is written.
+  /// Whether all that is done with a product is to add it to another one that stays.
+  bool is_in_sum_of_products(const Node& product) const {
+    const Node* reader = nullptr;
+    for (const Node& node : body_.nodes())
+      for (ValueId input : node.inputs) {
+        if (input != product.result()) continue;
+        if (reader || node.op != Op::add) return false;
+        reader = &node;
+      }
+    if (!reader || std::ranges::count(body_.outputs(), product.result()) > 0) return false;
+    const ValueId other = reader->inputs[reader->inputs[0] == product.result() ? 1 : 0];
+    return !body_.is_input(other) && body_.node(body_.producer(other)).op == Op::matmul &&
+           depends_[other] == Dependence::carried && body_.type(other) == body_.type(product.result());
+  }
+
+  /// A product is quicker for all steps at once, unless it has many rows, which fill tiles as they are, and is added to a product
+  /// of the loop: both are then one sum, written once.
   bool is_worth_batching(const Node& node) const {
     constexpr int64_t kManyRows = 16;
     if (node.op == Op::take) return true;
@@ -73,6 +88,7 @@ class Hoister {
     const ValueId left = node.inputs[0];
     const Shape& shape = body_.type(left).shape;
     if (depends_[left] != Dependence::sequences || shape.element_count() < kManyRows * shape.back()) return true;
+    if (!is_in_sum_of_products(node)) return true;
     return is_taken(body_, left) || (body_.is_input(left) && is_taken(rewrite_.graph(), outside_[left]));
   }
 
