@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "compiler/neighbours.h"
 #include "passes/expand_gradients.h"
 #include "passes/rewriter.h"
 
@@ -77,14 +78,14 @@ class Extrapolation {
   template <class T, class Get>
   int64_t number(const Each<T>& of, Get get) const {
     const auto at = [&](size_t i) { return static_cast<int64_t>(get(*of[i])); };
-    int64_t made = at(0), one_step_in_each = at(0);
+    int64_t made = at(0), witness = at(0);
     for (size_t d = 0; d < steps_.size(); ++d) {
       const int64_t step = at(1 + 2 * d) - at(0);
       demand(at(2 + 2 * d) - at(1 + 2 * d) == step);
       made += step * steps_[d];
-      one_step_in_each += step;
+      witness += step * kWitnessSteps;
     }
-    demand(steps_.size() == 1 || at(of.size() - 1) == one_step_in_each);
+    demand(at(of.size() - 1) == witness);
     return made;
   }
 

@@ -10,6 +10,7 @@ namespace {
 
 /// So many steps shorter than what is wanted the calls are, or they are not worth writing.
 constexpr int64_t kLeastSteps = 12;
+static_assert(kLeastSteps > kWitnessSteps);
 
 using Step = std::vector<int64_t>;  // of each loop
 
@@ -33,9 +34,8 @@ Neighbours neighbours_in(const BoundSizes& here, std::span<const Direction> dire
   made.calls.push_back(shortest);
   for (const Direction& direction : directions)
     for (const int64_t steps : {1, 2}) take_back(made.calls.emplace_back(shortest), direction, -steps);
-  if (directions.size() == 1) return made;
   made.calls.push_back(shortest);
-  for (const Direction& direction : directions) take_back(made.calls.back(), direction, -1);
+  for (const Direction& direction : directions) take_back(made.calls.back(), direction, -kWitnessSteps);
   return made;
 }
 

@@ -12,11 +12,14 @@ namespace calque {
 /// How often loops run at least in the shortest call: what a first or last iteration has of its own shows in each of them.
 inline constexpr int64_t kFewTrips = 8;
 
+/// What grows by one every few steps (of a chain that leaps over steps, say) may look even in three calls in a row: a further one
+/// is so many steps away. It shows in all that grows by one in up to eight steps, or in one of two to eight.
+inline constexpr int64_t kWitnessSteps = 9;
+
 /// From the shortest of the calls, `steps[d]` steps in each direction d lead to the long one.
 struct Neighbours {
   std::vector<int64_t> steps;
-  /// How often each loop runs: in the shortest; for each direction, one and two steps from there; with several directions, one step
-  /// in each of them.
+  /// How often each loop runs: in the shortest; for each direction, one and two steps from there; kWitnessSteps in all of them.
   std::vector<BoundSizes> calls;
 };
 

@@ -229,3 +229,24 @@ TEST_CASE("single length: what grows unevenly is unrolled") {
   CHECK(stats.rolled_plans == 0);
   CHECK_COMPILED(stats.plan_runs == 2);
 }
+
+TEST_CASE("a single length: steps that leap back over others, of which results read one chain only") {
+  const NoGradGuard no_grad;
+  const Tensor x = doubles({2, 5}, 0.1);
+  for (int64_t back : {2, 3, 4, 5})
+    for (int64_t steps = 24; steps <= 60; ++steps) {
+      INFO(back << " steps back, " << steps << " steps");
+      const auto leap = [&](const Tensor& start) {
+        Tensors past(static_cast<size_t>(back), start);
+        Tensor state = start, inner = start;
+        for (int64_t t = 0; t < steps; ++t) {
+          Tensor& last = past[static_cast<size_t>(t % back)];
+          inner = layer_norm(last) * 0.5;
+          last = state = tanh(inner);
+        }
+        return Tensors{state, inner};
+      };
+      auto compiled = compile(leap);
+      for (int call = 0; call < 3; ++call) check_same(compiled(x), leap(x), "results");
+    }
+}
