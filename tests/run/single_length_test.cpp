@@ -230,7 +230,7 @@ TEST_CASE("single length: what grows unevenly is unrolled") {
   CHECK_COMPILED(stats.plan_runs == 2);
 }
 
-TEST_CASE("a single length: steps that leap back over others, of which results read one chain only") {
+TEST_CASE("single length: steps that leap back over others, of which results read one chain only") {
   const NoGradGuard no_grad;
   const Tensor x = doubles({2, 5}, 0.1);
   for (int64_t back : {2, 3, 4, 5})
