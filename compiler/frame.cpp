@@ -279,6 +279,7 @@ void Frame::effect(const char* what) {
 }
 
 /// Only leaves lead into the segment; or one tensor with a history, which nothing is asked of since no other input is from outside.
+/// What is differentiated by is one input of the graph, so two slots must not be one tensor here.
 bool Frame::sees_history(std::span<const Tensor> outputs, std::span<const Tensor> inputs) {
   const OwnerLock::Inside inside(post_.lock());
   if (mode_ == Mode::eager) return false;
@@ -293,8 +294,9 @@ bool Frame::sees_history(std::span<const Tensor> outputs, std::span<const Tensor
     if (impl.requires_grad && impl.storage->changes_unseen()) return false;  // ops take copies of it
     return !impl.producer || (from_outside.size() == 1 && from_outside.contains(&impl));
   };
+  const auto is_bound_twice = [&](const TensorImpl* by) { return std::ranges::count(slots_, by, &Tensor::impl) > 1; };
   return std::ranges::all_of(slots_, begins_here) && std::ranges::all_of(outputs, begins_here) &&
-         std::ranges::all_of(inputs, begins_here);
+         std::ranges::all_of(inputs, begins_here) && std::ranges::none_of(from_outside, is_bound_twice);
 }
 
 void Frame::copied(const TensorImpl& original, const Tensor& copy) {

@@ -120,6 +120,8 @@ class Frame final : public Observer {
   bool match_node(TraceId id, const OpCall& call, std::span<Tensor> results);
   void bind(TensorImpl& tensor);
   bool matches(const TraceNode& node, const OpCall& call);
+  /// Whether one of the first `slots` slots is this tensor.
+  bool is_bound(const TensorImpl& tensor, size_t slots) const;
   bool matches_attributes(const TraceNode& node, const Attributes& attributes) const;
   /// Of a node of a loop whose attributes grow from one iteration to the next.
   bool matches_stepped_attributes(const TraceNode& node, const Attributes& attributes) const;

@@ -1,6 +1,8 @@
 // Matching of one call: compares each op with what was recorded, and answers with placeholders.
 #include "compiler/frame.h"
 
+#include <algorithm>
+
 #include "compiler/compiled_function.h"
 #include "compiler/resize.h"
 #include "compiler/segment.h"
@@ -62,6 +64,11 @@ bool Frame::matches_stepped_attributes(const TraceNode& node, const Attributes& 
          node.inputs.size() == call.inputs.size() && matches_attributes(node, call.attributes);
 }
 
+bool Frame::is_bound(const TensorImpl& tensor, size_t slots) const {
+  return std::any_of(slots_.begin(), slots_.begin() + static_cast<std::ptrdiff_t>(slots),
+                     [&](const Tensor& slot) { return slot.impl() == &tensor; });
+}
+
 bool Frame::matches(const TraceNode& node, const OpCall& call) {
   if (!is_same_op(node, call)) return false;
   uint32_t next_new_slot = 0;
@@ -74,6 +81,10 @@ bool Frame::matches(const TraceNode& node, const OpCall& call) {
     const TraceOperand& operand = node.inputs[i];
     const uint32_t slot = position_.number(operand, node.level);
     if (!operand.is_slot || slot < first) continue;
+    if (node.op == Op::grad && is_bound(*call.inputs[i], first)) {  // another slot is this tensor, and has a part in its gradient
+      slots_.resize(first);
+      return false;
+    }
     if (slot == slots_.size())
       bind(*call.inputs[i]);
     else if (slots_[slot].impl() != call.inputs[i]) {
@@ -104,6 +115,7 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
     if (tensor.is_pending()) materialize(tensor);
     refresh_history(tensor);
     if (!node.new_slots[new_slot].fits_but_for_sizes(tensor)) return false;
+    if (node.op == Op::grad && is_bound(tensor, slots_.size())) return false;
     fresh.push_back(&tensor);
   }
   if (!fresh.empty() && slots_.size() != first_slot(node)) return false;

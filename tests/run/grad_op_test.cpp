@@ -343,3 +343,26 @@ TEST_CASE("grad op: it refuses what it refused before") {
   };
   close_to_plain(f, [](int call) { return Tensors{filled_leaf({4}, 0.1 * call), doubles({4}, 0.5)}; }, 4, false);
 }
+
+TEST_CASE("grad inside: by an input that is another one, too, in some calls") {
+  const auto products = [](const Tensor& a, const Tensor& b) {
+    const Tensor loss = sum(square(a) * 0.5);
+    return Tensors{loss, grad({loss}, {b})[0]};
+  };
+  const auto read_both = [](const Tensor& a, const Tensor& b) {
+    const Tensor loss = sum(square(a) * b);
+    return Tensors{loss, grad({loss}, {b})[0]};
+  };
+  const Tensor x = filled_leaf({6}, 0.2), y = filled_leaf({6}, -0.3);
+  const auto check = [&](auto function) {
+    auto compiled = compile(function);
+    for (int call = 0; call < 12; ++call) {
+      INFO("call " << call);
+      const Tensor& b = call % 3 == 2 || call > 8 ? x : y;
+      check_close(compiled(x, b), function(x, b));
+    }
+    CHECK_COMPILED(compiled.stats().plan_runs > 0);
+  };
+  check(products);
+  check(read_both);
+}
