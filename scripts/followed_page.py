@@ -20,12 +20,12 @@ def run(*command, **options):
 
 
 def copy_tree(copy):
-    """All sources, as they are in the working tree."""
-    files = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).split()
-    for file in files:
-        if (ROOT / file).is_file():
-            (copy / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / file, copy / file)
+    """All sources, as they are in the working tree; git is not needed, and the tree need not be git's."""
+    lines = [".git"] + (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    at_root = shutil.ignore_patterns(*(line.strip("/") for line in lines))
+    below = shutil.ignore_patterns(*(line.strip("/") for line in lines if not line.startswith("/")))
+    shutil.copytree(ROOT, copy, dirs_exist_ok=True,
+                    ignore=lambda folder, names: (at_root if pathlib.Path(folder) == ROOT else below)(folder, names))
 
 
 def follow(page, copy, step_count):
