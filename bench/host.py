@@ -30,7 +30,10 @@ def caches():
 
 def revision(root):
     words = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
+    try:
+        return subprocess.run(words, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:  # no git here
+        return ""
 
 
 def roofline(program, threads, quick, file):
