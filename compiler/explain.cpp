@@ -110,7 +110,7 @@ std::string sizes_of(const TraceTree& tree, std::span<const TraceId> path, const
 std::string sharing_of(const Plan& plan) {
   int beside = 0, tried = 0;
   for (const PlanStep& step : plan.steps()) {
-    beside += step.owner > 0 ? step.owner == 1 ? 2 : 1 : 0;
+    beside += step.owner == 1 ? 2 : step.owner > 1;  // the first of a group has no number
     tried += step.kind == PlanStep::Kind::loop && step.sharing == PlanStep::Sharing::if_quicker;
   }
   std::string text;

@@ -12,8 +12,8 @@ namespace calque {
 /// How often loops run at least in the shortest call: what a first or last iteration has of its own shows in each of them.
 inline constexpr int64_t kFewTrips = 8;
 
-/// What grows by one every few steps (of a chain that leaps over steps, say) may look even in three calls in a row: a further one
-/// is so many steps away. It shows in all that grows by one in up to eight steps, or in one of two to eight.
+/// What grows by one every few steps (a chain that leaps over steps, say) may look even in three calls in a row. One more call, so
+/// many steps away, shows that it is not, where "few" is at most eight.
 inline constexpr int64_t kWitnessSteps = 9;
 
 /// From the shortest of the calls, `steps[d]` steps in each direction d lead to the long one.
