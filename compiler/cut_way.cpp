@@ -56,6 +56,10 @@ class Cutter {
     first_new_ = first;
     parent_ = tree_[first].parent;
     new_ = straight_.size() - (last_ + (end_ ? 0u : 1u) - first);
+    const auto gap = std::ranges::find_if(straight_, [](const TraceNode& node) { return node.omitted.iterations > 0; });
+    if (gap == straight_.end()) return;
+    straight_.erase(gap, straight_.end());  // the steps before it are more than are looked at
+    end_.reset();
   }
 
   std::vector<TraceNode> straight_nodes(TraceId begin, TraceId end) const {
@@ -121,11 +125,11 @@ class Cutter {
     return id;
   }
 
-  /// Each step as a segment of its own; the last one only where its end was recorded.
+  /// Each step as a segment of its own; not the last one where its end was not recorded. Whether these are all.
   bool take_steps(size_t place) {
     for (size_t first = 0; first < straight_.size(); first = place++) {
       while (place < straight_.size() && !is_known_cut(straight_[place])) ++place;
-      if (place == straight_.size() && !end_) break;
+      if (place == straight_.size() && !end_) return false;
       if (steps_.size() == kMostSteps) return false;
       std::optional<std::vector<TraceNode>> nodes =
           renumbered(std::span(straight_).first(place), first, std::vector<bool>(place, false));

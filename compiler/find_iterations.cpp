@@ -8,7 +8,7 @@ namespace calque {
 
 namespace {
 
-constexpr size_t kFewestNodes = 1, kMostNodes = 4096;  // of an iteration
+constexpr size_t kFewestNodes = 1;  // of an iteration
 constexpr size_t kFewestIterations = 3;
 
 bool same_slot(const SlotRecord& a, const SlotRecord& b) {
@@ -27,31 +27,6 @@ bool same_word(const TraceNode& a, const TraceNode& b, int word) {
   return kind == AttributeKind::integer || kind == AttributeKind::integers;
 }
 
-/// Whether `b` could be what `a` is, one iteration later.
-bool is_repeated(const TraceNode& a, const TraceNode& b) {
-  if (a.location != b.location || a.op != b.op || a.grad_enabled != b.grad_enabled || a.inputs.size() != b.inputs.size() ||
-      a.attributes.size() != b.attributes.size() ||
-      !std::equal(a.results.begin(), a.results.end(), b.results.begin(), b.results.end(), same_result) ||
-      !std::equal(a.new_slots.begin(), a.new_slots.end(), b.new_slots.begin(), b.new_slots.end(), same_slot))
-    return false;
-  for (int word = 0; word < a.attributes.size(); ++word)
-    if (!same_word(a, b, word)) return false;
-  for (size_t i = 0; i < a.inputs.size(); ++i)
-    if (a.inputs[i].is_slot != b.inputs[i].is_slot) return false;
-  return true;
-}
-
-/// Whether what differs between three iterations differs by the same steps.
-bool goes_on(const TraceNode& a, const TraceNode& b, const TraceNode& c) {
-  if (c.first_value - b.first_value != b.first_value - a.first_value || c.first_slot - b.first_slot != b.first_slot - a.first_slot)
-    return false;
-  for (int word = 0; word < a.attributes.size(); ++word)
-    if (c.attributes[word] - b.attributes[word] != b.attributes[word] - a.attributes[word]) return false;
-  for (size_t i = 0; i < a.inputs.size(); ++i)
-    if (c.inputs[i].index - b.inputs[i].index != b.inputs[i].index - a.inputs[i].index) return false;
-  return true;
-}
-
 class Finder {
  public:
   explicit Finder(std::span<const TraceNode* const> way) : way_(way) {}
@@ -59,7 +34,7 @@ class Finder {
   void find(size_t begin, size_t end) {
     std::optional<Iterations> best;
     const auto covered = [](const Iterations& found) { return found.end() - found.first; };
-    for (size_t period = kFewestNodes; period <= std::min(kMostNodes, (end - begin) / kFewestIterations); ++period) {
+    for (size_t period = kFewestNodes; period <= std::min(kMostNodesOfIteration, (end - begin) / kFewestIterations); ++period) {
       if (best && 2 * covered(*best) >= end - begin) break;  // a longer one could only repeat it
       scan(begin, end, period, [&](const Iterations& found) {
         if (!best || covered(found) > covered(*best)) best = found;
@@ -69,6 +44,20 @@ class Finder {
     find(begin, best->first);
     found_.push_back(*best);
     find(best->end(), end);
+  }
+  /// Finds the loop of which iterations were omitted before the node at `place`, and what is before it. Gives its end.
+  size_t find_around(size_t place, size_t begin, size_t end) {
+    const auto [period, omitted] = way_[place]->omitted;
+    const auto repeats = [&](size_t i) { return is_repeated(*way_[i], *way_[i + period]); };
+    const auto goes_on_from = [&](size_t i) { return goes_on(*way_[i], *way_[i + period], *way_[i + 2 * period], 1); };
+    size_t start = place - period, stop = place + period;
+    while (start > begin && repeats(start - 1) && (start - 1 + 2 * period >= place || goes_on_from(start - 1))) --start;
+    while (stop < end && repeats(stop - period) && (stop - period < place + period || goes_on_from(stop - 2 * period))) ++stop;
+    const size_t count = (stop - start) / period;
+    const Iterations found{stop - count * period, period, static_cast<int64_t>(count) - 1 + omitted, omitted};
+    find(begin, found.first);
+    found_.push_back(found);
+    return found.end();
   }
   std::vector<Iterations> take() { return std::move(found_); }
 
@@ -86,7 +75,7 @@ class Finder {
       if (!is_repeated(*way_[i], *way_[i + period])) {
         close(i + period);
         start = i + 1;
-      } else if (i >= start + period && !goes_on(*way_[i - period], *way_[i], *way_[i + period])) {
+      } else if (i >= start + period && !goes_on(*way_[i - period], *way_[i], *way_[i + period], 1)) {
         close(i + period);
         start = i - period + 1;
       }
@@ -100,8 +89,36 @@ class Finder {
 
 }  // namespace
 
+bool is_repeated(const TraceNode& a, const TraceNode& b) {
+  if (a.location != b.location || a.op != b.op || a.grad_enabled != b.grad_enabled || a.inputs.size() != b.inputs.size() ||
+      a.attributes.size() != b.attributes.size() ||
+      !std::equal(a.results.begin(), a.results.end(), b.results.begin(), b.results.end(), same_result) ||
+      !std::equal(a.new_slots.begin(), a.new_slots.end(), b.new_slots.begin(), b.new_slots.end(), same_slot))
+    return false;
+  for (int word = 0; word < a.attributes.size(); ++word)
+    if (!same_word(a, b, word)) return false;
+  for (size_t i = 0; i < a.inputs.size(); ++i)
+    if (a.inputs[i].is_slot != b.inputs[i].is_slot) return false;
+  return true;
+}
+
+bool goes_on(const TraceNode& a, const TraceNode& b, const TraceNode& c, int64_t iterations) {
+  const auto times = static_cast<uint32_t>(iterations);
+  const auto grows = [&](uint32_t x, uint32_t y, uint32_t z) { return z - y == times * (y - x); };
+  if (!grows(a.first_value, b.first_value, c.first_value) || !grows(a.first_slot, b.first_slot, c.first_slot)) return false;
+  for (int word = 0; word < a.attributes.size(); ++word)
+    if (c.attributes[word] - b.attributes[word] != iterations * (b.attributes[word] - a.attributes[word])) return false;
+  for (size_t i = 0; i < a.inputs.size(); ++i)
+    if (!grows(a.inputs[i].index, b.inputs[i].index, c.inputs[i].index)) return false;
+  return true;
+}
+
 std::vector<Iterations> find_iterations(std::span<const TraceNode* const> way, size_t begin, size_t end) {
   Finder finder(way);
+  for (size_t place = begin; place < end; ++place) {
+    if (way[place]->omitted.iterations == 0) continue;
+    begin = finder.find_around(place, begin, end);
+  }
   finder.find(begin, end);
   return finder.take();
 }

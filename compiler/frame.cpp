@@ -7,6 +7,7 @@
 
 #include "compiler/compiled_function.h"
 #include "compiler/cut_way.h"
+#include "compiler/find_iterations.h"
 #include "compiler/log.h"
 #include "compiler/merge_ways.h"
 #include "compiler/replay.h"
@@ -72,6 +73,15 @@ void Frame::settle() {
   notes_.end = way.first == kNoTrace ? way.end : merge_way(tree_, way.first, way.end);
 }
 
+/// So much was recorded that segments which come again are looked for already. The next call, which matches them, records what
+/// follows; without any, all of it in several calls.
+void Frame::settle_part() {
+  const bool was_complete = tree_[root_].is_complete;
+  settle();
+  tree_[root_].is_complete = was_complete;
+  cursor_ = segment_begin_ = root_;
+}
+
 ClosedWay Frame::make_loops() {
   const CutWay cut = cut_way(tree_, fork_);
   if (!cut.is_cut) return close_loops(tree_, fork_, roll_way(tree_, fork_));
@@ -88,6 +98,7 @@ ClosedWay Frame::make_loops() {
 void Frame::settle_unfinished() noexcept {
   if (mode_ != Mode::record || fork_ == kNoTrace) return;
   try {
+    stop_counting();
     make_loops();
   } catch (const std::exception&) {  // memory is short
     tree_.drop_way(fork_);
@@ -161,6 +172,21 @@ TraceId Frame::add_node(TraceNode node) {
   return id;
 }
 
+void Frame::record(TraceNode node) {
+  if (long_loop_.is_counting()) {
+    if (long_loop_.count(tree_, node)) return;
+    stop_counting();
+  }
+  cursor_ = add_node(std::move(node));
+  // What is compiled before the function returns needs all nodes.
+  if (!function_.options().compile_at_once) long_loop_.note_recorded(tree_, fork_);
+}
+
+void Frame::stop_counting() {
+  if (!long_loop_.is_counting()) return;
+  for (TraceNode& node : long_loop_.stop(tree_)) cursor_ = add_node(std::move(node));
+}
+
 TraceOperand Frame::record_operand(TensorImpl& tensor, TraceNode& node) {
   if (in_segment(tensor)) return {tensor.value_id - first_value_, false};
   for (size_t i = 0; i < slots_.size(); ++i)
@@ -205,8 +231,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
   node.first_slot = static_cast<uint32_t>(slots_.size());
   if (node.kind == TraceNode::Kind::number) {
     note_number(call, results[0]);
-    cursor_ = add_node(std::move(node));
-    return;
+    return record(std::move(node));
   }
   const bool is_apart = stands_apart(call);
   if (is_apart) node.kind = TraceNode::Kind::apart;
@@ -218,7 +243,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
     if (is_apart) record_operand(impl, node);
     else link(impl, next_value_++);
   }
-  cursor_ = add_node(std::move(node));
+  record(std::move(node));
 }
 
 // --- segments
@@ -237,6 +262,7 @@ void Frame::begin_segment(TraceId after) {
 
 void Frame::end_segment(const char* reason) {
   if (cursor_ == segment_begin_ || mode_ == Mode::eager) return;
+  stop_counting();
   TraceId end = find_end();
   if (end == kNoTrace) {
     if (mode_ == Mode::match) start_recording(nullptr);
@@ -253,6 +279,7 @@ void Frame::end_segment(const char* reason) {
   }
   notes_.end = end;
   begin_segment(end);
+  if (mode_ == Mode::record && tree_.size() - fork_ > kMostNodesOfIteration) settle_part();
 }
 
 /// A complete match: the plan makes what is held. A failure to compile, or to run before anything was

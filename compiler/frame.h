@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "compiler/long_loop.h"
 #include "compiler/segment_loops.h"
 #include "compiler/way_position.h"
 #include "runtime/observer.h"
@@ -66,8 +67,9 @@ class Frame final : public Observer {
   const FrameNotes& notes() const { return notes_; }
   bool is_matching() const { return mode_ == Mode::match; }
   TraceId root() const { return root_; }
-  /// The way up to here.
+  /// The way up to here. It is no more than a part of it where iterations were omitted.
   StraightWay way();
+  bool has_omitted() const { return long_loop_.has_omitted(); }
   std::span<const Tensor> slots() const { return slots_; }
   /// Which value of the segment this is, counted from its first; nothing for other tensors.
   std::optional<uint32_t> value_of(const TensorImpl& impl) const {
@@ -148,6 +150,9 @@ class Frame final : public Observer {
   /// before.
   void start_recording(const OpCall* asked);
   TraceId add_node(TraceNode node);
+  /// An op, which the next iteration of a long loop may ask for.
+  void record(TraceNode node);
+  void stop_counting();
   TraceOperand record_operand(TensorImpl& tensor, TraceNode& node);
   bool is_number_that_changed(const OpCall& call) const;
   bool stands_apart(const OpCall& call) const;
@@ -165,6 +170,7 @@ class Frame final : public Observer {
   void verify_against_replay(TraceId end);
   /// What was recorded becomes a part of the tree: loops are found, and ways that differ in sizes only become one.
   void settle();
+  void settle_part();
   void settle_unfinished() noexcept;
   ClosedWay make_loops();
 
@@ -193,6 +199,7 @@ class Frame final : public Observer {
   WayPosition position_;      // of the cursor, while matching
   TraceId fork_ = kNoTrace;   // first node recorded
   uint32_t sample_ = 0;       // sizes when recording began
+  LongLoop long_loop_;        // of what is being recorded
   uint32_t first_value_ = 0;  // of the current segment
   uint32_t next_value_ = 0;
   std::vector<Tensor>& slots_;  // kept by the function, for their room

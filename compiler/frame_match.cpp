@@ -257,6 +257,7 @@ void Frame::note_trips() {
 
 StraightWay Frame::way() {
   if (mode_ == Mode::match) note_trips();
+  stop_counting();
   return {tree_, segment_begin_, cursor_};
 }
 

@@ -161,6 +161,7 @@ void ObservedCall::finish(const ResultReader& reader, const void* result, MakePr
       state.refusal = refusal.reason;
     }
   state.scope.finish();
+  if (state.scope.frame()->has_omitted()) return;  // the next call, which matches the loop, shows all of it
   if (trace && state.scope.frame()->notes().obstacle) state.refusal = state.scope.frame()->notes().obstacle;
   if (!state.refusal.empty() && state.scope.frame()->notes().has_new_order)
     return table.refuse_new_order(state.function, state.words, state.refusal);

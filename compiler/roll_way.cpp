@@ -2,6 +2,7 @@
 #include "compiler/roll_way.h"
 
 #include "compiler/find_iterations.h"
+#include "compiler/long_loop.h"
 #include "compiler/segment.h"
 #include "compiler/way_position.h"
 
@@ -43,6 +44,7 @@ class Roller {
         i += next->end() - next->first - 1;
         ++next;
       } else {
+        add_omitted(recorded, i);
         add_node(std::move(recorded[i]));
       }
     }
@@ -173,6 +175,13 @@ class Roller {
     last_ = tree_.add(last_, std::move(node));
   }
 
+  /// Those before the i-th node: where a loop is not kept as such, each iteration has its nodes.
+  void add_omitted(std::span<TraceNode> recorded, size_t i) {
+    const auto [period, iterations] = std::exchange(recorded[i].omitted, {});
+    for (int64_t left = iterations; left > 0; --left)
+      for (size_t k = i; k < i + period; ++k) add_node(advanced(recorded[k], recorded[k + period], -left));
+  }
+
   void add_node(TraceNode node) {
     if (node.kind == Kind::end) return add_end(std::move(node));
     const int level = static_cast<int>(passed_.size());
@@ -222,6 +231,7 @@ class Roller {
   /// A node of a loop behind `before` others; `later` is the same one iteration later.
   TraceNode looped(const TraceNode& recorded, const TraceNode& later, int before) const {
     TraceNode node = recorded;
+    node.omitted = {};
     node.level = static_cast<uint8_t>(before + 1);
     node.first_value -= shift(before, false);
     node.first_slot -= shift(before, true);

@@ -94,6 +94,12 @@ struct NodeSizes {
   std::vector<SizedSlot> slots;
 };
 
+/// Iterations of so many nodes that were not kept; see LongLoop.
+struct OmittedIterations {
+  uint32_t period = 0;
+  int64_t iterations = 0;
+};
+
 struct TraceNode {
   enum class Kind : uint8_t {
     root,
@@ -119,6 +125,8 @@ struct TraceNode {
   bool is_complete = false;            // of `root`: some call went all the way
   uint32_t sample = 0;                 // the sizes when the node was recorded
   std::shared_ptr<const NodeSizes> sizes;  // null: nothing of the attributes and new slots differs
+
+  OmittedIterations omitted;           // before this node; none is left when loops were found
 
   uint32_t loop = kNoLoop;             // that it is a node of
   TraceId next_iteration = kNoTrace;   // of the last node of a loop: the head
