@@ -286,6 +286,10 @@ TEST_CASE("a warm process opens no compiler, and no memory is writable and execu
     CHECK(run_hidden("hidden: a warm process", folder, "CALQUE_ISA", "avx2") == 0);
   }
   CHECK(run_hidden("hidden: a warm process", folder) == 0);
+  // What is dumped is made, whatever the cache holds.
+  const Folder dump;
+  CHECK(run_hidden("hidden: a cold process", folder, "CALQUE_DUMP", dump.path().c_str()) == 0);
+  CHECK_FALSE(std::filesystem::is_empty(dump.path()));
 }
 
 namespace {
