@@ -35,11 +35,11 @@ std::string age_of(int64_t seconds) {
 }
 
 /// One line of `cache list`.
-std::string line_of(const EntryInfo& entry) {
+std::string line_of(const EntryInfo& entry, const Blobs& parts) {
   const std::optional<PlanKey> key = parse_plan_key(entry.key);
   const std::string what = !entry.fault.empty() ? "damaged: " + entry.fault
                            : !key               ? "no compiled program"
-                                  : key->function + (key->is_backward ? " (backward pass)" : "");
+                                  : function_of(parts) + (key->is_backward ? " (backward pass)" : "");
   const PlanHeader header = key ? key->header : PlanHeader{"?", "?", "?", ""};
   return fmt::format("{:<40} {:>11} {:>10}  {:<7} {:<16}{} {}\n", entry.file, age_of(entry.modified),
                      entry.bytes, header.isa, header.build, key && is_of_this_build(*key) ? "*" : " ", what);
@@ -47,17 +47,16 @@ std::string line_of(const EntryInfo& entry) {
 
 int list_entries() {
   if (!has_folder()) return 0;
-  const std::vector<EntryInfo> entries = disk_cache().list();
-  uint64_t total = 0;
-  if (!entries.empty())
-    fmt::print("{:<40} {:>11} {:>10}  {:<7} {:<16}  {}\n", "file", "age", "bytes", "isa", "build",
-               "function");
-  for (const EntryInfo& entry : entries) {
+  uint64_t count = 0, total = 0;
+  disk_cache().visit([&](const EntryInfo& entry, const Blobs& parts, std::string_view) {
+    if (count++ == 0)
+      fmt::print("{:<40} {:>11} {:>10}  {:<7} {:<16}  {}\n", "file", "age", "bytes", "isa", "build", "function");
     total += entry.bytes;
-    fmt::print("{}", line_of(entry));
-  }
-  fmt::print("{} entries, {} bytes in {}\n", entries.size(), total, disk_cache().folder());
-  if (!entries.empty()) fmt::print("age: since it was last used, to the hour; *: made by this build\n");
+    fmt::print("{}", line_of(entry, parts));
+  });
+  fmt::print("{} entries, {} bytes in {}\n", count, total, disk_cache().folder());
+  if (count > 0)
+    fmt::print("age: since it was last used, to the hour; *: made by this build; function: for which it was compiled first\n");
   return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "compiler/summary.h"
 #include "compiler/trace_difference.h"
 #include "ir/op/error.h"
+#include "runtime/log.h"
 #include "runtime/observer_post.h"
 
 namespace calque {
@@ -35,7 +36,7 @@ bool CompiledFunction::allows_recompilation(const std::function<std::string()>& 
   if (stance == OnRecompile::record && !settings().is_logged(LogTopic::recompile)) return true;
   const std::string sentence = options_.name + ": " + what();
   log(LogTopic::recompile, "{}", sentence);
-  if (stance == OnRecompile::warn) warn_once("recompile " + sentence, sentence);
+  if (stance == OnRecompile::warn) warn(sentence);
   if (stance == OnRecompile::error) throw UserError(sentence + "; on_recompile = error asks for this exception");
   return true;
 }

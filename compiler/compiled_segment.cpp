@@ -51,8 +51,11 @@ std::string cache_key(const SegmentGraph& traced) {
                        fmt::join(std::span(slot.strides).first(slot.shape.rank()), ","));
   key += fmt::format("held {} roots {} gradients {}\n", traced.held.size(), fmt::join(traced.roots, ","),
                      fmt::join(traced.output_has_gradient(), ","));
-  return key + print(traced.graph);
+  return key + print_program(traced.graph);
 }
+
+/// What CALQUE_DUMP asks for is made anew.
+CachedPlan find_plan(const std::string& key) { return settings().dump_dir.empty() ? load_plan(key) : CachedPlan{}; }
 
 /// A copy of the graph that gives other outputs.
 Graph with_outputs(Graph graph, std::vector<ValueId> outputs) {
@@ -155,13 +158,13 @@ void add_kernels(const Kernels& kernels, const char* graph, Blobs& blobs) {
 }
 
 void add_backward(const Generated& generated, Blobs& blobs) {
-  blobs["backward"] = print(generated.backward);
+  blobs["backward"] = print_program(generated.backward);
   add_kernels(generated.backward_kernels, "backward", blobs);
   blobs["map"] = print(generated.map);
 }
 
 Blobs to_blobs(const Generated& generated) {
-  Blobs blobs{{"forward", print(generated.forward)}, {"apart", ""}};
+  Blobs blobs{{kFunctionPart, generated.forward.name()}, {"forward", print_program(generated.forward)}, {"apart", ""}};
   for (const bool is_apart : generated.saved_is_apart) blobs["apart"] += is_apart ? '1' : '0';
   add_kernels(generated.forward_kernels, "forward", blobs);
   if (generated.has_backward) add_backward(generated, blobs);
@@ -182,20 +185,23 @@ Kernels kernels_in(const Blobs& blobs, const char* graph, const Graph& lowered) 
   return stored_kernels(lowered, images);
 }
 
-void take_backward(const Blobs& blobs, Generated& generated) {
+void take_backward(const Blobs& blobs, const std::string& name, Generated& generated) {
   generated.has_backward = true;
   generated.backward = parse(part(blobs, "backward"));
+  generated.backward.set_name(name + "_backward");
   generated.backward_kernels = kernels_in(blobs, "backward", generated.backward);
   generated.map = parse_gradient_map(part(blobs, "map"));
 }
 
-/// Throws UserError or EnvironmentError when an entry does not hold what it must.
-Generated from_blobs(const Blobs& blobs) {
+/// The program, under the name that it has here. Throws UserError or EnvironmentError when an entry does not hold what it
+/// must.
+Generated from_blobs(const Blobs& blobs, const std::string& name) {
   Generated generated;
   generated.forward = parse(part(blobs, "forward"));
+  generated.forward.set_name(name);
   for (const char flag : part(blobs, "apart")) generated.saved_is_apart.push_back(flag == '1');
   generated.forward_kernels = kernels_in(blobs, "forward", generated.forward);
-  if (blobs.contains("backward")) take_backward(blobs, generated);
+  if (blobs.contains("backward")) take_backward(blobs, name, generated);
   return generated;
 }
 
@@ -258,10 +264,10 @@ void check_fits(const Generated& generated, const SegmentGraph& traced) {
 }
 
 std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& traced, PlanOrigin& origin) {
-  const CachedPlan cached = load_plan(key);
+  const CachedPlan cached = find_plan(key);
   if (!cached.parts) return std::nullopt;
   try {
-    Generated generated = from_blobs(*cached.parts);
+    Generated generated = from_blobs(*cached.parts, traced.graph.name());
     check_fits(generated, traced);
     origin = cached.origin;
     return generated;
@@ -275,9 +281,9 @@ std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& 
 Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent, uint64_t& generations) {
   const std::string key = fmt::format("{}absent {}\n", cache_key(segment.traced), fmt::join(absent, ","));
   Generated generated;
-  if (const CachedPlan cached = load_plan(key); cached.parts) {
+  if (const CachedPlan cached = find_plan(key); cached.parts) {
     try {
-      take_backward(*cached.parts, generated);
+      take_backward(*cached.parts, segment.traced.graph.name(), generated);
       check_backward(generated, segment.traced, segment.forward->graph().outputs().size() - segment.traced.roots.size());
       return generated;
     } catch (const std::exception& error) {
@@ -289,7 +295,7 @@ Generated partial_backward(const CompiledSegment& segment, const std::vector<boo
   const Differentiation whole = differentiate_segment(segment.traced, prepared_graph(segment.traced));
   lower_backward(without_gradients(whole, absent), segment.traced, name, generated);
   generated.backward_kernels = generated_kernels(generated.backward, name + ".backward", generations);
-  Blobs blobs;
+  Blobs blobs{{kFunctionPart, segment.traced.graph.name()}};
   add_backward(generated, blobs);
   store_plan(key, std::move(blobs));
   return generated;

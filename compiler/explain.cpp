@@ -119,22 +119,51 @@ std::string sharing_of(const Plan& plan) {
   return text;
 }
 
-std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& account) {
+/// What a plan takes: work, and memory before it runs.
+std::string cost_of(const Plan& plan, std::span<const StepAccount> steps) {
   double flops = 0;
-  for (const StepAccount& step : account.steps) flops += step.flops;
-  const Plan& plan = *compiled.forward;
-  std::string text = fmt::format(
-      "  plan: {} kernels, {} steps, {} saved values, {}; at its peak {} beside its inputs ({} scratch); {} "
-      "in {:.2f} ms\n",
-      plan.kernel_count(), plan.steps().size(), plan.graph().outputs().size() - compiled.traced.roots.size(),
-      amount(flops, "FLOP"), amount(static_cast<double>(plan.peak_bytes()), "B"),
-      amount(static_cast<double>(plan.arena_bytes()), "B"),
-      phrase(compiled.origin), compiled.compile_milliseconds);
-  for (const StepAccount& step : account.steps)
-    text += fmt::format("  {}: {} ops, reads {}, writes {}, {}\n", step.label, step.ops,
+  for (const StepAccount& step : steps) flops += step.flops;
+  return fmt::format("{}; at its peak {} beside its inputs ({} scratch)", amount(flops, "FLOP"),
+                     amount(static_cast<double>(plan.peak_bytes()), "B"),
+                     amount(static_cast<double>(plan.arena_bytes()), "B"));
+}
+
+std::string steps_of(std::span<const StepAccount> steps, const char* which) {
+  std::string text;
+  for (const StepAccount& step : steps)
+    text += fmt::format("  {}{}: {} ops, reads {}, writes {}, {}\n", which, step.label, step.ops,
                         amount(static_cast<double>(step.bytes_read), "B"),
                         amount(static_cast<double>(step.bytes_written), "B"), amount(step.flops, "FLOP"));
-  return text + sharing_of(plan);
+  return text;
+}
+
+std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& account) {
+  const Plan& plan = *compiled.forward;
+  return fmt::format("  plan: {} kernels, {} steps, {} saved values, {}; {} in {:.2f} ms\n", plan.kernel_count(),
+                     plan.steps().size(), plan.graph().outputs().size() - compiled.traced.roots.size(),
+                     cost_of(plan, account.steps), phrase(compiled.origin), compiled.compile_milliseconds) +
+         steps_of(account.steps, "") + sharing_of(plan);
+}
+
+/// Gradients that the backward plan leaves as the factors of a product.
+std::string left_products_of(const BackwardProgram& backward) {
+  const Graph& graph = backward.plan->graph();
+  std::string text;
+  for (const GradientOutput& gradient : backward.map.gradients) {
+    if (!gradient.is_product) continue;
+    const Type &left = graph.type(graph.outputs()[gradient.first]), &right = graph.type(graph.outputs()[gradient.first + 1]);
+    text += fmt::format("  backward gives the gradient of x{} as {} by {}, {}, multiplied once for all calls\n",
+                        gradient.slot, to_string(left), to_string(right), amount(product_flops(left, right), "FLOP"));
+  }
+  return text;
+}
+
+std::string backward_of(const CompiledSegment& compiled, const SegmentAccount& account) {
+  if (!compiled.backward) return "";
+  const Plan& plan = *compiled.backward->plan;
+  return fmt::format("  backward plan: {} kernels, {} steps, {}\n", plan.kernel_count(), plan.steps().size(),
+                     cost_of(plan, account.backward_steps)) +
+         steps_of(account.backward_steps, "backward ") + left_products_of(*compiled.backward) + sharing_of(plan);
 }
 
 /// Lines that come several times in a row, once.
@@ -203,7 +232,7 @@ std::string explain_segment(const TraceTree& all, TraceId end) {
   } else {
     text = fmt::format("segment: {}\n", with_code(row(Reason::seen_once).phrase));
   }
-  if (account) text += saved_of(tree, *account);
+  if (account) text += saved_of(tree, *account) + backward_of(*compiled, *account);
   text += loops + sizes_of(tree, path, *closing.segment) + guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
   const ReasonRow* reason = closing.reason ? reason_in(closing.reason) : nullptr;
   return text + (closing.reason

@@ -29,8 +29,7 @@ double flops_of(const Graph& graph, const Node& node) {
     case OpKind::matmul: {
       double total = 0;
       for (size_t i = 0; i + 1 < node.inputs.size(); i += 2)
-        total +=
-            2 * elements(node.inputs[i]) * static_cast<double>(graph.type(node.inputs[i + 1]).shape.back());
+        total += product_flops(graph.type(node.inputs[i]), graph.type(node.inputs[i + 1]));
       return total;
     }
     default:
@@ -107,13 +106,19 @@ TraceId maker_of(const Graph& graph, ValueId value) {
 
 }  // namespace
 
+double product_flops(const Type& left, const Type& right) {
+  return 2 * static_cast<double>(left.shape.element_count()) * static_cast<double>(right.shape.back());
+}
+
 SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSegment& compiled) {
   std::vector<uint32_t> held;
   for (const HeldValue& value : compiled.traced.held) held.push_back(value.value);
   const SegmentGraph marked = make_segment_graph(tree, tree[end].segment_begin, end, held,
                                                  compiled.traced.graph.name(), NodeLocations::marks);
-  const Graph lowered = lowered_graphs(marked).forward;
+  const LoweredGraphs graphs = lowered_graphs(marked);
+  const Graph& lowered = graphs.forward;
   SegmentAccount account = Accountant(lowered).run();
+  account.backward_steps = Accountant(graphs.backward).run().steps;
   for (size_t i = compiled.traced.roots.size(); i < lowered.outputs().size(); ++i)
     account.saved.push_back({lowered.type(lowered.outputs()[i]), maker_of(lowered, lowered.outputs()[i])});
   const Graph live = passes::dce(marked.graph);  // as `roll` sees it

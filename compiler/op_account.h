@@ -30,11 +30,14 @@ struct SavedAccount {
 };
 
 struct SegmentAccount {
-  std::vector<StepAccount> steps;
+  std::vector<StepAccount> steps, backward_steps;
   std::vector<SavedAccount> saved;
   std::map<TraceId, std::set<int>> steps_of;  // of each recorded op; one that is missing has no step
   std::map<TraceId, TraceId> rolled;          // ops of later iterations, with the same op of the first
 };
+
+/// Floating-point operations of the product of an [M,K] and a [K,N] matrix.
+double product_flops(const Type& left, const Type& right);
 
 /// Lowers the segment once more, each op marked with its place in the tree, and looks where the marks are.
 SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSegment& compiled);

@@ -42,15 +42,20 @@ static uint64_t launches_of(std::span<const PlanStep> steps) {
 
 uint64_t Plan::launch_count() const { return launches_of(steps_); }
 
+/// Of a matrix of this type, once it is packed.
+static int64_t packed_elements(const Type& type) {
+  return type.dtype == DType::f32 ? kernels::packed_elements<float>(type.shape[0], type.shape[1])
+                                  : kernels::packed_elements<double>(type.shape[0], type.shape[1]);
+}
+
 size_t Plan::peak_bytes() const {
-  size_t total = arena_bytes_ + scratch_bytes_ * static_cast<size_t>(ThreadPool::instance().num_threads());
+  const size_t threads = static_cast<size_t>(ThreadPool::instance().num_threads());
+  size_t total = Storage::taken_for(arena_bytes_ + scratch_bytes_ * threads);
   for (const PlanBuffer& buffer : buffers_)
-    if (buffer.kind == PlanBuffer::Kind::owned) total += buffer.bytes;
+    if (buffer.kind == PlanBuffer::Kind::owned) total += Storage::taken_for(buffer.bytes);
   for (const PackedOperand& operand : packed_) {
-    const Type& type = operand.place.type;
-    total += size_of(type.dtype) * static_cast<size_t>(type.dtype == DType::f32
-                                                           ? kernels::packed_elements<float>(type.shape[0], type.shape[1])
-                                                           : kernels::packed_elements<double>(type.shape[0], type.shape[1]));
+    const DType dtype = operand.place.type.dtype;
+    total += Storage::taken_for(size_of(dtype) * static_cast<size_t>(packed_elements(operand.place.type)));
   }
   return total;
 }
@@ -146,9 +151,7 @@ class PlanRun {
     for (int i : stale_) {
       PackedOperand& operand = plan_.packed_[i];
       const Type& type = operand.place.type;
-      const int64_t elements = type.dtype == DType::f32 ? kernels::packed_elements<float>(type.shape[0], type.shape[1])
-                                                        : kernels::packed_elements<double>(type.shape[0], type.shape[1]);
-      operand.memory = empty({type.dtype, Shape{elements}});
+      operand.memory = empty({type.dtype, Shape{packed_elements(type)}});
     }
   }
 

@@ -115,7 +115,8 @@ class Plan {
   const Graph& graph() const { return graph_; }
   std::span<const PlanStep> steps() const { return steps_; }
   size_t arena_bytes() const { return arena_bytes_; }
-  /// Most memory that a run takes beside its inputs: results, saved values, scratch of each thread, packed weights.
+  /// Most memory that a run takes from the pool, beside its inputs: results, saved values, scratch of each thread, packed
+  /// weights.
   size_t peak_bytes() const;
   /// Loops of the graph, those inside of others not counted.
   uint64_t loop_count() const;

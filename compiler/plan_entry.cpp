@@ -9,12 +9,15 @@
 #include "compiler/kernel_text.h"
 #include "compiler/settings.h"
 #include "ir/graph/parser.h"
+#include "ir/graph/printer.h"
 #include "ir/graph/verifier.h"
 #include "ir/op/error.h"
 
 namespace calque {
 
 namespace {
+
+constexpr const char* kProgram = "program";  // the name of every graph
 
 /// Takes `<label> <rest>\n` off the front.
 bool take_line(std::string_view& text, std::string_view label, std::string& rest) {
@@ -51,6 +54,13 @@ std::string print(const PlanHeader& header) {
                      header.isa, header.disabled);
 }
 
+std::string print_program(const Graph& graph) { return print(graph, {.name = kProgram}); }
+
+std::string function_of(const Blobs& parts) {
+  const auto found = parts.find(kFunctionPart);
+  return found != parts.end() && is_identifier(found->second) ? found->second : "?";
+}
+
 std::optional<PlanKey> parse_plan_key(std::string_view key) {
   PlanKey result;
   std::string kind;
@@ -59,11 +69,7 @@ std::optional<PlanKey> parse_plan_key(std::string_view key) {
       !take_line(key, "codegen", header.codegen) || !take_line(key, "isa", header.isa) ||
       !take_line(key, "disabled", header.disabled))
     return std::nullopt;
-  constexpr std::string_view kGraph = "\ngraph @";
-  const size_t graph = key.find(kGraph);
-  if (graph == std::string_view::npos) return std::nullopt;
-  const size_t begin = graph + kGraph.size();
-  result.function = key.substr(begin, key.find_first_of("( \n", begin) - begin);
+  if (key.find("\ngraph @") == std::string_view::npos) return std::nullopt;
   result.is_backward = key.find("\nabsent ") != std::string_view::npos;
   return result;
 }

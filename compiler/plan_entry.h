@@ -1,5 +1,5 @@
-// What a cache entry of a compiled program says of itself: for which build and processor it was made, from
-// which function, and whether its parts are what they should be.
+// What a cache entry of a compiled program says of itself: for which build and processor it was made, for
+// which function first, and whether its parts are what they should be.
 #pragma once
 
 #include <optional>
@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "compiler/cache.h"
+#include "ir/graph/graph.h"
 
 namespace calque {
 
@@ -22,10 +23,17 @@ struct PlanHeader {
 PlanHeader own_plan_header();
 std::string print(const PlanHeader& header);
 
+/// A graph as keys and entries have it: functions that do the same share an entry, whatever they are called.
+std::string print_program(const Graph& graph);
+
+/// The part that names the function for which a program was compiled. Nothing depends on it.
+inline constexpr const char* kFunctionPart = "function";
+/// That name, for people; "?" where it is missing or no identifier.
+std::string function_of(const Blobs& parts);
+
 /// A key, taken apart.
 struct PlanKey {
   PlanHeader header;
-  std::string function;      // name of the program's graph
   bool is_backward = false;  // a backward pass alone, for outputs of which some get no gradient
 };
 

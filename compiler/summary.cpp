@@ -42,6 +42,7 @@ void add_segments(const CompiledFunction& function, Totals& totals) {
     ++totals.segments;
     if (const CompiledSegment* compiled = segment->compiled()) {
       totals.peak_bytes = std::max(totals.peak_bytes, compiled->forward->peak_bytes());
+      if (compiled->backward) totals.peak_bytes = std::max(totals.peak_bytes, compiled->backward->plan->peak_bytes());
     } else if (!segment->failure().empty()) {
       ++totals.failed;
       totals.failure = segment->failure();

@@ -15,11 +15,15 @@ namespace calque {
 
 // --- storage and reference counts
 
+static constexpr size_t kHeaderBytes = 64;
+static_assert(sizeof(Storage) <= kHeaderBytes);
+
+size_t Storage::taken_for(size_t bytes) { return memory::detail::bytes_of(memory::detail::class_of(kHeaderBytes + bytes)); }
+
 Storage* Storage::create(size_t bytes) {
-  static_assert(sizeof(Storage) <= 64);
-  Storage* storage = new (memory::allocate(64 + bytes)) Storage;
+  Storage* storage = new (memory::allocate(kHeaderBytes + bytes)) Storage;
   storage->bytes = bytes;
-  storage->elements = reinterpret_cast<std::byte*>(storage) + 64;
+  storage->elements = reinterpret_cast<std::byte*>(storage) + kHeaderBytes;
   return storage;
 }
 

@@ -30,6 +30,8 @@ struct Storage {
   void* lender = nullptr;
 
   static Storage* create(size_t bytes);
+  /// What create(bytes) takes from the pool.
+  static size_t taken_for(size_t bytes);
   static Storage* borrow(void* elements, void (*give_back)(void* lender), void* lender);
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;

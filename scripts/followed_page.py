@@ -1,12 +1,11 @@
 # A page of docs/ that a test follows: carries out its steps in a copy of the tree.
 """A step is "Add to `FILE`, behind the line with `TEXT`:" or "Create `FILE`:", and behind it a block of code."""
-import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from copied_tree import ROOT, copy_tree
+
 STEP = re.compile(r"^(?:Add to `([^`]+)`, behind the line with `([^`]+)`|Create `([^`]+)`):\n\n```\w*\n(.*?)^```", re.S | re.M)
 
 
@@ -17,15 +16,6 @@ def run(*command, **options):
         print(done.stdout[-4000:])
         sys.exit(f"failed: {' '.join(map(str, command))}")
     return done.stdout
-
-
-def copy_tree(copy):
-    """All sources, as they are in the working tree; git is not needed, and the tree need not be git's."""
-    lines = [".git"] + (ROOT / ".gitignore").read_text(encoding="utf-8").split()
-    at_root = shutil.ignore_patterns(*(line.strip("/") for line in lines))
-    below = shutil.ignore_patterns(*(line.strip("/") for line in lines if not line.startswith("/")))
-    shutil.copytree(ROOT, copy, dirs_exist_ok=True,
-                    ignore=lambda folder, names: (at_root if pathlib.Path(folder) == ROOT else below)(folder, names))
 
 
 def follow(page, copy, step_count):

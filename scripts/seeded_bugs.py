@@ -7,14 +7,14 @@ seeded_bugs.py --check     only looks whether every bug still has its place in t
 The copy and its build lie in build/seeded_bugs and are kept for the next time. CALQUE_JOBS=<n> as for ./dev."""
 import dataclasses
 import os
-import pathlib
 import re
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as xml
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from copied_tree import ROOT, copy_tree
+
 COPY = ROOT / "build" / "seeded_bugs"
 CATCH_SECONDS = 900  # for one test program
 
@@ -90,27 +90,6 @@ def check():
     return faults
 
 
-def copy_tree():
-    """Brings the copy up to date; files that did not change keep their time, so that little is built."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                            capture_output=True, text=True, check=True).stdout.splitlines()
-    wanted = {name for name in listed if (ROOT / name).is_file()}
-    for name in wanted:
-        write_if_different(COPY / name, (ROOT / name).read_bytes(), (ROOT / name).stat().st_mode)
-    for folder in (path for path in COPY.iterdir() if path.name != "build" and path.is_dir()):
-        for path in folder.rglob("*"):
-            if path.is_file() and str(path.relative_to(COPY)) not in wanted:
-                path.unlink()
-
-
-def write_if_different(path, content, mode=0o644):
-    if path.exists() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    path.chmod(mode)
-
-
 def build(programs):
     """The output of a failed build; empty when it went well."""
     if not (COPY / "build/dev/build.ninja").exists():
@@ -172,8 +151,7 @@ def main(arguments):
     unknown = set(arguments) - {bug.name for bug in BUGS}
     if unknown:
         raise SystemExit(f"seeded_bugs: there is no bug {', '.join(sorted(unknown))}; --list names them")
-    COPY.mkdir(parents=True, exist_ok=True)
-    copy_tree()
+    copy_tree(COPY)
     programs = sorted({program for bug in chosen for program in bug.programs})
     fault = build(programs)
     if fault:

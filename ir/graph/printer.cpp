@@ -44,7 +44,7 @@ class Printer {
   explicit Printer(const GraphPrintOptions& options) : options_(options) {}
 
   void graph(const Graph& graph) {
-    text_ += fmt::format("graph @{}", graph.name());
+    text_ += fmt::format("graph @{}", options_.name.empty() ? graph.name() : options_.name);
     inputs(graph);
     std::vector<std::string> types;
     for (ValueId output : graph.outputs()) types.push_back(to_string(graph.type(output)));

@@ -11,7 +11,8 @@ namespace calque {
 struct GraphPrintOptions {
   /// Turns a node's location into text such as `lstm.cpp:14`, printed as a comment behind the node. An empty
   /// text, and a node without a location, print nothing.
-  std::function<std::string(const void*)> location;
+  std::function<std::string(const void*)> location = {};
+  std::string name = {};  // instead of the graph's own
 };
 
 /// The graph as IR text, ending in a newline. Numbers print so that they parse back to the same bits.

@@ -19,13 +19,6 @@ std::string describe(const Graph& graph, const Node& node) {
   return fmt::format("%{} = {}", &node - graph.nodes().data(), row(node.op).name);
 }
 
-bool is_identifier(std::string_view text) {
-  if (text.empty() || (text[0] >= '0' && text[0] <= '9')) return false;
-  return std::ranges::all_of(text, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-  });
-}
-
 void check_names(const Graph& graph) {
   if (!is_identifier(graph.name())) fail(graph, "", "the name of the graph is not an identifier");
   std::set<std::string_view> names;
@@ -106,6 +99,13 @@ void check_values(const Graph& graph) {
 }
 
 }  // namespace
+
+bool is_identifier(std::string_view text) {
+  if (text.empty() || (text[0] >= '0' && text[0] <= '9')) return false;
+  return std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  });
+}
 
 void verify(const Graph& graph) {
   check_names(graph);

@@ -1,6 +1,8 @@
 // The rules of the IR. What a graph promises, every pass may rely on and must keep.
 #pragma once
 
+#include <string_view>
+
 #include "ir/graph/graph.h"
 
 namespace calque {
@@ -13,6 +15,9 @@ namespace calque {
 ///   - result types are those that the shape rule gives;
 ///   - only a fusion or a loop has a block, and it keeps the rules of `check_fusion` or `check_loop`.
 void verify(const Graph& graph);
+
+/// Letters, digits and underscores, not beginning with a digit.
+bool is_identifier(std::string_view text);
 
 /// The rules of loops; see LoopForm. Throws InternalError.
 ///   - sizes are not negative, and there are as many operands and results as they ask for;

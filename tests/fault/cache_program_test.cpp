@@ -5,6 +5,7 @@
 
 #include "calque/calque.h"
 #include "compiler/codegen_client.h"
+#include "compiler/plan_entry.h"
 #include "runtime/kernels/isa.h"
 #include "tests/support/child.h"
 
@@ -57,6 +58,16 @@ TEST_CASE("calque cache list names each program, its processor and its build") {
   CHECK(says(listed, "layernorm_lstm"));
   CHECK(says(listed, std::to_string(fs::file_size(folder + "/" + first))));
   CHECK(says(listed, std::to_string(count) + " entries"));
+
+  const std::string bytes = read_all(folder + "/" + first);
+  const DecodedEntry entry = decode_entry(bytes);
+  Blobs forged = entry.parts;
+  forged[kFunctionPart] = "\x1b[31m";  // would paint a terminal
+  write_all(folder + "/" + first, encode_entry(entry.key, forged));
+  const std::string repainted = cache(folder, {"list"}).output;
+  CHECK(repainted.find('\x1b') == std::string::npos);
+  CHECK(repainted.find(" ?\n") != std::string::npos);
+
   write_all(folder + "/" + first, "CALQUE\r\n");
   CHECK(says(cache(folder, {"list"}), "damaged"));
 
@@ -149,7 +160,7 @@ TEST_CASE("hidden: counts of the cache through the API", "[.]") {
   CHECK(stats.stored == 1);
   CHECK(stats.memory_programs == 1);
   CHECK(stats.memory_bytes > 100);
-  CHECK(call("first").cache_hits == 1);  // another function of that name, from memory
+  CHECK(call("second").cache_hits == 1);  // another function that does the same, from memory
   CHECK(cache_stats().memory_hits == 1);
   CHECK(cache_stats().disk_hits == 0);
 

@@ -3,8 +3,8 @@
 #include "compiler/epilogue.h"
 #include "compiler/plan.h"
 #include "ir/graph/parser.h"
-#include "runtime/thread_pool.h"
 #include "tests/run/match_harness.h"
+#include "tests/support/threads.h"
 
 using namespace calque;
 
@@ -70,16 +70,14 @@ Tensors chained(const Tensors& in) {
 
 template <class Function>
 void check_cell(Function function, int64_t gates) {
-  const int threads = ThreadPool::instance().num_threads();
   for (int team : {1, 2, 3})
     for (int64_t hidden : {64, 200, 208, 512}) {
       INFO(team << " threads, " << hidden << " wide");
-      ThreadPool::instance().set_num_threads(team);
+      const test::Threads threads(team);
       const CompileStats stats = same_as_plain([&] { return function; },
                                                [&](int call) { return cell_inputs(call, hidden, gates); }, 4);
       CHECK_COMPILED(stats.plan_runs == 3);
     }
-  ThreadPool::instance().set_num_threads(threads);
 }
 
 }  // namespace

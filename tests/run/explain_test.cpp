@@ -1,8 +1,12 @@
 // explain(): every op is accounted for, with its line; every reason of the table is reached by a program, and
 // has its page.
+#include <malloc.h>
+
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -11,9 +15,12 @@
 #include "calque/calque.h"
 #include "compiler/reasons.h"
 #include "compiler/symbolizer.h"
+#include "runtime/pool.h"
 #include "tests/run/match_harness.h"
 #include "tests/support/document.h"
 #include "tests/support/run_again.h"
+#include "tests/support/sanitized.h"
+#include "tests/support/threads.h"
 
 using namespace calque;
 
@@ -301,6 +308,90 @@ TEST_CASE("explain accounts for every op, with its line, guards, bytes, operatio
   CHECK(count("FLOP") >= 3);
   CHECK(text.find("at its peak ") != text.npos);
   CHECK(text.find("FLOP; at its peak 0 B") == text.npos);
+  CHECK(count("  plan: ") == 1);
+  CHECK(count("  backward plan: ") == 1);
+  CHECK(count("  backward kernel ") >= 1);
+  CHECK(count("  backward product 0: 1 ops, reads 6.1 kB, writes 8.2 kB, 65.5 kFLOP\n") == 1);
+}
+
+TEST_CASE("explain says which gradients are left as products, with their work") {
+  if (kernels::isa_level() == kernels::IsaLevel::baseline) return;
+  const Tensor w = numbers({64, 32}, 0.1, 0.01).set_requires_grad();
+  auto compiled = compile([&](const Tensor& x) { return tanh(matmul(x, w)); }, {.compile_at_once = true});
+  compiled(numbers({16, 64}));
+  const std::string text = compiled.explain();
+  INFO(text);
+  CHECK(text.find("  backward gives the gradient of x1 as f32[64,16] by f32[16,32], 65.5 kFLOP, multiplied once for all calls\n") !=
+        text.npos);
+  CHECK(text.find("  backward product") == text.npos);
+}
+
+namespace {
+
+/// Bytes that the process has taken from the heap. The pool keeps freed blocks, so that they grow to a peak and stay there.
+double heap_bytes() {
+  const struct mallinfo2 heap = mallinfo2();
+  return static_cast<double>(heap.uordblks + heap.hblkhd);
+}
+
+/// The bytes that stand behind these words, of which the second come somewhere after the first: "1.5 MB".
+double stated_bytes(const std::string& text, const char* where, const char* words) {
+  const size_t line = text.find(where), at = line == text.npos ? line : text.find(words, line);
+  REQUIRE(at != text.npos);
+  double number = 0;
+  char unit[3] = {};
+  REQUIRE(std::sscanf(text.c_str() + at + std::strlen(words), "%lf %2s", &number, unit) == 2);
+  const std::map<std::string, double> units{{"B", 1}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}};
+  REQUIRE(units.contains(unit));
+  return number * units.at(unit);
+}
+
+}  // namespace
+
+TEST_CASE("explain: the work that it states is the products', and the peaks that it states before a run are the run's") {
+  if (kernels::isa_level() == kernels::IsaLevel::baseline || test::kSanitized) return;
+  const test::Threads threads(2);
+  const Tensor w = numbers({192, 256}, 0.1, 0.01).set_requires_grad(), x = numbers({1024, 192}).set_requires_grad();
+  auto compiled = compile([&](const Tensor& in) { return softmax(tanh(matmul(in, w)) * 3.0, 1); }, {.compile_at_once = true});
+  Tensor y = compiled(x);
+  CHECK(compiled.stats().plan_runs == 0);
+  const std::string text = compiled.explain();
+  INFO(text);
+  // 2 * 1024 * 192 * 256 operations each: forward, and for two gradients.
+  for (const char* product : {"\n  product 0: ", "\n  backward product 0: ", "\n  backward product 1: "})
+    CHECK(text.find(", 100.7 MFLOP\n", text.find(product)) == text.find('\n', text.find(product) + 1) - 13);
+
+  const double stated = stated_bytes(text, "  plan: ", "at its peak "),
+               stated_backward = stated_bytes(text, "  backward plan: ", "at its peak "), rounding = 1.05,
+               result = 1024 * 256 * 4, gradients = (1024 * 192 + 192 * 256) * 4;
+  double saved = 0;
+  for (size_t at = text.find("  saved "); at != text.npos; at = text.find("  saved ", at + 1))
+    saved += stated_bytes(text.substr(at), "  saved ", "], ");
+  CHECK(saved > 0);
+
+  // The second run packs w, the third finds it packed.
+  y = Tensor();
+  memory::release_cached();
+  double before = heap_bytes();
+  for (int call = 0; call < 3; ++call) {
+    y = Tensor();
+    y = compiled(x);
+  }
+  const double taken = heap_bytes() - before;
+  const Tensor seed = numbers({1024, 256});
+  memory::release_cached();
+  before = heap_bytes();
+  y.backward(seed);
+  const double taken_backward = heap_bytes() - before;
+  CHECK(compiled.stats().plan_runs == 3);
+  CHECK(compiled.stats().backward_plan_runs == 1);
+  INFO(taken << " bytes forward, of them " << result + saved << " held; " << taken_backward << " backward");
+  CHECK(stated * rounding >= result + saved);
+  CHECK(stated_backward * rounding >= gradients);
+  CHECK(taken <= rounding * stated);
+  CHECK(taken >= stated / 1.4);
+  CHECK(taken_backward <= rounding * stated_backward);
+  CHECK(taken_backward >= stated_backward / 1.4);
 }
 
 TEST_CASE("hidden: a program with a summary", "[.]") {

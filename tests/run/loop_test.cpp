@@ -1,7 +1,7 @@
 // Loops over time: they roll, give eager execution's bits forward and its gradients within rounding, and what looks like a
 // loop but is none stays right.
-#include "runtime/thread_pool.h"
 #include "tests/run/loop_programs.h"
+#include "tests/support/threads.h"
 
 using namespace calque;
 using namespace calque::loop_programs;
@@ -122,17 +122,14 @@ TEST_CASE("loops: wide enough for a team of threads") {
 }
 
 TEST_CASE("loops: eight times as many threads as cores wait for each other and give the same bits") {
-  ThreadPool& pool = ThreadPool::instance();
-  const int before = pool.num_threads();
   manual_seed(3);
   const NoGradGuard no_grad;
   const Tensors w{randn({64, 256}) * 0.05, randn({64, 256}) * 0.05, randn({256})};
   const Tensor xs = randn({6, 16, 64}), h = randn({16, 64}), c = randn({16, 64});
   const Tensors expected = lstm(xs, h, c, w);
-  pool.set_num_threads(8 * before);
+  const test::Threads threads(8 * num_threads());
   auto compiled = compile(lstm);
   for (int call = 0; call < 4; ++call) check_same(compiled(xs, h, c, w), expected, "results");
-  pool.set_num_threads(before);
   CHECK_COMPILED(compiled.stats().loop_runs == 3);
 }
 

@@ -286,6 +286,10 @@ TEST_CASE("a warm process opens no compiler, and no memory is writable and execu
     CHECK(run_hidden("hidden: a warm process", folder, "CALQUE_ISA", "avx2") == 0);
   }
   CHECK(run_hidden("hidden: a warm process", folder) == 0);
+  // What is dumped is made, whatever the cache holds.
+  const Folder dump;
+  CHECK(run_hidden("hidden: a cold process", folder, "CALQUE_DUMP", dump.path().c_str()) == 0);
+  CHECK_FALSE(std::filesystem::is_empty(dump.path()));
 }
 
 namespace {
@@ -319,8 +323,8 @@ std::vector<Variant> variants() {
   };
 }
 
-CompileStats run_variant(const Variant& variant) {
-  auto compiled = compile(variant.function);
+CompileStats run_variant(const Variant& variant, const char* name) {
+  auto compiled = compile(variant.function, {.name = name});
   for (int call = 0; call < 3; ++call) {
     const Tensors in = variant.inputs();
     check_same(compiled(in), variant.function(in), variant.name);
@@ -333,7 +337,7 @@ CompileStats run_variant(const Variant& variant) {
 TEST_CASE("hidden: variants of a program", "[.]") {
   for (const Variant& variant : variants()) {
     INFO(variant.name);
-    const CompileStats first = run_variant(variant), second = run_variant(variant);
+    const CompileStats first = run_variant(variant, "first"), second = run_variant(variant, "second");
     CHECK(first.compilations == 1);
     CHECK(first.cache_hits == 0);
     CHECK(second.compilations == 0);
@@ -357,6 +361,7 @@ TEST_CASE("hidden: variants of a program", "[.]") {
       INFO(field);
       CHECK(entry.key.find(std::string("\n") + field) != std::string::npos);
     }
+    for (const char* other : {"first", "second", "plan_test"}) CHECK(entry.key.find(other) == std::string::npos);
   }
 }
 
@@ -364,4 +369,50 @@ TEST_CASE("whatever shapes a program's code is part of its cache key") {
   if (!can_compile()) return;
   const Folder folder;
   CHECK(run_hidden("hidden: variants of a program", folder) == 0);
+}
+
+namespace {
+
+/// Two ways of one function, each of two segments; of two results one gets no gradient. Gives how often it was compiled.
+uint64_t compile_two_ways(const char* name, bool first) {
+  Tensor w = numbers({4, 9}).set_requires_grad();
+  const auto function = [&](const Tensor& x, bool flag) -> Tensors {
+    Tensor y = tanh(x * w);
+    if (flag) y = y * 0.25 + exp(x);
+    const double peak = max(y).item();
+    return {flag ? sigmoid(y) * w : y - w, y * peak};
+  };
+  auto compiled = compile(function, {.name = name});
+  for (const bool flag : {first, !first})
+    for (int call = 0; call < 4; ++call) {
+      const Tensor x = numbers({4, 9}, call);
+      w.clear_grad();
+      const Tensors expected = function(x, flag);
+      sum(expected[0]).backward();
+      const Tensor gradient = w.grad();
+      w.clear_grad();
+      const Tensors ours = compiled(x, flag);
+      sum(ours[0]).backward();
+      check_same(ours, expected, "results");
+      check_same({w.grad()}, {gradient}, "gradient");
+    }
+  CHECK(compiled.stats().plan_runs > 8);
+  CHECK(compiled.explain().starts_with(name));
+  return compiled.stats().compilations;
+}
+
+}  // namespace
+
+TEST_CASE("hidden: two ways in one order", "[.]") { CHECK(compile_two_ways("first", false) == 4); }
+
+TEST_CASE("hidden: two ways in the other order by another name", "[.]") {
+  CHECK(compile_two_ways("second", true) == 0);
+  CHECK_FALSE(codegen_was_opened());
+}
+
+TEST_CASE("what a function is called, and which of its ways came first, is no part of its cache key") {
+  if (!can_compile()) return;
+  const Folder folder;
+  CHECK(run_hidden("hidden: two ways in one order", folder) == 0);
+  CHECK(run_hidden("hidden: two ways in the other order by another name", folder) == 0);
 }

@@ -4,6 +4,7 @@
 
 #include "calque/calque.h"
 #include "tests/run/match_harness.h"
+#include "tests/support/warnings.h"
 
 using namespace calque;
 
@@ -148,6 +149,8 @@ TEST_CASE("an impurity that shows at once is found at the second call") {
 
 TEST_CASE("an impurity that shows later is found at the next audit, with its line") {
   double rate = 0.1;
+  const test::Warnings warnings;
+  const int line = __LINE__ + 1;
   auto compiled = compile(pure, [&](const Tensor& x) { return x - rate * tanh(x); }, {.name = "late"});
   const Tensor x = numbers({4});
   const auto plain = [&] { return x - rate * tanh(x); };
@@ -162,9 +165,11 @@ TEST_CASE("an impurity that shows later is found at the next audit, with its lin
     CHECK(same_bits(compiled(x), plain()));
   }
   if (kernels::isa_level() == kernels::IsaLevel::baseline) return;
-  const std::string text = compiled.explain();
-  CHECK(text.find("0.1") != std::string::npos);
-  CHECK(text.find("0.05") != std::string::npos);
+  const std::string change = "the constant 0.1 at pure_refused_test.cpp:" + std::to_string(line) + " became 0.05";
+  INFO(compiled.explain());
+  CHECK(compiled.explain().find(change) != std::string::npos);
+  REQUIRE(warnings.sentences().size() == 1);
+  CHECK(warnings.sentences()[0].starts_with("late was declared pure and is not: " + change));
 }
 
 TEST_CASE("state that lies elsewhere than was registered is found out") {

@@ -1,6 +1,6 @@
 // Loops whose steps are small: run by one thread or by all, or two at the same time, always with the same bits.
-#include "runtime/thread_pool.h"
 #include "tests/run/loop_programs.h"
+#include "tests/support/threads.h"
 
 using namespace calque;
 using namespace calque::loop_programs;
@@ -29,16 +29,6 @@ struct Inputs {
   explicit Inputs(int64_t steps) : xs(doubles({steps, 1, kWide}, 0.1)) {}
 };
 
-/// Gives the threads back in the end.
-class Threads {
- public:
-  explicit Threads(int count) : before_(ThreadPool::instance().num_threads()) { ThreadPool::instance().set_num_threads(count); }
-  ~Threads() { ThreadPool::instance().set_num_threads(before_); }
-
- private:
-  int before_;
-};
-
 }  // namespace
 
 TEST_CASE("small loops: the same bits on one thread and on several, while both are tried and after") {
@@ -47,7 +37,7 @@ TEST_CASE("small loops: the same bits on one thread and on several, while both a
   auto compiled = compile(lstm);
   const Tensors w(in.w.begin(), in.w.begin() + 3), expected = lstm(in.xs, in.h, in.c, w);
   for (int threads : {1, 2, 3}) {
-    const Threads scope(threads);
+    const test::Threads scope(threads);
     for (int call = 0; call < 40; ++call) check_same(compiled(in.xs, in.h, in.c, w), expected, "results");
   }
   CHECK_COMPILED(compiled.explain().find("quicker when tried: 1") != std::string::npos);
@@ -55,7 +45,7 @@ TEST_CASE("small loops: the same bits on one thread and on several, while both a
 
 TEST_CASE("small loops: two directions at the same time, with the bits of one after the other") {
   for (int threads : {1, 2, 3}) {
-    const Threads scope(threads);
+    const test::Threads scope(threads);
     const Inputs in(20);
     auto compiled = compile(both_directions);
     const auto gradients = [&](const Tensors& results) {
@@ -82,7 +72,7 @@ TEST_CASE("small loops: two directions at the same time, with the bits of one af
 }
 
 TEST_CASE("small loops: both of two at the same time may fail, and the next call works") {
-  const Threads scope(2);
+  const test::Threads scope(2);
   const NoGradGuard no_grad;
   const Tensor table = doubles({8, kWide}, 0.4), w = doubles({kWide, kWide}, 0.1) * 0.1, h = doubles({1, kWide}, 0.3);
   const auto walk = [&](const Tensor& indices) {

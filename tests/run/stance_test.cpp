@@ -4,6 +4,7 @@
 
 #include "calque/calque.h"
 #include "tests/run/match_harness.h"
+#include "tests/support/warnings.h"
 
 using namespace calque;
 
@@ -55,6 +56,86 @@ TEST_CASE("on_recompile = eager: a new way runs and is not recorded; warn: it is
     CHECK(stats.recompilations == (stance == OnRecompile::eager ? 0 : 1));
     CHECK_COMPILED(stats.plan_runs == (stance == OnRecompile::eager ? 7 : 10));
   }
+}
+
+namespace {
+
+std::string in_stance_test(int line) { return "stance_test.cpp:" + std::to_string(line); }
+
+constexpr int kLineOfExp = __LINE__ + 4, kLineOfTanh = kLineOfExp + 1;
+/// Three ways, each beginning with an op on a line of its own; the third on that of the second.
+Tensor one_of_three(const Tensor& x, int way) {
+  if (way > 0)
+    return way == 1 ? exp(x) : sigmoid(x);
+  return tanh(x);
+}
+
+constexpr int kLineOfSum = __LINE__ + 2;
+Tensor sum_along(const Tensor& x, int axis) {
+  return sum(x, {axis});
+}
+
+/// What is warned of while each way is called three times.
+template <class Function>
+std::vector<std::string> warnings_of(Function function, const CompileOptions& options, int ways, CompileStats& stats) {
+  const test::Warnings warnings;
+  auto compiled = compile(function, options);
+  const Tensor x = numbers({2, 2, 2, 2, 2});
+  for (int way = 0; way < ways; ++way)
+    for (int call = 0; call < 3; ++call) CHECK(same_bits(compiled(x, way), function(x, way)));
+  stats = compiled.stats();
+  return warnings.sentences();
+}
+
+}  // namespace
+
+TEST_CASE("on_recompile = warn: one warning for each new way, with what is new and its line") {
+  CompileStats stats;
+  CHECK(warnings_of(&one_of_three, {.name = "warning_op", .on_recompile = OnRecompile::warn}, 3, stats) ==
+        std::vector{"warning_op: exp at " + in_stance_test(kLineOfExp) + " is new where tanh at " +
+                        in_stance_test(kLineOfTanh) + " was recorded",
+                    "warning_op: sigmoid at " + in_stance_test(kLineOfExp) + " is new where tanh at " +
+                        in_stance_test(kLineOfTanh) + " was recorded"});
+  CHECK(stats.recompilations == 2);
+  // Two warnings may say the same.
+  const std::string attributes = "warning_axis: sum at " + in_stance_test(kLineOfSum) + " has other attributes than recorded before";
+  CHECK(warnings_of(&sum_along, {.name = "warning_axis", .on_recompile = OnRecompile::warn}, 3, stats) ==
+        std::vector{attributes, attributes});
+  CHECK(stats.recompilations == 2);
+  CHECK(warnings_of(&sum_along, {.name = "silent_axis"}, 3, stats).empty());
+}
+
+TEST_CASE("on_recompile = warn: more values held than before is said, too") {
+  const test::Warnings warnings;
+  Tensor kept;
+  bool keeps = false;
+  auto compiled = compile(
+      [&](const Tensor& x) {
+        const Tensor y = tanh(x);
+        if (keeps) kept = y;
+        return y * 2.0;
+      },
+      {.name = "warning_kept", .on_recompile = OnRecompile::warn});
+  for (int call = 0; call < 8; ++call) {
+    keeps = call >= 4;
+    CHECK(same_bits(compiled(numbers({5}, call)), tanh(numbers({5}, call)) * 2.0));
+  }
+  CHECK_COMPILED(warnings.sentences() ==
+                 std::vector<std::string>{"warning_kept: more values of a known way are held than before"});
+  CHECK(warnings.sentences().size() == compiled.stats().recompilations);
+}
+
+TEST_CASE("the bound on branches is said once, with what kept changing and its line") {
+  CompileStats stats;
+  const std::vector<std::string> of_axes = warnings_of(&sum_along, {.name = "bound_axis", .most_branches = 3}, 5, stats);
+  REQUIRE(of_axes.size() == 1);
+  CHECK(of_axes[0].starts_with("bound_axis went more than 3 different ways and stays eager where it takes a new one."));
+  CHECK(of_axes[0].find("What kept changing: attributes of sum at " + in_stance_test(kLineOfSum) + ";") != std::string::npos);
+  CHECK(stats.branches == 3);
+  const std::vector<std::string> of_ops = warnings_of(&one_of_three, {.name = "bound_op", .most_branches = 1}, 3, stats);
+  REQUIRE(of_ops.size() == 1);
+  CHECK(of_ops[0].find("What kept changing: which of 2 ops comes; tanh at " + in_stance_test(kLineOfTanh) + " was the first;") !=
+        std::string::npos);
 }
 
 TEST_CASE("gradient and training modes have roots of their own") {

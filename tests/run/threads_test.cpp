@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "calque/calque.h"
-#include "runtime/thread_pool.h"
 #include "tests/run/match_harness.h"
+#include "tests/support/threads.h"
 
 using namespace calque;
 
@@ -146,9 +146,7 @@ TEST_CASE("threads: values of a call are used, written and dropped by another th
 }
 
 TEST_CASE("threads: more for each plan than there are cores, and many callers besides") {
-  ThreadPool& pool = ThreadPool::instance();
-  const int before = pool.num_threads();
-  pool.set_num_threads(kThreads);
+  const test::Threads threads(kThreads);
   auto compiled = compile([](const Tensor& x) { return layer_norm(tanh(x) * x) + sum(x, {0}); });
   const auto plain = [](const Tensor& x) { return layer_norm(tanh(x) * x) + sum(x, {0}); };
   CHECK(wrong_in_threads([&](int thread) {
@@ -159,7 +157,6 @@ TEST_CASE("threads: more for each plan than there are cores, and many callers be
           }
           return wrong;
         }) == 0);
-  pool.set_num_threads(before);
 }
 
 TEST_CASE("threads: a child process after fork goes on with functions and tensors") {

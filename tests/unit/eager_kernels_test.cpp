@@ -13,7 +13,7 @@
 #include "ir/op/reduction.h"
 #include "runtime/kernels/elementwise.h"
 #include "runtime/kernels/reduction.h"
-#include "runtime/thread_pool.h"
+#include "tests/support/threads.h"
 #include "tests/unit/kernel_cases.h"
 
 namespace calque::kernels {
@@ -169,12 +169,7 @@ DType operand_dtype(Op op, DType dtype, int operand) {
   return row(op).signature == Signature::select && operand == 0 ? DType::boolean : dtype;
 }
 
-/// More threads than this machine may have, for as long as it lives.
-struct ManyThreads {
-  int before = ThreadPool::instance().num_threads();
-  ManyThreads() { ThreadPool::instance().set_num_threads(3); }
-  ~ManyThreads() { ThreadPool::instance().set_num_threads(before); }
-};
+constexpr int kManyThreads = 3;  // more than this machine may have
 
 // --- The table ---
 
@@ -249,7 +244,7 @@ TEST_CASE("casts between all dtypes") {
 }
 
 TEST_CASE("large elementwise ops are shared by threads") {
-  const ManyThreads threads;
+  const test::Threads threads(kManyThreads);
   Random random(5);
   const auto operand = [&](DType dtype, const Shape& shape, Layout layout) {
     return make_operand(random, {dtype, shape}, layout, true);
@@ -417,7 +412,7 @@ TEST_CASE("sums of nothing are zero") {
 }
 
 TEST_CASE("large reductions are shared by threads") {
-  const ManyThreads threads;
+  const test::Threads threads(kManyThreads);
   Random random(12);
   const auto check_both = [&](const Shape& shape, std::initializer_list<int64_t> axes) {
     const Operand x = make_operand(random, {DType::f32, shape}, Layout::dense, true);
@@ -511,7 +506,7 @@ TEST_CASE("take and index_add") {
 }
 
 TEST_CASE("take and index_add share large work by threads") {
-  const ManyThreads threads;
+  const test::Threads threads(kManyThreads);
   Random random(16);
   const Operand indices = make_indices(random, DType::i64, {500}, Layout::dense, 30);
   check(Op::take, {make_operand(random, {DType::f32, {30, 200}}, Layout::dense), indices});
@@ -533,7 +528,7 @@ TEST_CASE("an index out of range is the user's error") {
 }
 
 TEST_CASE("copies between any two layouts") {
-  const ManyThreads threads;
+  const test::Threads threads(kManyThreads);
   Random random(17);
   const Shape shapes[] = {
       {}, {0}, {1}, {50}, {17, 33}, {3, 40, 50}, {2, 3, 4, 5}, {300, 400}, {2, 2, 3, 2, 2, 2}, {100000}};
@@ -561,7 +556,7 @@ TEST_CASE("only rows without gaps are contiguous") {
 }
 
 TEST_CASE("matrix products of any layout") {
-  const ManyThreads threads;
+  const test::Threads threads(kManyThreads);
   Random random(18);
   for (DType dtype : {DType::f32, DType::f64})
     for (Layout a : kLayouts)
