@@ -44,7 +44,7 @@ void match_rows(Report& report, const Effort& effort, bool is_recording) {
   const double least = slope(short_one.minimum(), long_one.minimum());
   const std::string mode = is_recording ? "recording gradients" : "no gradients";
   Row op{"matched op", "64", mode, per_op, least};
-  op.goal_us = 0.040;
+  op.goal_us = 0.030;
   report.add(op);
   Row entry{"call with one kernel", "64", mode, short_one.median() - kFewOps * per_op,
             short_one.minimum() - kFewOps * least};

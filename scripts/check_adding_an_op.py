@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Follows docs/adding-an-op.md in a copy of the tree and runs the ops that it adds.
+# Follows docs/adding-an-op.md in a copy of the tree and interprets the ops that it adds.
 """Carries out each "Add to `FILE`, behind the line with `TEXT`:" of the page in a copy of the tree, builds the library of ops and
 graphs there, and runs a program that parses, checks and interprets the new ops. Takes a minute."""
 import pathlib
@@ -35,7 +35,7 @@ int main() {
 def main():
     with tempfile.TemporaryDirectory(prefix="calque-adding-an-op-") as folder:
         copy = pathlib.Path(folder) / "tree"
-        follow("docs/adding-an-op.md", copy, 4)
+        follow("docs/adding-an-op.md", copy, 6)
         run("cmake", "-S", copy, "-B", copy / "build", "-G", "Ninja", "-D", "CMAKE_BUILD_TYPE=Debug",
             "-D", "CALQUE_BUILD_TESTS=OFF", "-D", "CALQUE_BUILD_PROGRAMS=OFF")
         run("cmake", "--build", copy / "build", "--target", "calque_ir")
@@ -44,6 +44,8 @@ def main():
             "-lfmt", "-o", copy / "try")
         run("c++", "-std=c++20", "-fsyntax-only", "-I", copy, "-I", copy / "include", "-x", "c++",
             copy / "tests/support/elementwise_oracle.h")
+        for judges in ("judges_numpy", "judges_torch"):
+            run("python3", "-m", "py_compile", copy / f"scripts/{judges}.py")
         print(run(copy / "try").strip())
 
 

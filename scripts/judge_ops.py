@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-# Compares every op on all test cases with NumPy and torch.
-"""Runs a test program that writes the cases of every op, and judges each result by NumPy and, for ops that NumPy lacks, by
-torch. Exit code 77 (a skipped test) where NumPy is missing; without torch its ops are counted as not judged. Nothing is
-downloaded: `./dev bench demo` makes .venv-bench, which has both, and is preferred where it is there.
+# Judges every op by NumPy, or by torch where NumPy has no function for it, and gradients by torch: results of other people's code.
+"""Runs a test program that writes the cases of every op and what they give, and compares. Exit code 77 (a skipped test) where NumPy
+is missing; without torch, the ops that only torch has, and gradients, are named as not judged. Nothing is downloaded: `./dev judge`
+makes .venv-bench, which has both, and is preferred where it is there.
 
 Usage: judge_ops.py PROGRAM"""
 import json
@@ -13,206 +13,191 @@ import tempfile
 import warnings
 
 from numpy_or_skip import np
-try:
-    import torch
-except ImportError:
-    torch = None
+import judges_torch
+from judges_numpy import DTYPES, NUMPY
 
-DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32, "bool": np.bool_}
-
-# Why an op, or an aspect of it, has no judge here; each is judged by the C++ oracle.
+# Why an op has no judge here; each is judged by the C++ oracle.
 NOT_JUDGED = {
     "philox": "neither has Philox4x32-10 as a function", "rand": "as philox", "randn": "as philox",
     "randint": "as philox", "dropout": "as philox", "detach": "no numbers change",
 }
-DIFFERENT_SPECIALS = {
-    "sin": "beyond 6.5e6 (f32) and 2e15 (f64) the angle counts as 0", "cos": "as sin", "tan": "as sin",
-    "floor_divide": "integers by 0 give 0; large quotients are rounded", "remainder": "integers by 0, large quotients",
-    "pow": "NumPy refuses negative powers of integers", "cast": "NumPy wraps where Calque saturates",
-    "gelu_erf": "minus infinity times 0", "clamp": "as cast", "prod": "partial products leave the range",
-    "matmul": "infinities meet in another order", "layer_norm": "squares overflow", "var": "squares overflow",
-    "std": "squares overflow", "mse_loss": "squares overflow", "sigmoid": "0 instead of a subnormal",
-    "binary_cross_entropy_with_logits": "infinities meet in another order", "gelu": "cubes overflow",
-    "softmax": "torch and IEEE differ on rows of infinities", "log_softmax": "as softmax", "cross_entropy": "as softmax",
-    "one_hot": "torch refuses numbers out of range", "ndtri": "torch gives NaN beside 0 and 1",
-}
+ONLY_TORCH = "erf ndtri logsumexp softmax log_softmax gelu_erf cross_entropy binary_cross_entropy_with_logits".split()
+
+# Elements on which two right answers differ: (reason, attributes, operands and what is wanted -> a mask of them). Of special values
+# all else must agree.
+MANTISSA = {"f4": 24, "f8": 53}
 
 
-def axes(a):
-    return tuple(a["axes"]) or None
+def has_large_angle(a, x, want):
+    return np.abs(x) > (6.5e6 if x.dtype == np.float32 else 2e15)
 
 
-def reduction(function):
-    def judge(a, x):
-        return function(x, axis=axes(a), keepdims=a["keepdim"])
+def has_large_quotient(a, x, y, want):
+    if x.dtype.kind != "f":
+        return np.zeros(want.shape, bool)
+    return (np.abs(x / y) >= 2.0 ** MANTISSA[x.dtype.str[1:]]) & (y != 0) & np.isfinite(x)
+
+
+def is_rounded_or_infinite(a, x, y, want):
+    return has_large_quotient(a, x, y, want) | (np.isinf(x) if x.dtype.kind == "f" else False)
+
+
+def is_subnormal(a, x, want):
+    return np.abs(want) < np.finfo(x.dtype).tiny
+
+
+def leaves_the_range(a, x, want):
+    """Whether a product, in some order, may be infinite or subnormal on its way."""
+    if x.dtype.kind != "f":
+        return np.zeros(want.shape, bool)
+    sizes = np.where(np.isfinite(x) & (x != 0), np.log2(np.abs(x.astype(np.float64))), 0)
+    largest, smallest = (NUMPY["sum"](a, part) for part in (np.maximum(sizes, 0), np.minimum(sizes, 0)))
+    return (largest >= np.finfo(x.dtype).maxexp) | (smallest <= np.finfo(x.dtype).minexp)
+
+
+def sum_leaves_the_range(op):
+    """The same of the sums that an op makes."""
+    def judge(a, *operands):
+        sizes = [np.where(np.isfinite(x), np.abs(x), 0) if x.dtype.kind == "f" else x for x in operands[:-1]]
+        return np.isinf(NUMPY[op](a, *sizes)) if sizes[0].dtype.kind == "f" else np.zeros(operands[-1].shape, bool)
     return judge
 
 
-def numpy_pow(a, x, y):
-    if x.dtype.kind != "i":
-        return np.power(x, y)
-    wide = np.where(y < 0, 0, y)
-    inverse = np.where(x == 1, 1, np.where(x == -1, np.where(y % 2 == 0, 1, -1), 0)).astype(x.dtype)
-    return np.where(y < 0, inverse, np.power(x, wide))
-
-
-def integer_division(function, by_zero):
-    def judge(a, x, y):
-        if x.dtype.kind != "i":
-            return function(x, y)
-        return np.where(y == 0, by_zero(x), function(x, np.where(y == 0, 1, y)))
-    return judge
-
-
-def index_add(a, x, i):
-    y = np.zeros((a["rows"],) + x.shape[i.ndim:], x.dtype)
-    np.add.at(y, i, x)
-    return y
-
-
-def scatter_add(a, x, i):
-    shape = list(x.shape)
-    shape[a["axis"]] = a["size"]
-    y = np.zeros(shape, x.dtype)
-    places = list(np.indices(x.shape))
-    places[a["axis"]] = i
-    np.add.at(y, tuple(places), x)
-    return y
-
-
-def pad(a, x):
-    widths = [(0, 0)] * x.ndim
-    widths[a["axis"]] = (a["before"], a["after"])
-    return np.pad(x, widths)
-
-
-def sliced(a, x):
-    size = x.shape[a["axis"]]
-    start, stop = (b + size if b < 0 else b for b in (a["start"], a["stop"]))
-    return np.take(x, np.arange(start, stop), axis=a["axis"])
-
-
-def full(a):
-    dtype = DTYPES[a["dtype"]]
-    if np.dtype(dtype).kind != "i":
-        return np.full(a["shape"], a["value"]).astype(dtype)
-    limits = np.iinfo(dtype)
-    value = 0 if a["value"] != a["value"] else int(max(min(a["value"], limits.max), limits.min))
-    return np.full(a["shape"], min(value, limits.max), dtype)
-
-
-def layer_norm(a, x):
-    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + a["epsilon"])
-
-
-NUMPY = {
-    "neg": lambda a, x: -x, "abs": lambda a, x: np.abs(x), "sign": lambda a, x: np.sign(x), "square": lambda a, x: x * x,
-    "reciprocal": lambda a, x: 1 / x, "sqrt": lambda a, x: np.sqrt(x), "rsqrt": lambda a, x: 1 / np.sqrt(x),
-    "exp": lambda a, x: np.exp(x), "expm1": lambda a, x: np.expm1(x), "log": lambda a, x: np.log(x),
-    "log1p": lambda a, x: np.log1p(x), "sin": lambda a, x: np.sin(x), "cos": lambda a, x: np.cos(x),
-    "tan": lambda a, x: np.tan(x), "atan": lambda a, x: np.arctan(x), "tanh": lambda a, x: np.tanh(x),
-    "sigmoid": lambda a, x: 1 / (1 + np.exp(-x)), "softplus": lambda a, x: np.logaddexp(0, x),
-    "relu": lambda a, x: np.maximum(x, 0), "floor": lambda a, x: np.floor(x), "ceil": lambda a, x: np.ceil(x),
-    "round": lambda a, x: np.round(x), "trunc": lambda a, x: np.trunc(x), "isnan": lambda a, x: np.isnan(x),
-    "isinf": lambda a, x: np.isinf(x), "isfinite": lambda a, x: np.isfinite(x), "logical_not": lambda a, x: ~x,
-    "bitwise_not": lambda a, x: ~x, "add": lambda a, x, y: x + y, "sub": lambda a, x, y: x - y,
-    "mul": lambda a, x, y: x * y, "div": lambda a, x, y: x / y,
-    "floor_divide": integer_division(np.floor_divide, np.zeros_like),
-    "remainder": integer_division(np.remainder, np.copy), "pow": numpy_pow, "atan2": lambda a, x, y: np.arctan2(x, y),
-    "maximum": lambda a, x, y: np.maximum(x, y), "minimum": lambda a, x, y: np.minimum(x, y),
-    "less": lambda a, x, y: x < y, "less_equal": lambda a, x, y: x <= y, "greater": lambda a, x, y: x > y,
-    "greater_equal": lambda a, x, y: x >= y, "equal": lambda a, x, y: x == y, "not_equal": lambda a, x, y: x != y,
-    "logical_and": lambda a, x, y: x & y, "logical_or": lambda a, x, y: x | y, "logical_xor": lambda a, x, y: x ^ y,
-    "bitwise_and": lambda a, x, y: x & y, "bitwise_or": lambda a, x, y: x | y, "bitwise_xor": lambda a, x, y: x ^ y,
-    "where": lambda a, m, x, y: np.where(m, x, y),
-    "full": full,
-    "arange": lambda a: np.arange(a["stop"]).astype(DTYPES[a["dtype"]]),
-    "cast": lambda a, x: x.astype(DTYPES[a["dtype"]]), "reshape": lambda a, x: x.reshape(a["shape"]),
-    "permute": lambda a, x: x.transpose(a["axes"]), "expand": lambda a, x: np.broadcast_to(x, a["shape"]), "slice": sliced,
-    "every": lambda a, x: np.take(x, np.arange(0, x.shape[a["axis"]], a["step"]), axis=a["axis"]),
-    "split": lambda a, x: np.split(x, a["parts"], a["axis"]), "pad": pad,
-    "concat": lambda a, *x: np.concatenate(x, a["axis"]), "flip": lambda a, x: np.flip(x, axes(a)),
-    "sum": reduction(np.sum), "prod": reduction(np.prod), "max": reduction(np.max), "min": reduction(np.min),
-    "any": reduction(np.any), "all": reduction(np.all), "mean": reduction(np.mean),
-    "argmax": lambda a, x: np.argmax(x, a["axis"]), "argmin": lambda a, x: np.argmin(x, a["axis"]),
-    "var": lambda a, x: np.var(x, axis=axes(a), keepdims=a["keepdim"], ddof=a["correction"]),
-    "std": lambda a, x: np.std(x, axis=axes(a), keepdims=a["keepdim"], ddof=a["correction"]),
-    "matmul": lambda a, x, y: np.matmul(x, y), "take": lambda a, x, i: x[i], "index_add": index_add,
-    "gather": lambda a, x, i: np.take_along_axis(x, i.astype(np.int64), a["axis"]), "scatter_add": scatter_add,
-    "index_select": lambda a, x, i: np.take(x, i, axis=a["axis"]),
-    "clamp": lambda a, x: np.clip(x, np.array(a["low"]).astype(x.dtype), np.array(a["high"]).astype(x.dtype)),
-    "layer_norm": layer_norm, "silu": lambda a, x: x / (1 + np.exp(-x)),
-    "gelu": lambda a, x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-    "mse_loss": lambda a, x, y: np.mean((x - y) ** 2),
-    "one_hot": lambda a, x: (x[..., None] == np.arange(a["classes"])).astype(DTYPES[a["dtype"]]),
+# Each element is a sum of terms that may cancel: its error is relative to the sum of their sizes.
+SUMS = ["sum", "mean", "matmul", "index_add", "scatter_add"]
+DIFFERENT = {
+    **{op: ("partial sums leave the range in another order", sum_leaves_the_range(op)) for op in SUMS},
+    "sin": ("beyond 6.5e6 (f32) and 2e15 (f64) the angle counts as 0", has_large_angle),
+    "cos": ("as sin", has_large_angle), "tan": ("as sin", has_large_angle),
+    "floor_divide": ("quotients beyond the mantissa are rounded; infinity by a number is infinity, where NumPy has NaN",
+                     is_rounded_or_infinite),
+    "remainder": ("what is left of such a quotient is 0", has_large_quotient),
+    "sigmoid": ("0 instead of a subnormal", is_subnormal),
+    "prod": ("partial products leave the range in another order", leaves_the_range),
+}
+# Cases whose gradients torch does not judge, in the same way.
+DIFFERENT_GRADIENTS = {
+    "floor_divide": ("torch has none; it is zero, as of every step", lambda a, x, y, want: np.array(True)),
+    "prod": ("as of special values", leaves_the_range),
+    "std": ("0 / 0 where all elements are equal, of which torch makes 0; much is cancelled where they nearly are",
+            lambda a, x, want: want < 0.01 * np.abs(x).max(initial=0)),
 }
 
 
-def torch_judges():
-    f, t = torch.nn.functional, torch.from_numpy
-    return {
-        "erf": lambda a, x: torch.erf(t(x)), "ndtri": lambda a, x: torch.special.ndtri(t(x)),
-        "logsumexp": lambda a, x: torch.logsumexp(t(x), a["axes"] or list(range(x.ndim)), a["keepdim"]),
-        "softmax": lambda a, x: torch.softmax(t(x), a["axis"]), "log_softmax": lambda a, x: torch.log_softmax(t(x), a["axis"]),
-        "gelu_erf": lambda a, x: f.gelu(t(x)), "cross_entropy": lambda a, x, y: f.cross_entropy(t(x), t(y.astype(np.int64))),
-        "binary_cross_entropy_with_logits": lambda a, x, y: f.binary_cross_entropy_with_logits(t(x), t(y)),
-    }
+def tolerance_of(dtype):
+    return 3e-5 if dtype == np.float32 else 1e-11
 
 
-def agree(found, expected, operands):
-    """The same shape and numbers; floats within an error relative to the largest operand or result."""
-    expected = np.asarray(expected)
+def close(found, expected, absolute):
+    return np.isclose(found, expected.astype(found.dtype), rtol=tolerance_of(found.dtype), atol=absolute, equal_nan=True)
+
+
+def agree(case, found, expected, inputs, judge):
+    """The same shape and numbers. The error of floats is relative to each number where an op makes each of one, else to their scale."""
     if found.shape != expected.shape:
         return False
+    ignored = False
+    if case["aspect"] == "special" and case["op"] in DIFFERENT:
+        ignored = DIFFERENT[case["op"]][1](case["attributes"], *inputs, expected)
     if found.dtype.kind != "f":
-        return bool(np.array_equal(found, expected.astype(found.dtype)))
-    tolerance = 3e-5 if found.dtype == np.float32 else 1e-11
-    finite = [np.abs(x[np.isfinite(x)]).max(initial=0) for x in operands if x.dtype.kind == "f"]
-    scale = max([1.0, *finite]) if found.size else 1.0
-    return bool(np.allclose(found, expected.astype(found.dtype), rtol=tolerance, atol=tolerance * min(scale, 1e6), equal_nan=True))
+        return bool(np.all(ignored | (found == expected.astype(found.dtype))))
+    absolute = 0.0 if case["elementwise"] else 10 * tolerance_of(found.dtype)
+    if case["op"] in SUMS:
+        sizes = judge(case["attributes"], *(np.abs(x) if x.dtype.kind == "f" else x for x in inputs))
+        absolute = tolerance_of(found.dtype) * np.asarray(sizes)
+    return bool(np.all(ignored | close(found, expected, absolute)))
+
+
+def gradients_agree(found, expected):
+    """Relative to the largest: gradients of what was broadcast are sums."""
+    if any(x.shape != y.shape for x, y in zip(found, expected)):
+        return False
+    scale = max([1.0, *(np.abs(x[np.isfinite(x)]).max(initial=0) for x in expected)])
+    return all(close(x, y, tolerance_of(x.dtype) * scale).all() for x, y in zip(found, expected))
+
+
+class Cases:
+    """What the program wrote: a line for each case, and the elements of all tensors in one file."""
+
+    def __init__(self, program, folder):
+        subprocess.run([program, "[.judge]"], check=True, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "CALQUE_JUDGE_FOLDER": folder})
+        self.data = np.memmap(folder + "/data.bin", np.uint8, "r")
+        self.list = [json.loads(line) for line in open(folder + "/cases.jsonl", encoding="utf-8")]
+
+    def tensors(self, places):
+        return [self.tensor(place) for place in places]
+
+    def tensor(self, place):
+        dtype, shape = DTYPES[place["dtype"]], place["shape"]
+        count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        return np.frombuffer(self.data[place["offset"]:place["offset"] + count].tobytes(), dtype).reshape(shape).copy()
+
+
+def judge_of(op):
+    if op in NUMPY:
+        return NUMPY[op]
+    if op in ONLY_TORCH and judges_torch.torch:
+        return lambda a, *inputs: judges_torch.results(op, a, inputs)
+    return None
+
+
+def fault_of(case, cases):
+    """What is wrong with a case; empty when nothing is."""
+    judge, inputs = judge_of(case["op"]), cases.tensors(case["inputs"])
+    expected = judge(case["attributes"], *inputs)
+    expected = [np.asarray(x) for x in (expected if isinstance(expected, list) else [expected])]
+    if not all(agree(case, found, want, inputs, judge) for found, want in zip(cases.tensors(case["results"]), expected)):
+        return "differs"
+    return gradient_fault_of(case, cases, inputs, expected) if case["gradients"] and judges_torch.torch else ""
+
+
+def gradient_fault_of(case, cases, inputs, results):
+    _, differs = DIFFERENT_GRADIENTS.get(case["op"], ("", None))
+    if differs and np.any(differs(case["attributes"], *inputs, *results)):
+        return ""
+    if judges_torch.judge(case["op"]) is None:
+        return "its gradient has no judge; add one to scripts/judges_torch.py or say why not"
+    case["judged_gradient"] = True
+    expected = judges_torch.gradients(case["op"], case["attributes"], inputs, cases.tensors(case["seeds"]))
+    return "" if gradients_agree(cases.tensors(case["gradients"]), expected) else "its gradient differs"
+
+
+def reasons(table):
+    return "; ".join(f"{op} ({why if isinstance(why, str) else why[0]})" for op, why in sorted(table.items()))
+
+
+def say_what_was_judged(judged, gradients):
+    torch = judges_torch.torch
+    print(f"{sum(judged.values())} cases of {len(judged)} ops judged by NumPy {np.__version__}"
+          + (f" and torch {torch.__version__}" if torch else f"; torch is missing, so not judged: {', '.join(ONLY_TORCH)}"))
+    print(f"{sum(gradients.values())} gradients of {len(gradients)} ops judged by torch; not all of: {reasons(DIFFERENT_GRADIENTS)}"
+          if torch else "gradients are not judged, either")
+    print("not judged: " + reasons(NOT_JUDGED))
+    print("special values that may differ: " + reasons(DIFFERENT))
 
 
 def main():
-    judges = dict(NUMPY)
-    if torch:
-        judges.update(torch_judges())
-    without_torch = set() if torch else set("erf ndtri logsumexp softmax log_softmax gelu_erf cross_entropy "
-                                            "binary_cross_entropy_with_logits".split())
-    with tempfile.TemporaryDirectory(prefix="calque-judge-") as folder:
-        subprocess.run([sys.argv[1], "[.judge]"], check=True, stdout=subprocess.DEVNULL,
-                       env={**os.environ, "CALQUE_JUDGE_FOLDER": folder})
-        data = np.memmap(folder + "/data.bin", np.uint8, "r")
-        cases = [json.loads(line) for line in open(folder + "/cases.jsonl", encoding="utf-8")]
-
-        def tensor(where):
-            dtype, shape = DTYPES[where["dtype"]], where["shape"]
-            count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            return np.frombuffer(data[where["offset"]:where["offset"] + count].tobytes(), dtype).reshape(shape).copy()
-
-        judged, faults = {}, []
-        for case in cases:
-            op, attributes = case["op"], case["attributes"]
-            if op not in judges:
-                if op not in NOT_JUDGED and op not in without_torch:
-                    faults.append(f"{op}: has no judge; add one to scripts/judge_ops.py or say why not")
+    judged, gradients, faults = {}, {}, []
+    with tempfile.TemporaryDirectory(prefix="calque-judge-") as folder, np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cases = Cases(sys.argv[1], folder)
+        for case in cases.list:
+            op = case["op"]
+            if judge_of(op) is None:
+                if op not in NOT_JUDGED and op not in ONLY_TORCH:
+                    faults.append(f"{op}: has no judge; add one to scripts/judges_numpy.py or say why not")
                 continue
-            if case["aspect"] == "special" and op in DIFFERENT_SPECIALS:
-                continue
-            inputs = [tensor(x) for x in case.get("inputs") or []]
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                expected = judges[op](attributes, *inputs)
-            expected = expected if isinstance(expected, list) else [expected]
             judged[op] = judged.get(op, 0) + 1
-            for found, want in zip(case["results"], expected):
-                if not agree(tensor(found), want, inputs):
-                    shapes = [(x["dtype"], x["shape"]) for x in case.get("inputs") or []]
-                    faults.append(f"{op} {case['aspect']} {attributes} {shapes}: differs")
+            fault = fault_of(case, cases)
+            if "judged_gradient" in case:
+                gradients[op] = gradients.get(op, 0) + 1
+            if fault:
+                shapes = [(x["dtype"], x["shape"]) for x in case["inputs"]]
+                faults.append(f"{op} {case['aspect']} {case['attributes']} {shapes}: {fault}")
     for fault in sorted(set(faults))[:60]:
         print("FAULT:", fault)
-    print(f"{sum(judged.values())} cases of {len(judged)} ops judged by NumPy {np.__version__}"
-          + (f" and torch {torch.__version__}" if torch else f"; torch is missing, so not judged: {', '.join(sorted(without_torch))}"))
-    print("not judged: " + "; ".join(f"{op} ({why})" for op, why in sorted(NOT_JUDGED.items())))
+    say_what_was_judged(judged, gradients)
     return 1 if faults else 0
 
 

@@ -2,7 +2,7 @@
 # Compares how random tensors are printed with NumPy's own repr().
 """Runs a test program that writes random tensors as npy files, with options and how Calque prints them, and asks NumPy for the same.
 Exit code 77 (a skipped test) where NumPy is missing, or is older than 2.2 (which prints shapes in another way). Nothing is
-downloaded: see judge_ops.py.
+downloaded: see judge_ops.py, and `./dev judge`.
 
 Usage: judge_print.py PROGRAM"""
 import os

@@ -7,6 +7,9 @@
 
 namespace calque {
 
+/// How many blocks may lie inside one another.
+inline constexpr int kMostNesting = 4;
+
 /// Reads one graph as `print` writes it; `// comments` run to the end of their line. The text may come from
 /// anywhere: it never crashes the parser. Result types are recomputed by the shape rules and must equal those
 /// written. Throws UserError `line:column: <one sentence>`. Rules beyond the grammar are the verifier's.

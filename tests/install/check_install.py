@@ -270,12 +270,18 @@ def case_deb(options):
 
 
 def case_examples(options):
-    for name in ("custom_cell", "first_program"):
-        output, errors = run(options.build / "bin" / name, env=NO_CACHE)
+    for name, *arguments in (("custom_cell",), ("first_program",), ("language_model", ROOT / "README.md", 80)):
+        output, errors = run(options.build / "bin" / name, *arguments, env=NO_CACHE)
         expect(errors == "", f"{name} says nothing on the standard error output")
         if name == "custom_cell" and can_compile():
             expect(re.search(r"custom_cell\.cpp:\d+ +layer_norm +fused into kernel", output),
                    "explain names the line and what became of it")
+        if name == "language_model":
+            losses = [re.findall(rf"{way} +step +(\d+) +loss (\S+)", output) for way in ("eager", "compiled")]
+            expect(len(losses[0]) == 2 and [n for n, _ in losses[0]] == [n for n, _ in losses[1]], "both ways print their losses")
+            apart = [abs(float(a) - float(b)) for (_, a), (_, b) in zip(*losses)]
+            expect(max(apart) < 1e-2 and float(losses[1][1][1]) < float(losses[1][0][1]), "they agree, and the loss falls")
+            expect("\n\n# Cal" in output, "it goes on from the text's beginning")
 
 
 def main():

@@ -1,5 +1,5 @@
-// Writes the cases of every op and what they give to a folder, for judges outside of C++: scripts/judge_ops.py runs this by its
-// tag, with CALQUE_JUDGE_FOLDER set.
+// Writes the cases of every op, what they give and their gradients to a folder, for judges outside of C++: scripts/judge_ops.py runs
+// this by its tag, with CALQUE_JUDGE_FOLDER set.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "calque/autograd.h"
 #include "runtime/dispatch.h"
 #include "tests/support/op_cases.h"
 
@@ -55,6 +56,24 @@ std::string all_written(const std::vector<Tensor>& tensors, std::ofstream& data)
   return fmt::format("[{}]", fmt::join(parts, ", "));
 }
 
+struct Gradients {
+  std::vector<Tensor> seeds, gradients;
+};
+
+/// What the floats among the inputs get when each result gets a seed; nothing where no gradient flows, nor for special values.
+Gradients gradients_of(const OpCase& c) {
+  if (c.aspect == Aspect::special) return {};
+  std::vector<Tensor> inputs = c.inputs, leaves;
+  for (Tensor& input : inputs)
+    if (is_floating(input.dtype())) leaves.push_back((input = input.detach()).set_requires_grad());
+  const std::vector<Tensor> results = run_op(c.op, inputs, c.attributes);
+  if (!results[0].requires_grad()) return {};
+  Gradients found;
+  for (size_t i = 0; i < results.size(); ++i) found.seeds.push_back(ordinary_tensor({results[i].dtype(), results[i].shape()}, 91 + i));
+  found.gradients = grad(results, leaves, {.output_gradients = found.seeds});
+  return found;
+}
+
 }  // namespace
 
 TEST_CASE("the cases of every op, for judges", "[.judge]") {
@@ -66,8 +85,12 @@ TEST_CASE("the cases of every op, for judges", "[.judge]") {
     if (row(op).ir_only) continue;
     for (const OpCase& c : op_cases(op)) {
       const std::string inputs = all_written(c.inputs, data), results = all_written(run_op(c.op, c.inputs, c.attributes), data);
-      list << fmt::format(R"({{"op": "{}", "aspect": "{}", "attributes": {}, "inputs": {}, "results": {}}})", row(op).name,
-                          kAspectNames[static_cast<int>(c.aspect)], attributes_text(c), inputs, results)
+      const Gradients back = gradients_of(c);
+      const std::string seeds = all_written(back.seeds, data), gradients = all_written(back.gradients, data);
+      list << fmt::format(
+                  R"({{"op": "{}", "elementwise": {}, "aspect": "{}", "attributes": {}, "inputs": {}, "results": {}, "seeds": {}, "gradients": {}}})",
+                  row(op).name, row(op).signature != Signature::none, kAspectNames[static_cast<int>(c.aspect)], attributes_text(c), inputs,
+                  results, seeds, gradients)
            << "\n";
     }
   }
