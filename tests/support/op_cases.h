@@ -628,20 +628,4 @@ inline std::vector<OpCase> op_cases(Op op) {
   return list.take();
 }
 
-/// Whether some case of the op makes floats of floats, through which gradients flow.
-inline bool gives_gradients(Op op) {
-  if (row(op).ir_only || op == Op::detach) return false;
-  for (const OpCase& c : op_cases(op)) {
-    std::vector<Type> types;
-    bool takes_floats = false;
-    for (const Tensor& input : c.inputs) {
-      types.push_back({input.dtype(), input.shape()});
-      takes_floats |= is_floating(input.dtype());
-    }
-    Attributes attributes = c.attributes;
-    if (takes_floats && is_floating(infer(op, types, attributes)[0].dtype)) return true;
-  }
-  return false;
-}
-
 }  // namespace calque::test
