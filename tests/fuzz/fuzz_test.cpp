@@ -65,7 +65,7 @@ TEST_CASE("random programs: eager, interpreter and compiled agree in every bit")
                        << write_failure(small, seed, text).string());
   }
   std::cout << program_count << " programs: " << counts.plan_runs << " runs of plans, " << counts.gradients
-            << " gradients compared, " << counts.refusals << " calls refused by every engine\n";
+            << " gradients compared, " << counts.near_gradients << " more within rounding, " << counts.refusals << " calls refused by every engine\n";
   if (program_count < 100) return;  // a look at a few seeds
   std::string never;
   int missing = 0;
