@@ -10,7 +10,8 @@ namespace calque::test {
 
 struct FuzzCounts {
   uint64_t plan_runs = 0;
-  uint64_t gradients = 0;  // compared between compiled and eager
+  uint64_t gradients = 0;  // compared between compiled and eager, in every bit
+  uint64_t near_gradients = 0;  // compared within rounding, where they are added in another order
   uint64_t refusals = 0;   // calls in which eager execution threw a UserError, and compiled did too
   uint64_t other_refusals = 0;  // backward passes after a write in place that only one of the two refused
 };

@@ -78,9 +78,9 @@ class Reader {
   }
   bool read_rest(const std::string& what, const std::vector<int64_t>& numbers) {
     const size_t count = numbers.size();
-    if (what == "write" && count == 3 && all_below({numbers[0]}, program_.steps.size()) &&
+    if ((what == "write" || what == "recorded_write") && count == 3 && all_below({numbers[0]}, program_.steps.size()) &&
         all_below({numbers[1], numbers[2]}, program_.graph.value_count())) {
-      program_.steps[numbers[0]].write = Write{static_cast<ValueId>(numbers[1]), static_cast<ValueId>(numbers[2])};
+      program_.steps[numbers[0]].write = Write{static_cast<ValueId>(numbers[1]), static_cast<ValueId>(numbers[2]), what != "write"};
     } else if (what == "gradient" && count == 2 && all_below({numbers[0]}, program_.steps.size()) &&
                all_below({numbers[1]}, program_.graph.value_count())) {
       program_.steps[numbers[0]].gradient_by = static_cast<ValueId>(numbers[1]);
@@ -121,7 +121,7 @@ std::string print_program(const RandomProgram& program) {
     if (program.same_as[i] >= 0) text += line("same_as", {static_cast<int64_t>(i), program.same_as[i]});
   for (size_t i = 0; i < program.steps.size(); ++i)
     if (const std::optional<Write>& write = program.steps[i].write)
-      text += line("write", {static_cast<int64_t>(i), write->target, write->source});
+      text += line(write->is_recorded ? "recorded_write" : "write", {static_cast<int64_t>(i), write->target, write->source});
   for (size_t i = 0; i < program.steps.size(); ++i)
     if (const std::optional<ValueId> by = program.steps[i].gradient_by) text += line("gradient", {static_cast<int64_t>(i), *by});
   if (program.resized_from) text += line("resize", {program.resized_from, program.resized_to});

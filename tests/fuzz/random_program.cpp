@@ -251,12 +251,13 @@ class Generator {
 
   void choose_writes() {
     if (!one_in(4)) return;
-    const std::vector<bool> overlaps = overlapping();
+    const std::vector<bool> overlaps = overlapping(), leaves = showing_leaves();
     for (NodeId id = 0; id < graph().nodes().size(); ++id) {
       if (!one_in(6)) continue;
       const ValueId count = graph().node(id).result(0) + graph().node(id).result_count;
       for (int attempt = 0; attempt < 20 && !program_.steps[id].write; ++attempt) {
-        const Write write{static_cast<ValueId>(pick(count)), static_cast<ValueId>(pick(count))};
+        Write write{static_cast<ValueId>(pick(count)), static_cast<ValueId>(pick(count))};
+        write.is_recorded = one_in(2) && (!leaves[write.target] || one_in(20));
         if (fits(graph(), write) && !overlaps[write.target]) program_.steps[id].write = write;
       }
     }
@@ -265,6 +266,15 @@ class Generator {
     if (!one_in(4)) return;
     for (NodeId id = 0; id < graph().nodes().size(); ++id)
       if (one_in(4)) program_.steps[id].gradient_by = static_cast<ValueId>(pick(graph().node(id).result(0) + 1));
+  }
+  /// Inputs that require a gradient, and views of them: writing to them is refused while ops are recorded.
+  std::vector<bool> showing_leaves() {
+    std::vector<bool> shows(graph().value_count(), false);
+    for (size_t i = 0; i < graph().inputs().size(); ++i) shows[graph().inputs()[i]] = program_.requires_grad[i];
+    for (const Node& node : graph().nodes())
+      for (uint32_t i = 0; i < node.result_count && !node.inputs.empty(); ++i)
+        shows[node.result(i)] = row(node.op).kind == OpKind::view && shows[node.inputs[0]];
+    return shows;
   }
   /// Values that may hold one element at several places: writing to them in place has no meaning.
   std::vector<bool> overlapping() {

@@ -16,9 +16,10 @@ namespace calque::test {
 /// Which calls go the other way at a branch: none, some by their number, or those whose data say so.
 enum class Branch { none, by_counter, by_data };
 
-/// `target.assign_(source)`; both are there when the node of its step has run.
+/// `target.assign_(source)`, inside a NoGradGuard or recorded; both are there when the node of its step has run.
 struct Write {
   ValueId target = 0, source = 0;
+  bool is_recorded = false;
 };
 
 /// What the host does around one node.

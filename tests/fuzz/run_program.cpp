@@ -101,7 +101,8 @@ class Call {
     outcome_.gradients.push_back(grad({&of, 1}, {&by, 1}, {create_graph, {&weight, 1}})[0]);
   }
   void write(const Write& write) {
-    const NoGradGuard guard;
+    std::optional<NoGradGuard> guard;
+    if (!write.is_recorded) guard.emplace();
     values_[write.target].assign_(values_[write.source]);
   }
 

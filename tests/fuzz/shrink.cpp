@@ -47,7 +47,7 @@ class Copier {
       const Node& added = copy_.graph.add(node.op, inputs, node.attributes);
       for (uint32_t i = 0; i < node.result_count; ++i) values_[node.result(i)] = added.result(i);
       copy_.steps.push_back(from_.steps[id]);
-      if (std::optional<Write>& write = copy_.steps.back().write) *write = {values_[write->target], values_[write->source]};
+      if (std::optional<Write>& write = copy_.steps.back().write) *write = {values_[write->target], values_[write->source], write->is_recorded};
       if (std::optional<ValueId>& by = copy_.steps.back().gradient_by) *by = values_[*by];
     }
     if (copy_.exit_node == 0 || copy_.exit_node >= copy_.graph.nodes().size()) copy_.exit = Branch::none;

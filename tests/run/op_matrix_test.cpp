@@ -4,8 +4,13 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <bit>
+#include <cmath>
 #include <cstdio>
 #include <functional>
+#include <limits>
+#include <map>
+#include <utility>
 
 #include "ir/graph/parser.h"
 #include "ir/graph/printer.h"
@@ -107,6 +112,26 @@ void check_kind(OpKind kind) {
   }
 }
 
+/// A bit for each kind of value that no rule may overlook.
+template <class T>
+unsigned kind_of_special(T x) {
+  if (std::isnan(x)) return 1;
+  if (std::isinf(x)) return x > 0 ? 2 : 4;
+  if (x == 0) return std::signbit(x) ? 8 : 0;
+  return std::fabs(x) >= std::numeric_limits<T>::min() ? 0 : x > 0 ? 16 : 32;
+}
+constexpr unsigned kEverySpecial = 63;
+
+/// All kinds that are among the elements; none where these are no floats.
+unsigned specials_of(const Tensor& x) {
+  unsigned kinds = 0;
+  with_element_type(x.dtype(), [&]<class T>(T) {
+    if constexpr (std::is_floating_point_v<T>)
+      for (T element : x.to_vector<T>()) kinds |= kind_of_special(element);
+  });
+  return kinds;
+}
+
 /// What the compiler makes of a program: as compiled, and as the interpreter sees the lowered graph.
 void check_program(const Graph& graph, std::span<const Tensor> inputs, Op made_by_passes) {
   const std::vector<Tensor> eager = run_eagerly(graph, inputs), reference = interpreted(graph, inputs);
@@ -138,12 +163,22 @@ std::string reason_without(Op op, Check check) {
   return "";
 }
 
+std::string reason_without_broadcast(Op op) {
+  const OpRow& entry = row(op);
+  if (entry.kind == OpKind::creation) return "no operand";
+  if (op == Op::expand) return "";
+  if (entry.inputs == 1) return "one operand";
+  if (op == Op::concat || entry.kind == OpKind::indexing) return "tied sizes";
+  if (op == Op::index_select || op == Op::cross_entropy) return "tied sizes";
+  return op == Op::dropout ? "a state" : "";
+}
+
 std::string reason_without(Op op, Aspect aspect) {
   const OpRow& entry = row(op);
   if (entry.ir_only) return "programs";
   if (entry.kind == OpKind::creation && (aspect == Aspect::strided || aspect == Aspect::special))
     return "no operand";
-  if (aspect == Aspect::broadcast) return "as given";  // one operand, or operands whose sizes are tied
+  if (aspect == Aspect::broadcast) return reason_without_broadcast(op);
   const bool is_loss = op == Op::cross_entropy || op == Op::mse_loss || op == Op::binary_cross_entropy_with_logits;
   if (is_loss && aspect == Aspect::empty) return "mean of none";
   return "";
@@ -168,6 +203,31 @@ TEST_CASE("matrix: structural rows", "[matrix]") { check_kind(OpKind::structural
 TEST_CASE("matrix: rows of indices", "[matrix]") { check_kind(OpKind::indexing); }
 TEST_CASE("matrix: creation", "[matrix]") { check_kind(OpKind::creation); }
 TEST_CASE("matrix: composites", "[matrix]") { check_kind(OpKind::composite); }
+
+TEST_CASE("matrix: cases of special values hold NaN, infinities, minus zero and subnormals", "[matrix]") {
+  for (int i = 0; i < kOpCount; ++i) {
+    const Op op = static_cast<Op>(i);
+    if (row(op).ir_only) continue;
+    std::map<std::pair<size_t, DType>, unsigned> by_operand;  // of all cases
+    for (const OpCase& c : op_cases(op)) {
+      unsigned in_case = 0;
+      bool has_floats = false;
+      for (size_t k = 0; k < c.inputs.size(); ++k) {
+        if (!is_floating(c.inputs[k].dtype())) continue;
+        has_floats = true;
+        const unsigned kinds = c.aspect == Aspect::special ? specials_of(c.inputs[k]) : 0;
+        in_case |= kinds;
+        by_operand[{std::min<size_t>(k, 2), c.inputs[k].dtype()}] |= kinds;
+      }
+      INFO(c.describe() << ": kinds " << in_case);
+      if (has_floats && c.aspect == Aspect::special) CHECK((in_case == kEverySpecial || std::has_single_bit(in_case)));
+    }
+    for (const auto& [place, kinds] : by_operand) {
+      INFO(row(op).name << " operand " << place.first << " of " << name(place.second) << ": kinds " << kinds);
+      CHECK(kinds == kEverySpecial);
+    }
+  }
+}
 
 TEST_CASE("matrix: random programs", "[matrix]") {
   for (uint64_t seed = 1; seed <= 80; ++seed) {

@@ -137,6 +137,7 @@ inline Expected oracle_reduction(Op op, const Elements& x, const std::vector<int
 inline Expected oracle_matmul(const Elements& a, const Elements& b, const Coordinates& at, int rank) {
   const int64_t inner = a.shape().back();
   long double total = 0, magnitude = 0;
+  int beyond = 0;  // terms that may leave the range of numbers
   for (int64_t k = 0; k < inner; ++k) {
     Coordinates left = at, right = at;
     left[rank - 1] = right[rank - 2] = k;
@@ -144,7 +145,10 @@ inline Expected oracle_matmul(const Elements& a, const Elements& b, const Coordi
         a[broadcast_position(left, rank, a.shape())].value * b[broadcast_position(right, rank, b.shape())].value;
     total += term;
     magnitude += std::fabs(term);
+    beyond += std::fabs(term) > largest_of(a.type().dtype) / 4;
   }
+  // Infinities of both signs, or one of them, or neither.
+  if (!std::isnan(total) && beyond > 1) return {{total, 0}, INFINITY, true, true};
   if (!std::isfinite(total)) return exactly(total);
   return {{total, 0}, sum_bound(static_cast<long double>(inner), magnitude, a.type().dtype), true};
 }
@@ -270,9 +274,12 @@ inline Expected oracle_clamp(const Number& x, DType dtype, double low, double hi
 
 inline Expected oracle_mean_loss(Op op, const Elements& a, const Elements& b) {
   long double loss = 0, scale = 1;
-  const long double count = static_cast<long double>(a.size());
-  for (int64_t i = 0; i < a.size(); ++i) {
-    const long double x = a[i].value, y = b[i].value;
+  const Shape shape = broadcast_shapes(a.shape(), b.shape(), "oracle");
+  const long double count = static_cast<long double>(shape.element_count());
+  for (int64_t i = 0; i < shape.element_count(); ++i) {
+    const Coordinates at = coordinates(i, shape);
+    const long double x = a[broadcast_position(at, shape.rank(), a.shape())].value,
+                      y = b[broadcast_position(at, shape.rank(), b.shape())].value;
     const long double term = op == Op::mse_loss ? (x - y) * (x - y)
                                                 : (x < 0 ? 0 : x) + std::log1p(std::exp(-std::fabs(x))) - x * y;
     loss += term / count;

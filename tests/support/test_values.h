@@ -2,6 +2,7 @@
 // layout.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -43,6 +44,9 @@ T ordinary(Random& random) {
     return static_cast<T>(random.below(101) - 50);
 }
 
+/// The first of special_values() are those that no rule may overlook: of floats NaN, infinities, minus zero, subnormals.
+inline constexpr int64_t kFirstSpecials = 6;
+
 /// The values at which rules change: signed zeros, ends of ranges, subnormals, infinities, NaN; where casts
 /// saturate.
 template <class T>
@@ -52,40 +56,25 @@ const std::vector<T>& special_values() {
     if constexpr (std::is_same_v<T, bool>)
       return std::vector<T>{false, true};
     else if constexpr (std::is_floating_point_v<T>) {
-      std::vector<T> list = {0,
-                             T(0.5),
-                             1,
-                             T(2.5),
-                             0.625,
-                             T(88.7),
-                             T(103.9),
-                             709,
-                             745,
-                             2147483648.0,
-                             T(9.3e18),
-                             Limits::infinity(),
-                             Limits::denorm_min(),
-                             Limits::min(),
-                             Limits::max(),
-                             Limits::epsilon(),
-                             Limits::min() / 4};
-      const size_t count = list.size();
-      for (size_t i = 0; i < count; ++i) list.push_back(-list[i]);
-      list.push_back(Limits::quiet_NaN());
+      std::vector<T> list = {Limits::quiet_NaN(), Limits::infinity(),   -Limits::infinity(),
+                             T(-0.0),             Limits::denorm_min(), -Limits::denorm_min(), 0};
+      for (T x : {T(0.5), T(1), T(2.5), T(0.625), T(88.7), T(103.9), T(709), T(745), T(2147483648.0), T(9.3e18),
+                  Limits::min(), Limits::max(), Limits::epsilon(), Limits::min() / 4})
+        for (T sign : {T(1), T(-1)}) list.push_back(sign * x);
       return list;
     } else {
-      return std::vector<T>{0,
-                            1,
+      return std::vector<T>{Limits::min(),
+                            Limits::max(),
+                            Limits::min() + 1,
+                            Limits::max() - 1,
                             -1,
+                            0,
+                            1,
                             2,
                             -2,
                             3,
                             46341,
-                            65536,
-                            Limits::max(),
-                            Limits::min(),
-                            Limits::max() - 1,
-                            Limits::min() + 1};
+                            65536};
     }
   }();
   return values;
@@ -125,18 +114,33 @@ inline Tensor special_tensor(const Type& type, int index) {
   });
 }
 
-/// Ordinary values, of which one in each row of the last axis is special.
+/// So many rows of sprinkled_tensor hold one special value each, every one of them once and the first ones twice.
+inline constexpr int64_t kRowsOfSpecials = 35 + kFirstSpecials;
+
+/// Ordinary values among which one in each row of the last axis is special; several where there are fewer rows than
+/// special values.
 inline Tensor sprinkled_tensor(const Type& type, uint64_t seed) {
   return with_element_type(type.dtype, [&]<class T>(T) {
     Random random(seed);
     const std::vector<T>& special = special_values<T>();
+    const int64_t columns = type.shape.back(), rows = type.shape.element_count() / columns;
     std::vector<T> values;
-    const int64_t columns = type.shape.back();
-    for (int64_t i = 0; i < type.shape.element_count(); ++i) {
-      const int64_t row = i / columns;
-      values.push_back(i % columns == row * 7 % columns ? special[row % special.size()]
-                                                        : ordinary<T>(random));
+    for (int64_t i = 0; i < rows * columns; ++i) values.push_back(ordinary<T>(random));
+    for (int64_t i = std::max(rows, std::min(kRowsOfSpecials, rows * columns)); i-- > 0;) {
+      const int64_t row = i % rows;
+      values[row * columns + (row * 7 + i / rows) % columns] = special[i % special.size()];
     }
+    return tensor_of(type.shape, values);
+  });
+}
+
+/// Ordinary values but for one, the special value of this number.
+inline Tensor lone_special_tensor(const Type& type, int64_t special, uint64_t seed) {
+  return with_element_type(type.dtype, [&]<class T>(T) {
+    Random random(seed);
+    std::vector<T> values;
+    for (int64_t i = 0; i < type.shape.element_count(); ++i) values.push_back(ordinary<T>(random));
+    values[values.size() / 2] = special_values<T>()[special];
     return tensor_of(type.shape, values);
   });
 }
