@@ -11,8 +11,6 @@ using namespace calque::loop_programs;
 
 namespace {
 
-Tensor state(double start) { return doubles({kBatch, kHidden}, start); }
-
 /// Results of a call, and of gradients of all weights where there are any.
 template <class Function>
 Tensors with_weight_gradients(Function& function, const Tensor& xs) {
