@@ -16,20 +16,20 @@ struct UnnamedCell {
 Tensors two_states() { return {state(0.3), state(-0.2)}; }
 Tensors three_states() { return {state(0.3), state(-0.2), state(0.1)}; }
 
-Tensor part(const Tensor& tensor, int64_t which) { return slice(tensor, -1, which * kHidden, (which + 1) * kHidden); }
+Tensor gate_of(const Tensor& tensor, int64_t which) { return slice(tensor, -1, which * kHidden, (which + 1) * kHidden); }
 
 /// Output gate first, the candidate last but one; biases before products, products the other way round.
 Tensors gates_permuted(const Tensor& x, const Tensors& s, const Tensors& w) {
   const Tensor gates = (w[2] + matmul(s[0], w[1])) + matmul(x, w[0]);
-  const Tensor candidate = tanh(part(gates, 2));
-  const Tensor next = candidate * sigmoid(part(gates, 3)) + s[1] * sigmoid(part(gates, 1));
-  return {tanh(next) * sigmoid(part(gates, 0)), next};
+  const Tensor candidate = tanh(gate_of(gates, 2));
+  const Tensor next = candidate * sigmoid(gate_of(gates, 3)) + s[1] * sigmoid(gate_of(gates, 1));
+  return {tanh(next) * sigmoid(gate_of(gates, 0)), next};
 }
 
 /// A product for each gate, by a part of the weights, each where it is needed.
 Tensors product_for_each_gate(const Tensor& x, const Tensors& s, const Tensors& w) {
   const auto gate = [&](int64_t which) {
-    return matmul(x, part(w[0], which)) + matmul(s[0], part(w[1], which)) + part(w[2], which);
+    return matmul(x, gate_of(w[0], which)) + matmul(s[0], gate_of(w[1], which)) + gate_of(w[2], which);
   };
   const Tensor keep = sigmoid(gate(1)) * s[1];
   const Tensor next = keep + sigmoid(gate(0)) * tanh(gate(2));
@@ -82,7 +82,7 @@ Tensors forty_ops(const Tensor& x, const Tensors& s, const Tensors& w) {
 /// Two products, one of them of what the other gave, and a residual.
 Tensors deep_transition(const Tensor& x, const Tensors& s, const Tensors& w) {
   Tensor h = tanh(matmul(s[0], w[3]) + x);
-  for (int layer = 0; layer < 2; ++layer) h = h + relu(matmul(layer_norm(h), part(w[1], layer)));
+  for (int layer = 0; layer < 2; ++layer) h = h + relu(matmul(layer_norm(h), gate_of(w[1], layer)));
   return {h * 0.5, s[1] - h * s[1] * 0.1};
 }
 
@@ -97,7 +97,7 @@ const UnnamedCell kUnnamed[] = {
 };
 
 /// The stacked outputs and the last state of a loop.
-auto loop_over(const UnnamedCell& cell) {
+auto loop_of_unnamed(const UnnamedCell& cell) {
   return [&cell](const Tensor& xs, Tensors state, const Tensors& w) {
     Tensors outputs;
     for (int64_t t = 0; t < xs.size(0); ++t) {
@@ -115,7 +115,7 @@ TEST_CASE("unnamed cells: they roll, and give eager execution's bits at any leng
   const Tensors w = weights();
   const NoGradGuard no_grad;
   for (const UnnamedCell& cell : kUnnamed) {
-    const auto plain = loop_over(cell);
+    const auto plain = loop_of_unnamed(cell);
     auto compiled = compile(plain);
     for (int64_t steps : {7, 7, 9, 2, 1, 0, 30, 9}) {
       INFO(cell.name << ", " << steps << " steps");
@@ -130,7 +130,7 @@ TEST_CASE("unnamed cells: they roll, and give eager execution's bits at any leng
 
 TEST_CASE("unnamed cells: gradients of weights and sequence within rounding") {
   for (const UnnamedCell& cell : kUnnamed) {
-    const auto plain = loop_over(cell);
+    const auto plain = loop_of_unnamed(cell);
     const auto all_of = [&](auto& function, int64_t steps) {
       const Tensors w = weights();
       const Tensor xs = sequence(steps).set_requires_grad();
