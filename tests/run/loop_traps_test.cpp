@@ -132,7 +132,8 @@ TEST_CASE("loop traps: lengths are a tensor like any other") {
       check_close(ours, with_slopes([&] { return program(xs, asked, w); }, w));
       const NoGradGuard no_grad;
       for (int64_t row = 0; row < kBatch; ++row) {
-        const Tensor own = slice(slice(xs, 0, 0, lengths[static_cast<size_t>(row)]), 1, row, row + 1), none = zeros({1, kHidden}, DType::f64);
+        const Tensor own = slice(slice(xs, 0, 0, lengths[static_cast<size_t>(row)]), 1, row, row + 1);
+        const Tensor none = zeros({1, kHidden}, DType::f64);
         const Tensors alone = lstm(own, none, none, w);
         check_close({slice(ours[1].detach(), 0, row, row + 1)}, {alone[alone.size() - 2].detach()});
       }
