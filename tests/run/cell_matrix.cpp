@@ -69,7 +69,8 @@ Model bidirectional_lstm() {
             const auto [last, there] = way(0, ScanDirection::forward);
             const auto [first, back] = way(1, ScanDirection::reverse);
             return joined({concat({there, back}, -1)}, joined(last, first));
-          }};
+          },
+          false, true};
 }
 
 std::vector<Model> models() {
