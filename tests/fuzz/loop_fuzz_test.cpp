@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <optional>
+#include <sstream>
 
 #include "compiler/find_iterations.h"
 #include "runtime/kernels/isa.h"
@@ -30,6 +33,35 @@ struct Counts {
   uint64_t plan_runs = 0, rolled_plans = 0, loop_runs = 0, recorded = 0, calls = 0, gradients = 0;
 };
 
+/// Loops that look like others and are not quite, among those that rolled and those that did not.
+struct NearMiss {
+  const char* name;
+  bool (*is)(const RandomLoop& loop);
+  bool may_roll = true;  // else it ends a segment in each step
+  int rolled = 0, not_rolled = 0;
+};
+NearMiss near_misses[] = {
+    {"a number that changes", [](const RandomLoop& loop) { return loop.habits.number_changes; }},
+    {"t < T && t < k", [](const RandomLoop& loop) { return loop.habits.most_steps < 1000; }},
+    {"a carried alias", carries_alias},
+    {"states that begin as one", [](const RandomLoop& loop) { return loop.habits.shares_start && loop.states > 1; }},
+    {"both ways", [](const RandomLoop& loop) { return loop.habits.both_ways; }},
+    {"a counter", [](const RandomLoop& loop) { return loop.habits.counts; }},
+    {"a write into the sequence", [](const RandomLoop& loop) { return loop.habits.write != SequenceWrite::none; }, false},
+};
+
+/// Where programs that once failed are, or beside the executable. Every later test runs them.
+std::string write_failing_loop(const RandomLoop& loop, uint32_t seed, const std::string& difference) {
+  const std::string name = fmt::format("loop_{}.loop", seed);
+  for (const std::filesystem::path& folder :
+       {std::filesystem::path("tests/fuzz/regressions"), std::filesystem::read_symlink("/proc/self/exe").parent_path()}) {
+    std::ofstream file(folder / name);
+    file << "// seed " << seed << ": " << difference << "\n" << print_loop(loop);
+    if (file.flush()) return folder / name;
+  }
+  return "nowhere: no folder can be written to";
+}
+
 Tensors all_of(const LoopInputs& inputs) {
   Tensors all = inputs.sequences;
   all.insert(all.end(), inputs.states.begin(), inputs.states.end());
@@ -47,13 +79,17 @@ Outcome results_of(Function& function, const RandomLoop& loop, int64_t steps, in
   manual_seed(static_cast<uint64_t>(call) + 1);
   const LoopInputs inputs = loop_inputs(loop, steps, call, with_gradients);
   Tensors results = function(inputs.sequences, inputs.states, inputs.weights, call);
-  if (!with_gradients) return {results, {}};
+  const auto with_sequences = [&](Tensors all) {  // which it may have written to
+    for (const Tensor& sequence : inputs.sequences) all.push_back(sequence.detach());
+    return all;
+  };
+  if (!with_gradients) return {with_sequences(results), {}};
   Tensor loss = full({}, 0.0, DType::f64);
   for (const Tensor& result : results)
     if (result.requires_grad()) loss = loss + sum(result * result);
-  if (!loss.requires_grad()) return {results, {}};
+  if (!loss.requires_grad()) return {with_sequences(results), {}};
   loss.backward();
-  Outcome outcome{results, {}};
+  Outcome outcome{with_sequences(results), {}};
   for (const Tensor& input : all_of(inputs)) outcome.gradients.push_back(input.grad());
   return outcome;
 }
@@ -98,16 +134,17 @@ int64_t steps_in(int call, uint32_t seed, std::mt19937& random) {
 
 /// What a compiled loop does that eager execution does not; empty when nothing.
 std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradients, Counts& counts) {
-  const auto plain = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, int call) {
-    return run_loop(loop, {sequences, states, weights}, call);
-  };
   // The number of the call is host state: no argument of the compiled function.
-  int number = 0;
+  HostState plain_host, our_host;
+  const auto plain = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, int call) {
+    plain_host.call = call;
+    return run_loop(loop, {sequences, states, weights}, plain_host);
+  };
   auto compiled = compile([&](const Tensors& sequences, const Tensors& states, const Tensors& weights) {
-    return run_loop(loop, {sequences, states, weights}, number);
+    return run_loop(loop, {sequences, states, weights}, our_host);
   });
   const auto ours = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, int call) {
-    number = call;
+    our_host.call = call;
     return compiled(sequences, states, weights);
   };
   std::mt19937 random(seed);
@@ -121,6 +158,7 @@ std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradient
     const std::optional<Outcome> expected = results_or_refusal(plain, loop, steps, call, with_gradients);
     const std::optional<Outcome> actual = results_or_refusal(ours, loop, steps, call, with_gradients);
     if (expected && !actual) return fmt::format("only the compiled one refuses call {} of {} steps", call, steps);
+    if (!expected) our_host = plain_host;  // it left the loop at another step than one that is not refused
     if (!expected) continue;
     text = difference_of(actual->results, expected->results, loop.gradient == GradientInside::none);
     if (text.empty()) text = difference_of(actual->gradients, expected->gradients, false);
@@ -143,14 +181,40 @@ TEST_CASE("random loops: eager and compiled agree at every length") {
     const auto seed = static_cast<uint32_t>(first_loop + i);
     std::mt19937 random(seed);
     const RandomLoop loop = random_loop(random);
+    const std::string printed = print_loop(loop);
+    if (print_loop(parse_loop(printed)) != printed) FAIL_CHECK("the loop does not survive printing:\n" << printed);
+    const uint64_t loop_runs = counts.loop_runs;
     const std::string text = difference(loop, seed, seed % 2 == 0, counts);
+    for (NearMiss& near : near_misses)
+      if (near.is(loop)) ++(counts.loop_runs > loop_runs ? near.rolled : near.not_rolled);
     if (text.empty()) continue;
     ++failures;
-    FAIL_CHECK("seed " << seed << ": " << text << "\n" << describe(loop));
+    FAIL_CHECK("seed " << seed << ": " << text << "\n" << print_loop(loop) << "written to " << write_failing_loop(loop, seed, text));
   }
   std::cout << loop_count << " loops: " << counts.calls << " calls, " << counts.recorded << " of them recorded, "
             << counts.plan_runs << " runs of plans, " << counts.rolled_plans << " made without unrolling, "
             << counts.loop_runs << " of loops, " << counts.gradients << " with gradients\n";
   if (loop_count >= 100) CHECK(counts.rolled_plans > counts.calls / 50);
   if (kernels::isa_level() != kernels::IsaLevel::baseline && loop_count >= 100) CHECK(counts.loop_runs > counts.calls / 10);
+  for (const NearMiss& near : near_misses) {
+    INFO(near.name << ": " << near.rolled << " rolled, " << near.not_rolled << " did not");
+    std::cout << "  " << near.name << ": " << near.rolled << " rolled, " << near.not_rolled << " did not\n";
+    if (kernels::isa_level() != kernels::IsaLevel::baseline && loop_count >= 500) {
+      CHECK(near.not_rolled > 0);
+      if (near.may_roll) CHECK(near.rolled > 0);
+    }
+  }
+}
+
+TEST_CASE("loops that once failed") {
+  Counts counts;
+  for (const auto& entry : std::filesystem::directory_iterator("tests/fuzz/regressions")) {
+    if (entry.path().extension() != ".loop") continue;
+    INFO(entry.path().filename().string());
+    std::stringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    const RandomLoop loop = parse_loop(text.str());
+    for (uint32_t seed : {1u, 2u, 3u})
+      for (const bool with_gradients : {false, true}) CHECK(difference(loop, seed, with_gradients, counts) == "");
+  }
 }

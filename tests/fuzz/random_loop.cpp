@@ -1,11 +1,7 @@
 // Makes and runs random loops.
 #include "tests/fuzz/random_loop.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
-#include <array>
 
 namespace calque::test {
 
@@ -14,8 +10,7 @@ namespace {
 using Kind = BodyOp::Kind;
 using Tensors = std::vector<Tensor>;
 constexpr int64_t kBatch = 2, kHidden = 5;
-constexpr std::array kNames{"add", "sub", "mul", "tanh", "sigmoid", "maximum", "scale", "matmul", "row_sum", "layer_norm",
-                            "select_larger", "random"};
+constexpr int kKinds = static_cast<int>(Kind::random) + 1;
 
 class Maker {
  public:
@@ -34,8 +29,10 @@ class Maker {
     loop_.second_loop = !loop_.stacked.empty() && one_in(4);
     if (!one_in(3)) habits();
     if (one_in(3)) loop_.gradient = static_cast<GradientInside>(1 + below(4));
-    // A region gives the gradient by a value inside of it only as long as all that it read is unchanged.
-    if (loop_.habits.writes_in_place && loop_.gradient == GradientInside::by_values) loop_.gradient = GradientInside::by_inputs;
+    // A plan gives second gradients, and those by values that it made, only as long as all that it read is unchanged.
+    const bool by_values = loop_.gradient == GradientInside::by_values;
+    if (loop_.habits.writes_in_place && by_values) loop_.gradient = GradientInside::by_inputs;
+    if (loop_.habits.write != SequenceWrite::none && loop_.gradient != GradientInside::none) loop_.gradient = GradientInside::by_inputs;
     return loop_;
   }
 
@@ -46,7 +43,7 @@ class Maker {
   int late(int values) { return std::max(below(values), below(values)); }
 
   BodyOp op(int values) {
-    BodyOp op{static_cast<Kind>(below(static_cast<int>(kNames.size()))), late(values), late(values), below(loop_.weights), 1};
+    BodyOp op{static_cast<Kind>(below(kKinds)), late(values), late(values), below(loop_.weights), 1};
     if (op.kind == Kind::random && !one_in(4)) op.kind = Kind::mul;
     op.number = 0.25 * (1 + below(5));
     return op;
@@ -54,7 +51,7 @@ class Maker {
 
   void habits() {
     HostHabits& habits = loop_.habits;
-    for (int count = 1 + below(2); count > 0; --count) switch (below(14)) {
+    for (int count = 1 + below(2); count > 0; --count) switch (below(18)) {
         case 0: habits.reverse = true; break;
         case 1: habits.steps_are_tensors = true; break;
         case 2: habits.number_changes = true; break;
@@ -68,6 +65,13 @@ class Maker {
         case 10: habits.without_gradients = true; break;
         case 11: habits.most_steps = 2 + below(6); break;
         case 12: habits.inner_steps = 2 + below(4); break;
+        case 13: habits.both_ways = true; break;
+        case 14: habits.counts = true; break;
+        case 15: habits.shares_start = true; break;
+        case 16:
+          habits.write = static_cast<SequenceWrite>(1 + below(3));
+          habits.writes_argument = one_in(2);
+          break;
         default: (one_in(2) ? habits.back : habits.stride) = 2 + below(2);
       }
   }
@@ -100,14 +104,20 @@ Tensor apply(const BodyOp& op, const Tensors& values, const Tensors& weights) {
 
 class Runner {
  public:
-  Runner(const RandomLoop& loop, const LoopInputs& inputs, int call)
-      : loop_(loop), habits_(loop.habits), inputs_(inputs), call_(call) {}
+  Runner(const RandomLoop& loop, const LoopInputs& inputs, HostState& host)
+      : loop_(loop), habits_(loop.habits), inputs_(inputs), host_(host) {}
 
   Tensors run() {
-    states_ = inputs_.states;
-    if (habits_.writes_in_place) states_[0] = states_[0] * 1.0;
     sequences_ = inputs_.sequences;
+    if (habits_.write != SequenceWrite::none && !habits_.writes_argument) sequences_[0] = sequences_[0] * 1.0;
+    begin();
     run_once();
+    if (habits_.both_ways) {
+      results_.insert(results_.end(), states_.begin(), states_.end());
+      is_reverse_ = !is_reverse_;
+      begin();
+      run_once();
+    }
     if (loop_.second_loop && !results_.empty() && results_[0].size(0) > 0) {
       sequences_[0] = results_[0];
       run_once();
@@ -118,6 +128,12 @@ class Runner {
   }
 
  private:
+  void begin() {
+    states_ = inputs_.states;
+    if (habits_.writes_in_place) states_[0] = states_[0] * 1.0;
+    if (habits_.shares_start) states_.back() = states_[0];
+  }
+
   void run_once() {
     const int64_t steps = sequences_[0].size(0);
     if (habits_.steps_are_tensors && steps > 0) steps_ = split(sequences_[0], steps, 0);
@@ -126,12 +142,15 @@ class Runner {
     std::vector<Tensor> history(static_cast<size_t>(habits_.back), states_[0]);
     int64_t done = 0;
     for (int64_t i = 0; i < steps && i < habits_.most_steps; i += habits_.stride, ++done) {
-      const int64_t step = habits_.reverse ? steps - 1 - i : i;
+      const int64_t step = is_reverse_ ? steps - 1 - i : i;
       const Tensors values = body(step, done, i + habits_.stride >= steps, history[static_cast<size_t>(done % habits_.back)]);
+      if (habits_.write == SequenceWrite::over_step) sequences_[0][step].assign_(values.back());
+      const int64_t next = is_reverse_ ? step - 1 : step + 1;
+      if (habits_.write == SequenceWrite::next_step && next >= 0 && next < steps) sequences_[0][next].add_(values.back() * 0.25);
       if (habits_.ends_by_data && sum(abs(values.back())).item() > 12) break;
       for (size_t k = 0; k < stacks.size(); ++k) stacks[k].push_back(values[static_cast<size_t>(loop_.stacked[k])]);
       for (int value : loop_.listed) listed.push_back(values[static_cast<size_t>(value)]);
-      if (habits_.keeps_one && done == 1 + call_ % 3) listed.push_back(values.back());
+      if (habits_.keeps_one && done == 1 + host_.call % 3) listed.push_back(values.back());
       for (size_t k = 0; k < states_.size(); ++k) states_[k] = values[static_cast<size_t>(loop_.next[k])];
       if (loop_.gradient == GradientInside::by_values && done == 2) on_the_way_.push_back(values.back());
       if (loop_.gradient == GradientInside::each_step) descend(values);
@@ -185,8 +204,10 @@ class Runner {
     if (habits_.first_differs && done == 0) values[0] = values[0] * 2.0;
     if (habits_.last_differs && is_last) values[0] = sigmoid(values[0]);
     if (habits_.number_changes) values[0] = values[0] * (1.0 / static_cast<double>(done + 1));
-    if (habits_.tosses_coin && (done * 7 + call_ * 5) % 3 == 0) values[0] = values[0] - 0.25;
+    if (habits_.tosses_coin && (done * 7 + host_.call * 5) % 3 == 0) values[0] = values[0] - 0.25;
+    if (habits_.counts && ++host_.counter % 5 == 0) values[0] = values[0] + 0.125;
     if (habits_.reads && done % 3 == 1 && sum(values[0]).item() > 0) values[0] = values[0] * 0.5;
+    if (habits_.write == SequenceWrite::own_step) sequences_[0][step].mul_(0.5);
     for (size_t k = 0; k < sequences_.size(); ++k) values.push_back(step_of(k, step));
     for (size_t k = 0; k < loop_.body.size(); ++k) {
       if (habits_.without_gradients && k == loop_.body.size() / 2) {
@@ -202,7 +223,8 @@ class Runner {
   const RandomLoop& loop_;
   const HostHabits& habits_;
   const LoopInputs& inputs_;
-  const int call_;
+  HostState& host_;
+  bool is_reverse_ = habits_.reverse;
   Tensors states_, sequences_, steps_, results_, on_the_way_;
 };
 
@@ -218,29 +240,20 @@ Tensor filled(const Shape& shape, double start, bool with_gradients) {
 
 RandomLoop random_loop(std::mt19937& random) { return Maker(random).make(); }
 
-std::string describe(const RandomLoop& loop) {
-  std::string text = fmt::format("{} states, {} sequences\n", loop.states, loop.sequences);
-  int value = loop.states + loop.sequences;
-  for (const BodyOp& op : loop.body)
-    text += fmt::format("  {} = {} {} {} (weight {}, number {})\n", value++, kNames[static_cast<size_t>(op.kind)], op.a, op.b,
-                        op.weight, op.number);
-  const HostHabits& habits = loop.habits;
-  text += fmt::format("  next {}, stacked {}, listed {}, second loop {}\n", fmt::join(loop.next, " "),
-                      fmt::join(loop.stacked, " "), fmt::join(loop.listed, " "), loop.second_loop);
-  text += fmt::format("  gradient inside: {}\n", static_cast<int>(loop.gradient));
-  text += fmt::format("  reverse {} vector {} number {} first {} last {} coin {} reads {} data {} in place {} keeps {} no_grad {} "
-                      "most {} inner {} back {} stride {}\n",
-                      habits.reverse, habits.steps_are_tensors, habits.number_changes, habits.first_differs,
-                      habits.last_differs, habits.tosses_coin, habits.reads, habits.ends_by_data, habits.writes_in_place,
-                      habits.keeps_one, habits.without_gradients, habits.most_steps, habits.inner_steps, habits.back,
-                      habits.stride);
-  return text;
+bool carries_alias(const RandomLoop& loop) {
+  std::vector<int> next = loop.next;
+  std::ranges::sort(next);
+  const auto is_of_another = [&](size_t state) { return loop.next[state] < loop.states && loop.next[state] != static_cast<int>(state); };
+  for (size_t state = 0; state < loop.next.size(); ++state)
+    if (is_of_another(state)) return true;
+  return std::ranges::adjacent_find(next) != next.end();
 }
 
 LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients) {
   LoopInputs inputs;
   for (int i = 0; i < loop.sequences; ++i)
-    inputs.sequences.push_back(filled({steps, kBatch, kHidden}, 0.07 * i + 0.01 * call, with_gradients));
+    inputs.sequences.push_back(filled({steps, kBatch, kHidden}, 0.07 * i + 0.01 * call,
+                                      with_gradients && !(i == 0 && loop.habits.writes_argument)));  // no leaf is written
   for (int i = 0; i < loop.states; ++i)
     inputs.states.push_back(filled({kBatch, kHidden}, 0.2 - 0.1 * i + 0.02 * call, with_gradients));
   for (int i = 0; i < loop.weights; ++i)
@@ -248,6 +261,6 @@ LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool wit
   return inputs;
 }
 
-Tensors run_loop(const RandomLoop& loop, const LoopInputs& inputs, int call) { return Runner(loop, inputs, call).run(); }
+Tensors run_loop(const RandomLoop& loop, const LoopInputs& inputs, HostState& host) { return Runner(loop, inputs, host).run(); }
 
 }  // namespace calque::test

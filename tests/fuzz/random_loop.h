@@ -18,6 +18,14 @@ struct BodyOp {
   double number = 1;
 };
 
+/// What each step writes into the first sequence.
+enum class SequenceWrite : uint8_t {
+  none,
+  own_step,     // its own step, before reading it
+  over_step,    // what it made, over its own step
+  next_step,    // what it made is added to the next step: a state that is carried through memory
+};
+
 /// What makes a loop more than a plain one, or no loop at all.
 struct HostHabits {
   bool reverse = false;           // from the last step to the first
@@ -34,6 +42,11 @@ struct HostHabits {
   int inner_steps = 0;            // a loop inside the body, on the first state
   int back = 1;                   // the first state is that of so many steps before
   int stride = 1;
+  bool both_ways = false;         // once more, from the first states, the other way
+  bool counts = false;            // a counter of all steps of all calls decides what some of them do
+  bool shares_start = false;      // two states begin as one tensor
+  SequenceWrite write = SequenceWrite::none;
+  bool writes_argument = false;   // else a copy of it, made by the function
 };
 
 /// The gradient that the function takes itself, of all its results so far.
@@ -56,8 +69,13 @@ struct RandomLoop {
   bool second_loop = false;  // once more, over the first stack and from the last states
 };
 
+/// Whether a carried value is another name of a second one: handed on twice, or from one state to the other.
+bool carries_alias(const RandomLoop& loop);
+
 RandomLoop random_loop(std::mt19937& random);
-std::string describe(const RandomLoop& loop);
+/// A line for each part, which parse_loop() reads again; throws UserError for a line that says nothing.
+std::string print_loop(const RandomLoop& loop);
+RandomLoop parse_loop(const std::string& text);
 
 /// f64 tensors: sequences [T,B,H], states [B,H], weights [H,H].
 struct LoopInputs {
@@ -65,7 +83,13 @@ struct LoopInputs {
 };
 LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients);
 
-/// The function that a user would have written; `call` stands for host state.
-std::vector<Tensor> run_loop(const RandomLoop& loop, const LoopInputs& inputs, int call);
+/// What the host knows beside the arguments.
+struct HostState {
+  int call = 0;
+  int64_t counter = 0;  // of steps, which goes on from call to call
+};
+
+/// The function that a user would have written.
+std::vector<Tensor> run_loop(const RandomLoop& loop, const LoopInputs& inputs, HostState& host);
 
 }  // namespace calque::test

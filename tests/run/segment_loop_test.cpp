@@ -11,8 +11,6 @@ using namespace calque::loop_programs;
 
 namespace {
 
-Tensor first_state(double start) { return doubles({kBatch, kHidden}, start); }
-
 /// Results of a call, and of gradients of all weights where there are any.
 template <class Function>
 Tensors with_weight_gradients(Function& function, const Tensor& xs) {
@@ -35,7 +33,7 @@ void check_near(const Tensors& ours, const Tensors& expected) {
 
 /// Ends as soon as a value that each step reads is small.
 Tensors reads_each_step(const Tensor& xs, const Tensors& w) {
-  Tensor h = first_state(0.3), c = first_state(-0.2), loss = full({}, 0.0, DType::f64);
+  Tensor h = state(0.3), c = state(-0.2), loss = full({}, 0.0, DType::f64);
   for (int64_t t = 0; t < xs.size(0); ++t) {
     const Tensors next = lstm_step(xs[t], h, c, w);
     h = next[0], c = next[1];
@@ -78,7 +76,7 @@ namespace {
 
 /// Feeds each step with what the sequence says, or with what the step before gave, as a coin decides on the host.
 Tensors teacher_forced(const Tensor& xs, const Tensors& w, std::mt19937& coins, int bodies) {
-  Tensor h = first_state(0.3), c = first_state(-0.2), loss = full({}, 0.0, DType::f64);
+  Tensor h = state(0.3), c = state(-0.2), loss = full({}, 0.0, DType::f64);
   Tensors outputs;
   for (int64_t t = 0; t < xs.size(0); ++t) {
     const auto side = static_cast<int>(coins() % static_cast<uint32_t>(bodies));
