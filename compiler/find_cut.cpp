@@ -110,6 +110,26 @@ std::vector<Hash> hashes_of(std::span<const TraceNode> nodes, bool with_types) {
   return hashes;
 }
 
+/// Whether both are a few loops one after the other, which only run differently often; some perhaps not at all.
+bool are_same_few_loops(std::span<const Piece> a, std::span<const Piece> b) {
+  constexpr size_t kMostLoops = 4;  // steps in no order would be more, but for very few of them
+  const auto bodies = [](std::span<const Piece> all) {
+    std::vector<Hash> found;
+    for (size_t i = 1; i + 1 < all.size(); ++i)
+      if (found.empty() || found.back() != all[i].body) found.push_back(all[i].body);
+    return found;
+  };
+  std::vector<Hash> more = bodies(a), fewer = bodies(b);
+  if (more.size() < fewer.size()) std::swap(more, fewer);
+  if (more.size() > kMostLoops) return false;
+  auto place = more.begin();
+  for (const Hash body : fewer) {
+    place = std::find(place, more.end(), body);
+    if (place == more.end()) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::optional<CutPoint> find_cut(std::span<const TraceNode> segment) {
@@ -148,6 +168,7 @@ bool differ_in_order(std::span<const TraceNode> a, std::span<const TraceNode> b,
     return pieces_of(hashes_of(segment, false), places);
   };
   const std::vector<Piece> of_a = pieces(a), of_b = pieces(b);
+  if (are_same_few_loops(of_a, of_b)) return false;
   const size_t common = std::min(of_a.size(), of_b.size());
   for (size_t i = 1; i + 1 < common; ++i)
     if (of_a[i].body != of_b[i].body) return true;

@@ -70,7 +70,7 @@ Model bidirectional_lstm() {
             const auto [first, back] = way(1, ScanDirection::reverse);
             return joined({concat({there, back}, -1)}, joined(last, first));
           },
-          false, true};
+          false};
 }
 
 std::vector<Model> models() {

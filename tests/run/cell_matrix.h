@@ -19,7 +19,6 @@ struct Model {
   std::function<Tensors(const Tensors& weights, int64_t batch)> make_state;
   std::function<Tensors(const Tensor& xs, const Tensors& state, const Tensors& weights)> run;
   bool reads_each_step = false;  // the host looks at numbers: each step is a segment
-  bool has_two_loops = false;
 };
 
 /// The loop of one cell over a sequence.

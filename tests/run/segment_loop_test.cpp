@@ -282,3 +282,50 @@ TEST_CASE("segment loops: an explanation tells of the steps") {
   CHECK(compiled.explain().find("[steps-differ]") != std::string::npos);
   CHECK(compiled.explain().find("[apart]") != std::string::npos);
 }
+
+TEST_CASE("segment loops: two loops over one function's steps are no steps in another order") {
+  const Tensors w = weights();
+  const NoGradGuard no_grad;
+  const auto program = [&](const Tensor& xs) -> Tensors {
+    Tensor h = state(0.3), c = state(-0.2), k = state(0.1), d = state(0.2);
+    Tensors there, back;
+    const auto step = [&](int64_t t, Tensor& h, Tensor& c, Tensors& results) {
+      const Tensors next = lstm_step(xs[t], h, c, w);
+      h = next[0], c = next[1];
+      results.push_back(h);
+    };
+    for (int64_t t = 0; t < xs.size(0); ++t) step(t, h, c, there);
+    for (int64_t t = xs.size(0) - 1; t >= 0; --t) step(t, k, d, back);
+    return {stack(there), stack(back), h, c, k, d};
+  };
+  auto compiled = compile(program);
+  for (int64_t steps : {7, 7, 3, 3, 2, 2, 7, 7}) {
+    INFO(steps << " steps");
+    const uint64_t runs = compiled.stats().plan_runs;
+    const Tensor xs = sequence(steps);
+    check_same(compiled(xs), program(xs), "results");
+    CHECK_COMPILED(compiled.stats().plan_runs <= runs + 1);
+  }
+}
+
+TEST_CASE("segment loops: a function that is cut into steps, and throws in a step that it never took") {
+  const Tensors w = weights();
+  const NoGradGuard no_grad;
+  const auto program = [&](const Tensor& xs, int number) -> Tensors {
+    Tensor h = state(0.3), c = state(-0.2);
+    for (int64_t t = 0; t < xs.size(0); ++t) {
+      const Tensors next = lstm_step(xs[t], h, c, w);
+      h = next[0], c = (t * t + number) % 3 == 1 ? next[1] : -next[1];
+      if (number % 4 == 3 && t == 12) throw std::runtime_error("enough: " + std::to_string(exp(h).size(0)));
+    }
+    return {h, c};
+  };
+  int number = 0;
+  auto compiled = compile([&](const Tensor& xs) { return program(xs, number); });
+  for (; number < 16; ++number) {
+    INFO("call " << number);
+    const Tensor xs = sequence(20, 0.1 * number);
+    if (number % 4 == 3) CHECK_THROWS(compiled(xs));
+    else check_same(compiled(xs), program(xs, number), "results");
+  }
+}
