@@ -8,7 +8,7 @@ namespace {
 using Kind = TraceNode::Kind;
 
 /// What an old number stands for now.
-struct Place {
+struct NewNumber {
   bool is_bound = false;   // else `record` says what is bound when it is used
   bool is_slot = true;
   uint32_t index = 0;
@@ -52,9 +52,9 @@ class Renumberer {
   }
 
   bool write_operand(TraceOperand& operand, TraceNode& node, bool is_repeated) {
-    std::vector<Place>& places = operand.is_slot ? slots_ : values_;
+    std::vector<NewNumber>& places = operand.is_slot ? slots_ : values_;
     if (operand.index >= places.size()) return false;
-    Place& place = places[operand.index];
+    NewNumber& place = places[operand.index];
     if (!place.is_bound) {
       const bool is_new = operand.is_slot && operand.index >= first_new_slot_;
       if (is_repeated && !is_new) return false;
@@ -89,7 +89,7 @@ class Renumberer {
     return true;
   }
 
-  std::vector<Place> values_, slots_;  // by old number
+  std::vector<NewNumber> values_, slots_;  // by old number
   uint32_t value_count_ = 0, slot_count_ = 0;
   size_t first_new_slot_ = 0;          // of the node that is written
   std::vector<TraceNode> made_;

@@ -20,6 +20,7 @@
 #include "passes/fuse.h"
 #include "passes/loops/blocks.h"
 #include "passes/loops/hoist.h"
+#include "passes/loops/join_products.h"
 #include "passes/loops/roll.h"
 #include "passes/loops/trim.h"
 #include "passes/merge_products.h"
@@ -43,6 +44,7 @@ constexpr Pass kPrepare[] = {
     {"expand_composites", passes::expand_composites},
     {"fold", passes::fold},
     {"dce", passes::dce},
+    {"join_products", passes::join_products, true},
     {"hoist", passes::hoist, true},
     {"products_of_rows", passes::products_of_rows, true},
     {"expand_gradients", passes::expand_gradients},  // of the products as they are now: for all steps, before and behind loops
