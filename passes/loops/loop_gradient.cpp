@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "passes/autodiff.h"
+#include "passes/loops/batch.h"
 #include "passes/rewriter.h"
 
 namespace calque::passes {
@@ -131,22 +132,64 @@ class LoopDifferentiator {
       if (is_carried(step_.wanted[w]) || is_scanned(step_.wanted[w])) continue;
       if (!collect_products(step_.backward.outputs()[w], uses, sunk_[w])) sunk_[w].clear();
     }
+    const std::set<ValueId> factors = stacked_factors();
+    for (size_t w = 0; w < step_.wanted.size(); ++w)
+      if (is_scanned(step_.wanted[w]) && is_made_of(step_.backward.outputs()[w], factors, uses)) is_made_behind_.insert(w);
     const std::set<ValueId> stacked = stacked_anyway();
     for (size_t w = 0; w < step_.wanted.size(); ++w)
       if (is_shared(w) && sunk_[w].empty()) summed_rows_[w] = rows_summed(step_.backward.outputs()[w], stacked);
   }
 
+  std::set<ValueId> stacked_factors() const {
+    std::set<ValueId> factors;
+    for (const std::vector<SunkProduct>& products : sunk_)
+      for (const SunkProduct& product : products)
+        for (ValueId factor : {product.left, product.right})
+          if (!is_outside(factor)) factors.insert(factor);
+    return factors;
+  }
   /// Values of the block's backward that lie there for all steps when the loop is over.
   std::set<ValueId> stacked_anyway() const {
-    std::set<ValueId> stacked;
-    for (size_t w = 0; w < step_.wanted.size(); ++w) {
-      if (is_scanned(step_.wanted[w])) stacked.insert(step_.backward.outputs()[w]);
-      for (const SunkProduct& product : sunk_[w])
-        for (ValueId factor : {product.left, product.right})
-          if (!is_outside(factor)) stacked.insert(factor);
-    }
+    std::set<ValueId> stacked = stacked_factors();
+    for (size_t w = 0; w < step_.wanted.size(); ++w)
+      if (is_scanned(step_.wanted[w]) && !is_made_behind_.contains(w)) stacked.insert(step_.backward.outputs()[w]);
     return stacked;
   }
+  /// What all steps share, or a view of it.
+  bool is_the_same_in_all(ValueId value) const {
+    const Graph& graph = step_.backward;
+    if (!graph.is_input(value)) {
+      const Node& node = graph.node(graph.producer(value));
+      return node.op == Op::permute && is_the_same_in_all(node.inputs[0]);
+    }
+    const size_t input = static_cast<size_t>(std::ranges::find(graph.inputs(), value) - graph.inputs().begin());
+    return step_.sources[input].kind == SourceKind::input && !can_stack(value);
+  }
+  /// Whether nothing but products of such factors with what is the same in all steps is in a value, as in the gradient of a
+  /// sequence: one product behind the loop then makes it for all steps.
+  bool is_made_of(ValueId value, const std::set<ValueId>& factors, const std::vector<uint32_t>& uses) const {
+    const Graph& graph = step_.backward;
+    if (graph.is_input(value) || uses[value] != 1) return false;
+    const Node& node = graph.node(graph.producer(value));
+    const auto is_made = [&](ValueId input) { return is_made_of(input, factors, uses); };
+    if (node.op == Op::reshape || node.op == Op::add) return std::ranges::all_of(node.inputs, is_made);
+    return node.op == Op::matmul && graph.type(value).shape.rank() == 2 && factors.contains(node.inputs[0]) &&
+           is_the_same_in_all(node.inputs[1]);
+  }
+  /// The value of all steps, behind the loop.
+  ValueId made_behind(ValueId value) {
+    const Graph& graph = step_.backward;
+    if (graph.is_input(value)) return *outside_factor(value);
+    const Node& node = graph.node(graph.producer(value));
+    if (node.op == Op::permute) return add(Op::permute, {made_behind(node.inputs[0])}, node.attributes);
+    std::vector<BatchOperand> operands;
+    for (ValueId input : node.inputs) {
+      const bool is_shared = is_the_same_in_all(input);
+      operands.push_back({is_shared || !stacked_.contains(input) ? made_behind(input) : stack_of(input), !is_shared});
+    }
+    return batch(graph_, graph, node, operands, form_.length).front();
+  }
+
   /// The matrix among `candidates` whose sum of rows this is, as the gradient of a bias is of that of what it was added to.
   std::optional<ValueId> rows_summed(ValueId value, const std::set<ValueId>& candidates) const {
     const Graph& graph = step_.backward;
@@ -278,7 +321,7 @@ class LoopDifferentiator {
       outputs.push_back(body.add(Op::add, terms).result());
     }
     for (size_t w = 0; w < step_.wanted.size(); ++w) {
-      if (!is_scanned(step_.wanted[w])) continue;
+      if (!is_scanned(step_.wanted[w]) || is_made_behind_.contains(w)) continue;
       stacked_[step_.backward.outputs()[w]] = outputs.size();
       outputs.push_back(map[step_.backward.outputs()[w]]);
     }
@@ -306,6 +349,7 @@ class LoopDifferentiator {
   ValueId gradient_of(size_t w) {
     const auto operand = static_cast<size_t>(step_.wanted[w]);
     if (is_carried(operand)) return backward_result(state_index(operand));
+    if (is_made_behind_.contains(w)) return made_behind(step_.backward.outputs()[w]);
     if (is_scanned(operand)) return backward_result(stacked_.at(step_.backward.outputs()[w]));
     if (summed_rows_[w]) return sum_of_all_rows(*summed_rows_[w], step_.backward.type(step_.backward.outputs()[w]).shape);
     if (sunk_[w].empty())
@@ -359,6 +403,7 @@ class LoopDifferentiator {
   std::map<int, size_t> entering_;  // carried values as each step began: their results of the saving loop
   ValueId first_saving_result_ = 0, first_backward_result_ = 0;
   std::vector<std::vector<SunkProduct>> sunk_;  // by wanted gradient
+  std::set<size_t> is_made_behind_;             // wanted gradients of sequences that need no step
   std::vector<std::optional<ValueId>> summed_rows_;  // by wanted gradient: the matrix of a step whose rows of all steps it sums
   std::vector<size_t> states_, sums_;           // what the backward loop carries: by carried value; by wanted gradient
   std::map<ValueId, size_t> stacked_;           // results of the backward loop, by value of the block's backward
