@@ -176,16 +176,23 @@ std::string folded(const std::vector<std::string>& lines) {
   return text;
 }
 
-/// What the backward plan needs, by the line that made it.
+/// The line that made a value which is saved.
+std::string made_at(const TraceTree& tree, const SavedAccount& saved) {
+  if (saved.made_by == kNoTrace) return saved.is_state ? "a state as each step finds it" : "an input";
+  return fmt::format("{} {}{}", line_of(tree[saved.made_by].location), row(tree[saved.made_by].op).name,
+                     saved.is_state ? ", a state as each step finds it" : "");
+}
+
+/// What the backward plan and gradients inside the plan need, by the line that made it.
 std::string saved_of(const TraceTree& tree, const SegmentAccount& account) {
   std::vector<std::string> lines;
   for (const SavedAccount& saved : account.saved) {
-    const std::string maker = saved.made_by == kNoTrace
-                                  ? "a state as each step finds it, or an input"
-                                  : fmt::format("{} {}", line_of(tree[saved.made_by].location), row(tree[saved.made_by].op).name);
     const auto bytes = static_cast<double>(saved.type.shape.element_count()) * static_cast<double>(size_of(saved.type.dtype));
-    lines.push_back(fmt::format("  saved {}[{}], {}: {}", name(saved.type.dtype), fmt::join(saved.type.shape.dims(), ","),
-                                amount(bytes, "B"), maker));
+    const std::string steps =
+        saved.steps == 0 ? "" : fmt::format(", {} steps of {}", saved.steps, amount(bytes / static_cast<double>(saved.steps), "B"));
+    const std::string reader = saved.grad == kNoTrace ? "" : fmt::format(", for grad at {}", line_of(tree[saved.grad].location));
+    lines.push_back(fmt::format("  saved {}[{}], {}{}: {}{}", name(saved.type.dtype), fmt::join(saved.type.shape.dims(), ","),
+                                amount(bytes, "B"), steps, made_at(tree, saved), reader));
   }
   return folded(lines);
 }

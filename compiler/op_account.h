@@ -23,10 +23,14 @@ struct StepAccount {
   double flops = 0;
 };
 
-/// A value that the forward plan keeps for the backward one; of a loop, of all of its steps.
+/// A value that the forward plan keeps for the backward one, or a loop for a gradient inside the plan; of a loop, of all of its
+/// steps.
 struct SavedAccount {
   Type type;
-  TraceId made_by = kNoTrace;  // the op, where one op made it
+  TraceId made_by = kNoTrace;  // the op, where one op made it; of a state, the one that makes the next
+  int64_t steps = 0;           // of the loop that made it; 0: none did
+  bool is_state = false;       // as each step finds it
+  TraceId grad = kNoTrace;     // the op inside the plan that reads it
 };
 
 struct SegmentAccount {
