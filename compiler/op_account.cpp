@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "passes/dce.h"
+#include "passes/loops/period.h"
 #include "passes/loops/roll.h"
 
 namespace calque {
@@ -159,6 +160,43 @@ std::vector<SavedAccount> saved_inside(const TraceTree& tree, const Graph& graph
   return all;
 }
 
+Reason reason_of(passes::NoPeriod reason) {
+  switch (reason) {
+    case passes::NoPeriod::few_nodes: return Reason::few_ops;
+    case passes::NoPeriod::independent: return Reason::independent_steps;
+    case passes::NoPeriod::gradient: return Reason::step_gradient;
+    case passes::NoPeriod::operand_count: return Reason::step_operand_count;
+    case passes::NoPeriod::types: return Reason::step_shape;
+    case passes::NoPeriod::attributes: return Reason::step_attribute;
+    case passes::NoPeriod::origin: return Reason::step_operand;
+    case passes::NoPeriod::weight: return Reason::step_weight;
+    case passes::NoPeriod::rank: return Reason::step_rank;
+  }
+  return Reason::steps_differ;
+}
+
+/// Lines that repeat in the graph beside what was rolled.
+std::vector<UnrolledStretch> unrolled_in(const TraceTree& tree, const Graph& graph, const std::set<NodeId>& rolled) {
+  LineKeys lines;
+  std::vector<uint32_t> keys;
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+    const Node& node = graph.node(id);
+    keys.push_back(rolled.contains(id) || !node.location ? 0 : lines.of(node.op, tree[mark_of(node)].location));
+  }
+  std::vector<UnrolledStretch> all;
+  for (const Stretch& stretch : find_stretches(keys)) {
+    const auto step = graph.nodes().subspan(stretch.first, stretch.period);
+    if (std::ranges::all_of(step, [](const Node& node) { return row(node.op).kind == OpKind::view; })) continue;
+    const auto first = static_cast<NodeId>(stretch.first);
+    const std::optional<passes::WhyNoPeriod> why = passes::why_no_period(graph, first, stretch.period, stretch.count);
+    if (!why) continue;
+    const bool is_about_op = why->reason != passes::NoPeriod::few_nodes && why->reason != passes::NoPeriod::independent;
+    all.push_back({stretch.period, stretch.count, mark_of(graph.node(first)), reason_of(why->reason),
+                   is_about_op ? mark_of(graph.node(why->node)) : kNoTrace});
+  }
+  return all;
+}
+
 }  // namespace
 
 double product_flops(const Type& left, const Type& right) {
@@ -178,8 +216,12 @@ SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSeg
     account.saved.push_back(saved_value(lowered, lowered.outputs()[i]));
   for (SavedAccount& saved : saved_inside(tree, lowered)) account.saved.push_back(std::move(saved));
   const Graph live = passes::dce(marked.graph);  // as `roll` sees it
-  for (const auto& [later, first] : passes::rolled_nodes(live))
+  std::set<NodeId> rolled;
+  for (const auto& [later, first] : passes::rolled_nodes(live)) {
     account.rolled.emplace(mark_of(live.node(later)), mark_of(live.node(first)));
+    rolled.insert({later, first});
+  }
+  account.unrolled = unrolled_in(tree, live, rolled);
   return account;
 }
 

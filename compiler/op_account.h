@@ -10,6 +10,7 @@
 #include "compiler/compiled_segment.h"
 #include "compiler/reasons.h"
 #include "compiler/trace.h"
+#include "compiler/unrolled.h"
 
 namespace calque {
 
@@ -38,6 +39,7 @@ struct SegmentAccount {
   std::vector<SavedAccount> saved;
   std::map<TraceId, std::set<int>> steps_of;  // of each recorded op; one that is missing has no step
   std::map<TraceId, TraceId> rolled;          // ops of later iterations, with the same op of the first
+  std::vector<UnrolledStretch> unrolled;      // what the plan has no loop for
 };
 
 /// Floating-point operations of the product of an [M,K] and a [K,N] matrix.

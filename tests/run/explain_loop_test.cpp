@@ -1,4 +1,4 @@
-// explain() of loops: what each step saves for gradients.
+// explain() of loops: what each step saves for gradients, and why a stretch that looks like a loop is none.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -6,6 +6,7 @@
 #include "calque/calque.h"
 #include "tests/run/loop_programs.h"
 #include "tests/run/match_harness.h"
+#include "tests/run/unrolled_programs.h"
 
 using namespace calque;
 using namespace calque::loop_programs;
@@ -68,4 +69,32 @@ TEST_CASE("explain lists what each step of a loop saves for a gradient inside, s
   check_saved(text, 12);
   for (const std::string& line : lines_of(text, "  saved "))
     CHECK(line.find(", for grad at explain_loop_test.cpp:") != line.npos);
+}
+
+TEST_CASE("explain says of each stretch that looks like a loop and is none where it is, how long, and why") {
+  if (!can_compile()) return;
+  for (const UnrolledProgram& program : unrolled_programs()) {
+    const std::string text = program.explanation();
+    INFO(program.name << ", line " << program.line << "\n" << text);
+    std::string said = "  " + program.said;
+    const std::string place = "unrolled_programs.cpp:" + std::to_string(program.line);
+    for (size_t at; (at = said.find('@')) != said.npos;) said.replace(at, 1, place);
+    const std::vector<std::string> lines = lines_of(text, "  no loop of ");
+    CHECK(std::count(lines.begin(), lines.end(), said) == program.times);
+  }
+}
+
+TEST_CASE("explain says nothing of loops that rolled") {
+  if (!can_compile()) return;
+  const Tensors w = weights();
+  for (const Loop& loop : loops()) {
+    if (loop.loops == 0) continue;
+    auto compiled = compile(loop.run);
+    for (int call = 0; call < 2; ++call) compiled(sequence(9), state(0.3), state(-0.2), w);
+    const std::string text = compiled.explain();
+    INFO(loop.name << "\n" << text);
+    CHECK(lines_of(text, "  no loop of the plan").empty());
+    // Numbers that do not grow evenly are a sequence of the plan.
+    CHECK(lines_of(text, "  no loop of the way").size() == (loop.name == std::string("numbers change") ? 1 : 0));
+  }
 }
