@@ -17,8 +17,8 @@ constexpr int64_t kFewestIterations = 3;
 /// Attributes that may differ from one iteration to the next: which step is read, and numbers.
 bool may_vary(Op op) { return op == Op::slice || op == Op::full; }
 
-/// Equal numbers for nodes that could be the same node of two iterations.
-std::vector<uint32_t> looks_of_nodes(const Graph& graph) {
+/// Equal numbers for those of the nodes [begin, end) that could be the same node of two iterations.
+std::vector<uint32_t> looks_of_nodes(const Graph& graph, NodeId begin, NodeId end) {
   std::map<std::vector<int64_t>, uint32_t> known;
   std::vector<uint32_t> looks;
   const auto add_type = [&](std::vector<int64_t>& look, const Type& type) {
@@ -27,7 +27,7 @@ std::vector<uint32_t> looks_of_nodes(const Graph& graph) {
     look.insert(look.end(), type.shape.begin(), type.shape.end());
   };
   const std::vector<bool> is_by = differentiated_by(graph);
-  for (const Node& node : graph.nodes()) {
+  for (const Node& node : graph.nodes().subspan(begin, end - begin)) {
     std::vector<int64_t> look{static_cast<int64_t>(node.op), static_cast<int64_t>(node.inputs.size())};
     for (ValueId input : node.inputs) add_type(look, graph.type(input));
     for (uint32_t i = 0; i < node.result_count; ++i) add_type(look, graph.type(node.result(i)));
@@ -234,7 +234,7 @@ std::optional<NodeId> node_of_full_rank(const Graph& graph, const Period& period
 }
 
 std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) {
-  const std::vector<uint32_t> looks = looks_of_nodes(graph);
+  const std::vector<uint32_t> looks = looks_of_nodes(graph, begin, end);
   const size_t count = end - begin;
   std::optional<Period> best;
   Handing handing(graph);
@@ -242,7 +242,7 @@ std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) 
   for (size_t period = kFewestNodes; period <= std::min(kMostNodes, count / kFewestIterations); ++period) {
     if (best && 2 * covered(*best) >= count) break;  // a longer one could only repeat it
     for (size_t i = begin, run = begin; i + period <= end; ++i) {
-      if (i + period < end && looks[i] == looks[i + period]) continue;
+      if (i + period < end && looks[i - begin] == looks[i - begin + period]) continue;
       if (i + period - run >= period * kFewestIterations &&
           handing.is_possible(static_cast<NodeId>(run), static_cast<NodeId>(i + period))) {
         std::optional<Period> found =
@@ -258,10 +258,11 @@ std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) 
 std::optional<WhyNoPeriod> why_no_period(const Graph& graph, NodeId first, size_t period, size_t count) {
   const NodeId end = first + static_cast<NodeId>(period * count), last = end - static_cast<NodeId>(period);
   if (period < kFewestNodes) return WhyNoPeriod{NoPeriod::few_nodes, last};
-  const std::vector<uint32_t> looks = looks_of_nodes(graph);
-  for (NodeId id = last; id < end; ++id)
-    if (const NodeId before = id - static_cast<NodeId>(period); looks[id] != looks[before])
-      return WhyNoPeriod{difference(graph, graph.node(before), graph.node(id)), id};
+  const NodeId before = last - static_cast<NodeId>(period);
+  const std::vector<uint32_t> looks = looks_of_nodes(graph, before, end);
+  for (NodeId offset = 0; offset < period; ++offset)
+    if (looks[offset] != looks[offset + period])
+      return WhyNoPeriod{difference(graph, graph.node(before + offset), graph.node(last + offset)), last + offset};
   if (phases_of(graph, first, end, period).empty()) return WhyNoPeriod{NoPeriod::independent, last};
   std::optional<WhyNoPeriod> why;
   if (const std::optional<Period> found = best_phase(graph, first, end, period, &why)) {
