@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 
 #include "compiler/kernel_store.h"
 #include "compiler/op_account.h"
@@ -13,6 +14,8 @@
 #include "compiler/resize.h"
 #include "compiler/segment.h"
 #include "compiler/symbolizer.h"
+#include "compiler/unrolled.h"
+#include "compiler/way_position.h"
 #include "ir/graph/printer.h"
 #include "ir/op/error.h"
 #include "runtime/kernels/eager.h"
@@ -87,6 +90,55 @@ std::string loops_of(const TraceTree& tree, TraceId end) {
     text += fmt::format("  loop of {} ops from {} at {}, any number of times; {} in the last plan\n", loop->length,
                         row(tree[id].op).name, line_of(tree[id].location), trips == sizes.end() ? 0 : trips->second + 1);
   }
+  return text;
+}
+
+/// Of the segment's nodes with an own one for each iteration: which are of loops of the way; how many loops there are.
+std::pair<std::vector<bool>, size_t> rolled_nodes_of(const TraceTree& tree, TraceId end, const BoundSizes& sizes) {
+  std::vector<bool> is_rolled;
+  size_t loops = 0;
+  for (TraceId id : tree.path(tree[end].segment_begin, end)) {
+    const TraceLoop* loop = tree.loop_at(id);
+    if (!loop) {
+      is_rolled.push_back(tree[id].loop != kNoLoop);
+      continue;
+    }
+    ++loops;
+    const auto trips = std::ranges::find(sizes, loop->trips, &BoundSizes::value_type::first);
+    const int64_t again = trips == sizes.end() ? tree.sizes()[loop->trips] : trips->second;
+    is_rolled.insert(is_rolled.end(), static_cast<size_t>(again) * loop->length + 1, true);
+  }
+  return {std::move(is_rolled), loops};
+}
+
+std::string stretch_of(const TraceTree& tree, const UnrolledStretch& stretch) {
+  const auto op_at = [&](TraceId id) { return fmt::format("{} at {}", row(tree[id].op).name, line_of(tree[id].location)); };
+  const ReasonRow& reason = row(stretch.reason);
+  return fmt::format("{} times {} ops from {}: {} [{}]{}", stretch.count, stretch.period, op_at(stretch.first), reason.phrase,
+                     reason.code, stretch.differing == kNoTrace ? "" : ", " + op_at(stretch.differing));
+}
+
+/// What looks like a loop and is none: of the way, so that other trip counts are other ways, or of the plan.
+std::string unrolled_of(const TraceTree& tree, std::span<const TraceId> path, const SegmentAccount* account,
+                        const std::vector<bool>& is_rolled, size_t loops) {
+  using Line = std::pair<Op, const void*>;
+  const auto line = [&](TraceId id) { return Line{tree[id].op, tree[id].location}; };
+  std::set<Line> in_plan, said;  // ops of loops of the plan; of stretches that were named
+  if (account)
+    for (const auto& [later, first] : account->rolled) in_plan.insert(line(later));
+  std::string text;
+  for (const UnrolledStretch& stretch : unrolled_stretches(tree, path, is_rolled, loops)) {
+    const auto begin = std::ranges::find(path, stretch.first);
+    bool is_in_plan = false;
+    for (auto id = begin; id < begin + static_cast<std::ptrdiff_t>(stretch.period); ++id) {
+      said.insert(line(*id));
+      is_in_plan |= in_plan.contains(line(*id));
+    }
+    text += fmt::format("  no loop of the way: {}{}\n", stretch_of(tree, stretch), is_in_plan ? "; the plan has one" : "");
+  }
+  if (account)
+    for (const UnrolledStretch& stretch : account->unrolled)
+      if (!said.contains(line(stretch.first))) text += fmt::format("  no loop of the plan: {}\n", stretch_of(tree, stretch));
   return text;
 }
 
@@ -176,16 +228,23 @@ std::string folded(const std::vector<std::string>& lines) {
   return text;
 }
 
-/// What the backward plan needs, by the line that made it.
+/// The line that made a value which is saved.
+std::string made_at(const TraceTree& tree, const SavedAccount& saved) {
+  if (saved.made_by == kNoTrace) return saved.is_state ? "a state as each step finds it" : "an input";
+  return fmt::format("{} {}{}", line_of(tree[saved.made_by].location), row(tree[saved.made_by].op).name,
+                     saved.is_state ? ", a state as each step finds it" : "");
+}
+
+/// What the backward plan and gradients inside the plan need, by the line that made it.
 std::string saved_of(const TraceTree& tree, const SegmentAccount& account) {
   std::vector<std::string> lines;
   for (const SavedAccount& saved : account.saved) {
-    const std::string maker = saved.made_by == kNoTrace
-                                  ? "a state as each step finds it, or an input"
-                                  : fmt::format("{} {}", line_of(tree[saved.made_by].location), row(tree[saved.made_by].op).name);
     const auto bytes = static_cast<double>(saved.type.shape.element_count()) * static_cast<double>(size_of(saved.type.dtype));
-    lines.push_back(fmt::format("  saved {}[{}], {}: {}", name(saved.type.dtype), fmt::join(saved.type.shape.dims(), ","),
-                                amount(bytes, "B"), maker));
+    const std::string steps =
+        saved.steps == 0 ? "" : fmt::format(", {} steps of {}", saved.steps, amount(bytes / static_cast<double>(saved.steps), "B"));
+    const std::string reader = saved.grad == kNoTrace ? "" : fmt::format(", for grad at {}", line_of(tree[saved.grad].location));
+    lines.push_back(fmt::format("  saved {}[{}], {}{}: {}{}", name(saved.type.dtype), fmt::join(saved.type.shape.dims(), ","),
+                                amount(bytes, "B"), steps, made_at(tree, saved), reader));
   }
   return folded(lines);
 }
@@ -213,11 +272,16 @@ std::string ops_of(const TraceTree& tree, std::span<const TraceId> path, const S
 std::string explain_segment(const TraceTree& all, TraceId end) {
   // Records of a way may hold sizes of different calls; those of the plan are looked at.
   const CompiledSegment* planned = all[end].segment->compiled();
+  const BoundSizes sizes = planned ? all[end].segment->sizes() : all.bound_sizes(end);
   const std::string loops = loops_of(all, end);
+  const auto [is_rolled, loop_count] = rolled_nodes_of(all, end, sizes);
   std::optional<ResizedWay> resized;
-  if (planned && !all[end].segment->sizes().empty()) resized = resized_way(all, end, all[end].segment->sizes());
-  const TraceTree& tree = resized ? resized->tree : all;
-  if (resized) end = resized->end;
+  if (!sizes.empty()) resized = resized_way(all, end, sizes);
+  const TraceTree& straight = resized ? resized->tree : all;
+  const TraceId straight_end = resized ? resized->end : end;
+  const std::vector<TraceId> straight_path = straight.path(straight[straight_end].segment_begin, straight_end);
+  const TraceTree& tree = planned ? straight : all;
+  if (planned) end = straight_end;
   const TraceNode& closing = tree[end];
   const CompiledSegment* compiled = closing.segment->compiled();
   const std::vector<TraceId> path = tree.path(closing.segment_begin, end);
@@ -233,7 +297,9 @@ std::string explain_segment(const TraceTree& all, TraceId end) {
     text = fmt::format("segment: {}\n", with_code(row(Reason::seen_once).phrase));
   }
   if (account) text += saved_of(tree, *account) + backward_of(*compiled, *account);
-  text += loops + sizes_of(tree, path, *closing.segment) + guards_of(tree, path) + ops_of(tree, path, account ? &*account : nullptr);
+  const SegmentAccount* known = account ? &*account : nullptr;
+  text += loops + unrolled_of(straight, straight_path, known, is_rolled, loop_count) +
+          sizes_of(tree, path, *closing.segment) + guards_of(tree, path) + ops_of(tree, path, known);
   const ReasonRow* reason = closing.reason ? reason_in(closing.reason) : nullptr;
   return text + (closing.reason
                      ? fmt::format("  ends here: {}{}\n", with_code(closing.reason),

@@ -11,14 +11,29 @@ namespace {
 constexpr size_t kFewestNodes = 1;  // of an iteration
 constexpr size_t kFewestIterations = 3;
 
-bool same_slot(const SlotRecord& a, const SlotRecord& b) {
-  return a.is_alike_but_for_sizes(b) && a.shape == b.shape &&
-         std::equal(a.strides.begin(), a.strides.begin() + a.shape.rank(), b.strides.begin());
+template <class Record>
+bool same_layout(const Record& a, const Record& b) {
+  return a.shape == b.shape && std::equal(a.strides.begin(), a.strides.begin() + a.shape.rank(), b.strides.begin());
 }
 
-bool same_result(const ResultRecord& a, const ResultRecord& b) {
-  return a.dtype == b.dtype && a.requires_grad == b.requires_grad && a.shape == b.shape &&
-         std::equal(a.strides.begin(), a.strides.begin() + a.shape.rank(), b.strides.begin());
+std::optional<Reason> difference(const SlotRecord& a, const SlotRecord& b) {
+  if (!a.is_alike_but_for_sizes(b)) return a.shape.rank() == b.shape.rank() ? Reason::step_slot : Reason::step_shape;
+  if (!same_layout(a, b)) return a.shape == b.shape ? Reason::step_slot : Reason::step_shape;
+  return std::nullopt;
+}
+
+std::optional<Reason> difference(const ResultRecord& a, const ResultRecord& b) {
+  if (a.dtype != b.dtype || !same_layout(a, b)) return Reason::step_shape;
+  if (a.requires_grad != b.requires_grad) return Reason::step_history;
+  return std::nullopt;
+}
+
+template <class Record>
+std::optional<Reason> first_difference(const std::vector<Record>& a, const std::vector<Record>& b) {
+  if (a.size() != b.size()) return Reason::step_operand;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (const std::optional<Reason> found = difference(a[i], b[i])) return found;
+  return std::nullopt;
 }
 
 bool same_word(const TraceNode& a, const TraceNode& b, int word) {
@@ -89,27 +104,47 @@ class Finder {
 
 }  // namespace
 
-bool is_repeated(const TraceNode& a, const TraceNode& b) {
-  if (a.location != b.location || a.op != b.op || a.grad_enabled != b.grad_enabled || a.inputs.size() != b.inputs.size() ||
-      a.attributes.size() != b.attributes.size() ||
-      !std::equal(a.results.begin(), a.results.end(), b.results.begin(), b.results.end(), same_result) ||
-      !std::equal(a.new_slots.begin(), a.new_slots.end(), b.new_slots.begin(), b.new_slots.end(), same_slot))
-    return false;
+std::optional<Reason> difference(const TraceNode& a, const TraceNode& b) {
+  if (a.location != b.location || a.op != b.op) return Reason::steps_differ;
+  if (a.grad_enabled != b.grad_enabled) return Reason::step_history;
+  if (a.inputs.size() != b.inputs.size()) return Reason::step_operand_count;
+  if (a.attributes.size() != b.attributes.size()) return Reason::step_attribute;
+  if (const std::optional<Reason> found = first_difference(a.new_slots, b.new_slots)) return found;
+  if (const std::optional<Reason> found = first_difference(a.results, b.results)) return found;
   for (int word = 0; word < a.attributes.size(); ++word)
-    if (!same_word(a, b, word)) return false;
+    if (!same_word(a, b, word)) return Reason::step_attribute;
   for (size_t i = 0; i < a.inputs.size(); ++i)
-    if (a.inputs[i].is_slot != b.inputs[i].is_slot) return false;
-  return true;
+    if (a.inputs[i].is_slot != b.inputs[i].is_slot) return Reason::step_operand;
+  return std::nullopt;
 }
 
-bool goes_on(const TraceNode& a, const TraceNode& b, const TraceNode& c, int64_t iterations) {
+std::optional<Reason> deviation(const TraceNode& a, const TraceNode& b, const TraceNode& c, int64_t iterations) {
   const auto times = static_cast<uint32_t>(iterations);
   const auto grows = [&](uint32_t x, uint32_t y, uint32_t z) { return z - y == times * (y - x); };
-  if (!grows(a.first_value, b.first_value, c.first_value) || !grows(a.first_slot, b.first_slot, c.first_slot)) return false;
   for (int word = 0; word < a.attributes.size(); ++word)
-    if (c.attributes[word] - b.attributes[word] != iterations * (b.attributes[word] - a.attributes[word])) return false;
+    if (c.attributes[word] - b.attributes[word] != iterations * (b.attributes[word] - a.attributes[word]))
+      return Reason::step_attribute;
   for (size_t i = 0; i < a.inputs.size(); ++i)
-    if (!grows(a.inputs[i].index, b.inputs[i].index, c.inputs[i].index)) return false;
+    if (!grows(a.inputs[i].index, b.inputs[i].index, c.inputs[i].index)) return Reason::step_operand;
+  if (!grows(a.first_value, b.first_value, c.first_value) || !grows(a.first_slot, b.first_slot, c.first_slot))
+    return Reason::step_operand;
+  return std::nullopt;
+}
+
+bool begins_like(std::span<const TraceNode* const> way, const Iterations& loop, const TraceNode& next) {
+  const TraceNode &head = *way[loop.first], &again = *way[loop.first + loop.period];
+  if (head.op != next.op || head.grad_enabled != next.grad_enabled || head.inputs.size() != next.inputs.size() ||
+      head.attributes.size() != next.attributes.size())
+    return false;
+  const int64_t times = loop.trips + 1;
+  for (int i = 0; i < head.attributes.size(); ++i)
+    if (next.attributes[i] != head.attributes[i] + times * (again.attributes[i] - head.attributes[i])) return false;
+  for (size_t i = 0; i < head.inputs.size(); ++i) {
+    const TraceOperand &operand = head.inputs[i], &actual = next.inputs[i];
+    const auto expected = operand.index + static_cast<uint32_t>(times) * (again.inputs[i].index - operand.index);
+    const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor from outside, of its type
+    if (actual.is_slot != operand.is_slot || (!is_new && actual.index != expected)) return false;
+  }
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "passes/dce.h"
+#include "passes/loops/period.h"
 #include "passes/loops/roll.h"
 
 namespace calque {
@@ -96,12 +97,104 @@ class Accountant {
 };
 
 /// The op that made a value, inside of fusions and loops too.
-TraceId maker_of(const Graph& graph, ValueId value) {
-  if (graph.is_input(value)) return kNoTrace;
+SavedAccount maker_of(const Graph& graph, ValueId value) {
+  if (graph.is_input(value)) return {};
   const Node& node = graph.node(graph.producer(value));
-  if (node.body) return maker_of(*node.body, node.body->outputs()[value - node.first_result]);
   if (row(node.op).kind == OpKind::view) return maker_of(graph, node.inputs[0]);
-  return node.location ? mark_of(node) : kNoTrace;
+  SavedAccount made;
+  if (!node.body) {
+    if (node.location) made.made_by = mark_of(node);
+    return made;
+  }
+  const auto result = static_cast<size_t>(value - node.first_result);
+  const std::span<const ValueId> inputs = node.body->inputs();
+  const auto input = static_cast<size_t>(std::ranges::find(inputs, node.body->outputs()[result]) - inputs.begin());
+  const LoopForm form = node.op == Op::loop ? LoopForm::of(node.attributes) : LoopForm{};
+  const bool is_state = result >= form.carried && input < form.carried;
+  if (is_state) made = maker_of(*node.body, node.body->outputs()[input]);
+  else if (input < inputs.size()) made = maker_of(graph, node.inputs[input]);
+  else made = maker_of(*node.body, node.body->outputs()[result]);
+  if (node.op == Op::loop && result >= form.carried) {
+    made.steps = form.length;
+    made.is_state = is_state;
+  }
+  return made;
+}
+
+SavedAccount saved_value(const Graph& graph, ValueId value) {
+  SavedAccount saved = maker_of(graph, value);
+  saved.type = graph.type(value);
+  return saved;
+}
+
+/// The `grad` that a node of a plan was written for; none if it was not.
+TraceId grad_of(const TraceTree& tree, const Node& node) {
+  if (node.location && tree[mark_of(node)].op == Op::grad) return mark_of(node);
+  if (node.body)
+    for (const Node& inner : node.body->nodes())
+      if (const TraceId grad = grad_of(tree, inner); grad != kNoTrace) return grad;
+  return kNoTrace;
+}
+
+/// What loops stack for the gradients inside a plan. What is stacked for the program as well is among it.
+std::vector<SavedAccount> saved_inside(const TraceTree& tree, const Graph& graph) {
+  std::vector<SavedAccount> all;
+  std::map<ValueId, ValueId> stacked;  // by value: the result of a loop that it is a view of
+  std::set<ValueId> known;
+  for (const Node& node : graph.nodes()) {
+    const TraceId grad = grad_of(tree, node);
+    for (ValueId input : node.inputs) {
+      const auto found = stacked.find(input);
+      if (grad == kNoTrace || found == stacked.end()) continue;
+      if (grad_of(tree, graph.node(graph.producer(found->second))) == grad || !known.insert(found->second).second) continue;
+      all.push_back(saved_value(graph, found->second));
+      all.back().grad = grad;
+    }
+    if (node.op == Op::loop)
+      for (size_t i = LoopForm::of(node.attributes).carried; i < node.result_count; ++i)
+        stacked[node.result(static_cast<uint32_t>(i))] = node.result(static_cast<uint32_t>(i));
+    if (row(node.op).kind == OpKind::view)
+      if (const auto found = stacked.find(node.inputs[0]); found != stacked.end())
+        for (uint32_t i = 0; i < node.result_count; ++i) stacked[node.result(i)] = found->second;
+  }
+  return all;
+}
+
+Reason reason_of(passes::NoPeriod reason) {
+  switch (reason) {
+    case passes::NoPeriod::few_nodes: return Reason::few_ops;
+    case passes::NoPeriod::independent: return Reason::independent_steps;
+    case passes::NoPeriod::gradient: return Reason::step_gradient;
+    case passes::NoPeriod::operand_count: return Reason::step_operand_count;
+    case passes::NoPeriod::types: return Reason::step_shape;
+    case passes::NoPeriod::attributes: return Reason::step_attribute;
+    case passes::NoPeriod::origin: return Reason::step_operand;
+    case passes::NoPeriod::weight: return Reason::step_weight;
+    case passes::NoPeriod::rank: return Reason::step_rank;
+  }
+  return Reason::steps_differ;
+}
+
+/// Lines that repeat in the graph beside what was rolled.
+std::vector<UnrolledStretch> unrolled_in(const TraceTree& tree, const Graph& graph, const std::set<NodeId>& rolled) {
+  LineKeys lines;
+  std::vector<uint32_t> keys;
+  for (NodeId id = 0; id < graph.nodes().size(); ++id) {
+    const Node& node = graph.node(id);
+    keys.push_back(rolled.contains(id) || !node.location ? 0 : lines.of(node.op, tree[mark_of(node)].location));
+  }
+  std::vector<UnrolledStretch> all;
+  for (const Stretch& stretch : find_stretches(keys)) {
+    const auto step = graph.nodes().subspan(stretch.first, stretch.period);
+    if (std::ranges::all_of(step, [](const Node& node) { return row(node.op).kind == OpKind::view; })) continue;
+    const auto first = static_cast<NodeId>(stretch.first);
+    const std::optional<passes::WhyNoPeriod> why = passes::why_no_period(graph, first, stretch.period, stretch.count);
+    if (!why) continue;
+    const bool is_about_op = why->reason != passes::NoPeriod::few_nodes && why->reason != passes::NoPeriod::independent;
+    all.push_back({stretch.period, stretch.count, mark_of(graph.node(first)), reason_of(why->reason),
+                   is_about_op ? mark_of(graph.node(why->node)) : kNoTrace});
+  }
+  return all;
 }
 
 }  // namespace
@@ -120,10 +213,15 @@ SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSeg
   SegmentAccount account = Accountant(lowered).run();
   account.backward_steps = Accountant(graphs.backward).run().steps;
   for (size_t i = compiled.traced.roots.size(); i < lowered.outputs().size(); ++i)
-    account.saved.push_back({lowered.type(lowered.outputs()[i]), maker_of(lowered, lowered.outputs()[i])});
+    account.saved.push_back(saved_value(lowered, lowered.outputs()[i]));
+  for (SavedAccount& saved : saved_inside(tree, lowered)) account.saved.push_back(std::move(saved));
   const Graph live = passes::dce(marked.graph);  // as `roll` sees it
-  for (const auto& [later, first] : passes::rolled_nodes(live))
+  std::set<NodeId> rolled;
+  for (const auto& [later, first] : passes::rolled_nodes(live)) {
     account.rolled.emplace(mark_of(live.node(later)), mark_of(live.node(first)));
+    rolled.insert({later, first});
+  }
+  account.unrolled = unrolled_in(tree, live, rolled);
   return account;
 }
 

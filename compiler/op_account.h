@@ -10,6 +10,7 @@
 #include "compiler/compiled_segment.h"
 #include "compiler/reasons.h"
 #include "compiler/trace.h"
+#include "compiler/unrolled.h"
 
 namespace calque {
 
@@ -23,10 +24,14 @@ struct StepAccount {
   double flops = 0;
 };
 
-/// A value that the forward plan keeps for the backward one; of a loop, of all of its steps.
+/// A value that the forward plan keeps for the backward one, or a loop for a gradient inside the plan; of a loop, of all of its
+/// steps.
 struct SavedAccount {
   Type type;
-  TraceId made_by = kNoTrace;  // the op, where one op made it
+  TraceId made_by = kNoTrace;  // the op, where one op made it; of a state, the one that makes the next
+  int64_t steps = 0;           // of the loop that made it; 0: none did
+  bool is_state = false;       // as each step finds it
+  TraceId grad = kNoTrace;     // the op inside the plan that reads it
 };
 
 struct SegmentAccount {
@@ -34,6 +39,7 @@ struct SegmentAccount {
   std::vector<SavedAccount> saved;
   std::map<TraceId, std::set<int>> steps_of;  // of each recorded op; one that is missing has no step
   std::map<TraceId, TraceId> rolled;          // ops of later iterations, with the same op of the first
+  std::vector<UnrolledStretch> unrolled;      // what the plan has no loop for
 };
 
 /// Floating-point operations of the product of an [M,K] and a [K,N] matrix.

@@ -33,7 +33,7 @@ std::string with_code(std::string_view text) {
 std::string reasons_page() {
   std::string page =
       "# Reasons\n\n"
-      "Each reason not to compile something, to end a segment, to run a pure function's code, and each fate "
+      "Each reason not to compile something, to end a segment, to run a pure function's code, not to make a loop, and each fate "
       "of an op, has a\n"
       "code. `fn.explain()`, `calque explain` and the logs show it in brackets; this page, made from "
       "`compiler/reasons.def`,\n"

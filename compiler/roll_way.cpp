@@ -87,7 +87,7 @@ class Roller {
     for (size_t begin = new_, i = new_; i <= way.size(); ++i) {
       if (i < way.size() && way[i]->kind == Kind::op) continue;
       for (const Iterations& found : find_iterations(way, begin, i)) {
-        if (room == 0 || (found.end() < i && begins_like(found, *way[found.end()], way))) continue;
+        if (room == 0 || (found.end() < i && begins_like(way, found, *way[found.end()]))) continue;
         all.push_back(found);
         --room;
       }
@@ -95,25 +95,6 @@ class Roller {
       if (i < way.size() && way[i]->kind == Kind::end) room = kMostLoops;
     }
     return all;
-  }
-
-  /// Whether a call that did what was recorded would go on to another iteration where the loop was left: it would not find the
-  /// way again.
-  bool begins_like(const Iterations& loop, const TraceNode& next, const std::vector<const TraceNode*>& nodes) const {
-    const TraceNode &head = *nodes[loop.first], &again = *nodes[loop.first + loop.period];
-    if (head.op != next.op || head.grad_enabled != next.grad_enabled || head.inputs.size() != next.inputs.size() ||
-        head.attributes.size() != next.attributes.size())
-      return false;
-    const int64_t times = loop.trips + 1;
-    for (int i = 0; i < head.attributes.size(); ++i)
-      if (next.attributes[i] != head.attributes[i] + times * (again.attributes[i] - head.attributes[i])) return false;
-    for (size_t i = 0; i < head.inputs.size(); ++i) {
-      const TraceOperand &operand = head.inputs[i], &actual = next.inputs[i];
-      const auto expected = operand.index + static_cast<uint32_t>(times) * (again.inputs[i].index - operand.index);
-      const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor from outside, of its type
-      if (actual.is_slot != operand.is_slot || (!is_new && actual.index != expected)) return false;
-    }
-    return true;
   }
 
   // --- numbers

@@ -17,8 +17,8 @@ constexpr int64_t kFewestIterations = 3;
 /// Attributes that may differ from one iteration to the next: which step is read, and numbers.
 bool may_vary(Op op) { return op == Op::slice || op == Op::full; }
 
-/// Equal numbers for nodes that could be the same node of two iterations.
-std::vector<uint32_t> looks_of_nodes(const Graph& graph) {
+/// Equal numbers for those of the nodes [begin, end) that could be the same node of two iterations.
+std::vector<uint32_t> looks_of_nodes(const Graph& graph, NodeId begin, NodeId end) {
   std::map<std::vector<int64_t>, uint32_t> known;
   std::vector<uint32_t> looks;
   const auto add_type = [&](std::vector<int64_t>& look, const Type& type) {
@@ -27,7 +27,7 @@ std::vector<uint32_t> looks_of_nodes(const Graph& graph) {
     look.insert(look.end(), type.shape.begin(), type.shape.end());
   };
   const std::vector<bool> is_by = differentiated_by(graph);
-  for (const Node& node : graph.nodes()) {
+  for (const Node& node : graph.nodes().subspan(begin, end - begin)) {
     std::vector<int64_t> look{static_cast<int64_t>(node.op), static_cast<int64_t>(node.inputs.size())};
     for (ValueId input : node.inputs) add_type(look, graph.type(input));
     for (uint32_t i = 0; i < node.result_count; ++i) add_type(look, graph.type(node.result(i)));
@@ -60,11 +60,20 @@ class PeriodChecker {
       if (!classify(offset)) return std::nullopt;
     for (const std::vector<OperandOrigin>& origins : result_.origins)
       for (const OperandOrigin& origin : origins)
-        if (origin.kind == OperandOrigin::Kind::carried && result_.moved[origin.offset]) return std::nullopt;
-    return result_.length >= kFewestIterations ? std::optional(std::move(result_)) : std::nullopt;
+        if (origin.kind == OperandOrigin::Kind::carried && result_.moved[origin.offset]) {
+          refuse(NoPeriod::attributes, origin.offset);
+          return std::nullopt;
+        }
+    return std::move(result_);
   }
+  /// Once run() gave nothing.
+  const std::optional<WhyNoPeriod>& refusal() const { return refusal_; }
 
  private:
+  bool refuse(NoPeriod reason, NodeId offset) {
+    refusal_ = {reason, result_.node(1, offset)};
+    return false;
+  }
   const Node& node(int64_t iteration, NodeId offset) const { return graph_.node(result_.node(iteration, offset)); }
   bool is_inside(ValueId value, int64_t iteration) const {
     if (iteration < 0 || graph_.is_input(value)) return false;
@@ -93,17 +102,17 @@ class PeriodChecker {
     for (size_t k = 0; k < node(1, offset).inputs.size(); ++k) {
       const std::optional<OperandOrigin> expected = origin(node(1, offset).inputs[k], 1);
       const std::optional<OperandOrigin> first = origin(node(0, offset).inputs[k], 0);
-      if (!expected || !first) return false;
+      if (!expected || !first) return refuse(NoPeriod::origin, offset);
       const bool begins = expected->kind == OperandOrigin::Kind::carried ? first->kind == OperandOrigin::Kind::family
                                                                          : same(*expected, *first);
-      if (!begins) return false;
+      if (!begins) return refuse(NoPeriod::origin, offset);
       for (int64_t i = 2; i < result_.length; ++i) {
         const std::optional<OperandOrigin> actual = origin(node(i, offset).inputs[k], i);
         if (!actual || !same(*actual, *expected)) result_.length = i;
       }
       result_.origins[offset].push_back(*expected);
     }
-    return result_.length >= kFewestIterations;
+    return result_.length >= kFewestIterations || refuse(NoPeriod::origin, offset);
   }
 
   /// Once the length is known: which outside operands are invariant, and which nodes move out.
@@ -119,11 +128,11 @@ class PeriodChecker {
       bool constant = true;
       for (int64_t i = 1; i < result_.length; ++i) constant &= node(i, offset).inputs[k] == node(0, offset).inputs[k];
       if (constant) origin.kind = OperandOrigin::Kind::invariant;
-      else if (is_weight(node(0, offset), k)) return false;
+      else if (is_weight(node(0, offset), k)) return refuse(NoPeriod::weight, offset);
     }
     for (int64_t i = 1; i < result_.length; ++i) varies |= node(i, offset).attributes != node(0, offset).attributes;
     result_.moved[offset] = varies;
-    return !varies || !reads_inside;
+    return !varies || !reads_inside || refuse(NoPeriod::attributes, offset);
   }
 
   /// A family of right sides of products is a stack of layers, not a sequence.
@@ -131,6 +140,7 @@ class PeriodChecker {
 
   const Graph& graph_;
   Period result_;
+  std::optional<WhyNoPeriod> refusal_;
 };
 
 int64_t bytes_of(const Type& type) { return type.shape.element_count() * static_cast<int64_t>(size_of(type.dtype)); }
@@ -147,8 +157,8 @@ int64_t carried_bytes(const Graph& graph, NodeId first, size_t period) {
   return carried.empty() ? -1 : bytes;
 }
 
-/// The nodes [begin, end) look alike one period later: where do iterations begin?
-std::optional<Period> best_phase(const Graph& graph, NodeId begin, NodeId end, size_t period) {
+/// Places where iterations could begin that look alike one period later, the best first.
+std::vector<NodeId> phases_of(const Graph& graph, NodeId begin, NodeId end, size_t period) {
   const size_t rest = (end - begin) % period;
   std::vector<std::pair<int64_t, NodeId>> phases;  // bytes, first node; whole iterations lost count first
   for (NodeId phase = 0; phase < period; ++phase) {
@@ -160,13 +170,38 @@ std::optional<Period> best_phase(const Graph& graph, NodeId begin, NodeId end, s
   std::sort(phases.begin(), phases.end());
   constexpr size_t kMostTries = 8;
   if (phases.size() > kMostTries) phases.resize(kMostTries);
-  for (const auto& [bytes, first] : phases)
+  std::vector<NodeId> first;
+  for (const auto& [bytes, node] : phases) first.push_back(node);
+  return first;
+}
+
+/// The nodes [begin, end) look alike one period later: where do iterations begin? `why`, if not null, gets what speaks against
+/// the best place.
+std::optional<Period> best_phase(const Graph& graph, NodeId begin, NodeId end, size_t period,
+                                 std::optional<WhyNoPeriod>* why = nullptr) {
+  for (NodeId first : phases_of(graph, begin, end, period)) {
+    std::optional<WhyNoPeriod> refusal;
     for (NodeId peeled : {NodeId{0}, static_cast<NodeId>(period)}) {  // a first step may differ
       const auto length = static_cast<int64_t>((end - first - peeled) / period);
       if (end < first + peeled || length < kFewestIterations) continue;
-      if (std::optional<Period> found = PeriodChecker(graph, first + peeled, period, length).run()) return found;
+      PeriodChecker checker(graph, first + peeled, period, length);
+      if (std::optional<Period> found = checker.run()) return found;
+      refusal = checker.refusal();
     }
+    if (why && !*why) *why = refusal;
+  }
   return std::nullopt;
+}
+
+/// Of a node and the same one an iteration later, by what looks_of_nodes() compares.
+NoPeriod difference(const Graph& graph, const Node& a, const Node& b) {
+  const auto same_type = [&](ValueId x, ValueId y) { return graph.type(x) == graph.type(y); };
+  if (a.inputs.size() != b.inputs.size()) return NoPeriod::operand_count;
+  if (a.result_count != b.result_count || !std::ranges::equal(a.inputs, b.inputs, same_type)) return NoPeriod::types;
+  for (uint32_t i = 0; i < a.result_count; ++i)
+    if (!same_type(a.result(i), b.result(i))) return NoPeriod::types;
+  if (!may_vary(a.op) && a.attributes != b.attributes) return NoPeriod::attributes;
+  return NoPeriod::gradient;  // what is one of its kind
 }
 
 /// Knows stretches of nodes in which no node reads from another: no iteration there hands anything on.
@@ -191,8 +226,15 @@ class Handing {
 
 }  // namespace
 
+std::optional<NodeId> node_of_full_rank(const Graph& graph, const Period& period) {
+  for (NodeId id = period.first; id < period.end(); ++id)
+    for (uint32_t i = 0; i < graph.node(id).result_count; ++i)
+      if (graph.type(graph.node(id).result(i)).shape.rank() == kMaxRank) return id;
+  return std::nullopt;
+}
+
 std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) {
-  const std::vector<uint32_t> looks = looks_of_nodes(graph);
+  const std::vector<uint32_t> looks = looks_of_nodes(graph, begin, end);
   const size_t count = end - begin;
   std::optional<Period> best;
   Handing handing(graph);
@@ -200,7 +242,7 @@ std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) 
   for (size_t period = kFewestNodes; period <= std::min(kMostNodes, count / kFewestIterations); ++period) {
     if (best && 2 * covered(*best) >= count) break;  // a longer one could only repeat it
     for (size_t i = begin, run = begin; i + period <= end; ++i) {
-      if (i + period < end && looks[i] == looks[i + period]) continue;
+      if (i + period < end && looks[i - begin] == looks[i - begin + period]) continue;
       if (i + period - run >= period * kFewestIterations &&
           handing.is_possible(static_cast<NodeId>(run), static_cast<NodeId>(i + period))) {
         std::optional<Period> found =
@@ -211,6 +253,23 @@ std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) 
     }
   }
   return best;
+}
+
+std::optional<WhyNoPeriod> why_no_period(const Graph& graph, NodeId first, size_t period, size_t count) {
+  const NodeId end = first + static_cast<NodeId>(period * count), last = end - static_cast<NodeId>(period);
+  if (period < kFewestNodes) return WhyNoPeriod{NoPeriod::few_nodes, last};
+  const NodeId before = last - static_cast<NodeId>(period);
+  const std::vector<uint32_t> looks = looks_of_nodes(graph, before, end);
+  for (NodeId offset = 0; offset < period; ++offset)
+    if (looks[offset] != looks[offset + period])
+      return WhyNoPeriod{difference(graph, graph.node(before + offset), graph.node(last + offset)), last + offset};
+  if (phases_of(graph, first, end, period).empty()) return WhyNoPeriod{NoPeriod::independent, last};
+  std::optional<WhyNoPeriod> why;
+  if (const std::optional<Period> found = best_phase(graph, first, end, period, &why)) {
+    const std::optional<NodeId> full = node_of_full_rank(graph, *found);
+    return full ? std::optional(WhyNoPeriod{NoPeriod::rank, *full}) : std::nullopt;
+  }
+  return why;
 }
 
 }  // namespace calque::passes

@@ -42,4 +42,26 @@ struct Period {
 /// with something carried. Of the places where an iteration could begin, the one that carries the fewest bytes.
 std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end);
 
+/// A node with a result that has no room for one axis more, as a stacked value has; none where there is no such node.
+std::optional<NodeId> node_of_full_rank(const Graph& graph, const Period& period);
+
+/// Why nodes that go through the same ops several times in a row are no period.
+enum class NoPeriod : uint8_t {
+  few_nodes,      // in an iteration
+  independent,    // nothing is carried
+  gradient,       // of values of one iteration
+  operand_count,  // differs
+  types,          // differ
+  attributes,     // differ, and more than the step that is read of something outside depends on them
+  origin,         // of an operand differs
+  weight,         // another one each time
+  rank,           // a stacked value would have too many axes
+};
+struct WhyNoPeriod {
+  NoPeriod reason;
+  NodeId node;  // that it is about
+};
+/// None where nothing speaks against a period among the `count` iterations from `first` on.
+std::optional<WhyNoPeriod> why_no_period(const Graph& graph, NodeId first, size_t period, size_t count);
+
 }  // namespace calque::passes

@@ -199,18 +199,10 @@ class LoopBuilder {
   std::map<std::pair<ValueId, int64_t>, ValueId> steps_;
 };
 
-/// A stacked value has one axis more.
-bool fits_a_loop(const Graph& graph, const Period& period) {
-  for (NodeId id = period.first; id < period.end(); ++id)
-    for (uint32_t i = 0; i < graph.node(id).result_count; ++i)
-      if (graph.type(graph.node(id).result(i)).shape.rank() == kMaxRank) return false;
-  return true;
-}
-
 /// The loops among the nodes [begin, end), in order.
 void find_periods(const Graph& graph, NodeId begin, NodeId end, std::vector<Period>& periods) {
   std::optional<Period> period = find_period(graph, begin, end);
-  if (!period || !fits_a_loop(graph, *period)) return;
+  if (!period || node_of_full_rank(graph, *period)) return;
   find_periods(graph, begin, period->first, periods);
   const NodeId behind = period->end();
   periods.push_back(std::move(*period));

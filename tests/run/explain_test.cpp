@@ -17,6 +17,7 @@
 #include "compiler/symbolizer.h"
 #include "runtime/pool.h"
 #include "tests/run/match_harness.h"
+#include "tests/run/unrolled_programs.h"
 #include "tests/support/document.h"
 #include "tests/support/run_again.h"
 #include "tests/support/sanitized.h"
@@ -215,6 +216,7 @@ std::vector<std::string> explanations() {
     for (int call = 0; call < 6; ++call) tosses(numbers({20, 4}));
     texts.push_back(tosses.explain());
   }
+  for (const UnrolledProgram& program : unrolled_programs()) texts.push_back(program.explanation());
   return texts;
 }
 

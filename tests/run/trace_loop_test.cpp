@@ -346,3 +346,34 @@ TEST_CASE("trace loops: a pure function whose trip count changes for one key is 
   }
   CHECK(compiled.stats().entered_calls == 0);
 }
+
+namespace {
+
+Tensor nested(const Tensor& xs, Tensor h, int64_t inner) {
+  for (int64_t t = 0; t < xs.size(0); ++t) {
+    for (int64_t k = 0; k < inner; ++k) h = tanh(h * xs[t]) + h;
+    h = sigmoid(h) - 0.5;
+  }
+  return h;
+}
+
+}  // namespace
+
+TEST_CASE("trace loops: a loop in a loop is unrolled in each step of the outer one, which rolls") {
+  const NoGradGuard no_grad;
+  auto compiled = compile([](const Tensor& xs, const Tensor& h) { return nested(xs, h, 3); });
+  for (int64_t steps : {8, 8, 8, 11, 5, 8})
+    check_same({compiled(sequence(steps), state(0.3))}, {nested(sequence(steps), state(0.3), 3)}, "outer");
+  CHECK(compiled.stats().recorded_calls <= 3);
+  CHECK_COMPILED(compiled.stats().loop_runs > 0);
+  CHECK_COMPILED(compiled.stats().loop_runs == compiled.stats().plan_runs);  // one loop
+}
+
+TEST_CASE("trace loops: where a step of the outer loop is too long, the inner ones roll") {
+  const NoGradGuard no_grad;
+  constexpr int64_t kInner = 1200;  // of five ops
+  auto compiled = compile([](const Tensor& xs, const Tensor& h) { return nested(xs, h, kInner); });
+  for (int call = 0; call < 3; ++call)
+    check_same({compiled(sequence(3), state(0.3))}, {nested(sequence(3), state(0.3), kInner)}, "inner");
+  CHECK_COMPILED(compiled.stats().loop_runs == 3 * compiled.stats().plan_runs);
+}
