@@ -91,6 +91,9 @@ TEST_CASE("every benchmark prints a row for each object that it writes") {
       CHECK(std::atoi(member(object, "threads").c_str()) >= 1);
       CHECK_FALSE(member(object, "ours_us").empty());
       CHECK(member(object, "isa").size() > 2);
+      for (const char* name :
+           {"shape", "mode", "best_peer", "best_peer_us", "ratio", "limit_us", "goal_ratio"})
+        CHECK_FALSE(member(object, name).empty());
       const std::string workload = member(object, "workload"), bare = workload.substr(1, workload.size() - 2);
       CHECK(std::any_of(printed.begin(), printed.end(),
                         [&](const std::string& row) { return row.starts_with(bare + " "); }));
