@@ -1,5 +1,5 @@
-// What runs over a sequence: a cell of the gallery, or two of it, in layers or in both directions; with the tensors
-// that it works on.
+// What runs over a sequence: a cell of the gallery, or two of it, in layers or in both directions; with the
+// tensors that it works on.
 #pragma once
 
 #include <string>
@@ -15,8 +15,8 @@ namespace calque::bench {
 using cells::Cell;
 using cells::Tensors;
 
-/// `lstm`, `stacked_lstm` (the second layer reads the outputs of the first) or `bidirectional_lstm` (outputs side by
-/// side); and so for each cell.
+/// `lstm`, `stacked_lstm` (the second layer reads the outputs of the first) or `bidirectional_lstm` (outputs
+/// side by side); and so for each cell.
 struct Network {
   enum class Form : uint8_t { single, stacked, bidirectional };
 
@@ -38,8 +38,9 @@ struct Network {
 /// Throws UserError where the gallery has no such cell.
 inline Network find_network(std::string_view name) {
   Network network;
-  for (const auto& [prefix, form] : {std::pair(std::string_view("stacked_"), Network::Form::stacked),
-                                     std::pair(std::string_view("bidirectional_"), Network::Form::bidirectional)})
+  for (const auto& [prefix, form] :
+       {std::pair(std::string_view("stacked_"), Network::Form::stacked),
+        std::pair(std::string_view("bidirectional_"), Network::Form::bidirectional)})
     if (name.starts_with(prefix)) {
       network.form = form;
       name.remove_prefix(prefix.size());
@@ -73,7 +74,8 @@ cells::Sequence over_sequence(Network::Form form, StepFunction& step, const Tens
           joined(first.state, second.state)};
 }
 
-/// A network with the tensors that it works on: xs [T,B,I], its weights and first state, by the names in files.
+/// A network with the tensors that it works on: xs [T,B,I], its weights and first state, by the names in
+/// files.
 struct Data {
   Network network;
   Tensors weights, state;
@@ -103,7 +105,8 @@ struct Data {
     if (!data.xs) throw UserError("the file has no xs [T,B,I]");
     for (const std::string& name : network.weight_names()) {
       data.weights.push_back(find(tensors, name));
-      if (!data.weights.back()) throw UserError("the file has no weight " + name + " of " + network.cell->name);
+      if (!data.weights.back())
+        throw UserError("the file has no weight " + name + " of " + network.cell->name);
     }
     while (const Tensor part = find(tensors, fmt::format("state{}", data.state.size())))
       data.state.push_back(part);

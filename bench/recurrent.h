@@ -1,5 +1,5 @@
-// A cell of the gallery, or a network of two, as something to time: over a sequence or for one step, forward or
-// with gradients, in each of the ways that a user can run it.
+// A cell of the gallery, or a network of two, as something to time: over a sequence or for one step, forward
+// or with gradients, in each of the ways that a user can run it.
 #pragma once
 
 #include <functional>
@@ -104,7 +104,8 @@ inline std::vector<std::string> way_names(What what) {
 /// Throws UserError for a way that there is not.
 inline Way make_way(const std::string& name, const std::shared_ptr<const Data>& data, What what, Mode mode) {
   const Network& network = data->network;
-  if (what == What::step && network.parts() > 1) throw UserError("layers and directions are of a sequence only");
+  if (what == What::step && network.parts() > 1)
+    throw UserError("layers and directions are of a sequence only");
   const auto way = [&](auto function, std::function<CompileStats()> stats) {
     return Way{detail::call_of(
                    data, what, mode,
@@ -116,7 +117,9 @@ inline Way make_way(const std::string& name, const std::shared_ptr<const Data>& 
   };
   const CompileOptions options{.name = network.cell->name};
   const auto& step = network.cell->step;
-  const auto whole = [&](const auto& step) { return detail::whole(step, what, network.form, mode != Mode::inference); };
+  const auto whole = [&](const auto& step) {
+    return detail::whole(step, what, network.form, mode != Mode::inference);
+  };
   const auto loop = whole(step);
   if (name == "eager") return way(loop, nullptr);
   if (name == "compiled_cell") {

@@ -1,8 +1,8 @@
 // A line protocol for recurrent workloads, so that one driver (bench/compare.py) can time ours and the peers
 // in turns. bench/peers/worker.py speaks the same.
 //
-//   data CELL B I H T FILE            writes weights, first state and xs [T,B,I]; -> ok RECURRENT_BYTES INPUT_BYTES
-//                                     and the FLOPs of each MODE
+//   data CELL B I H T FILE            writes weights, first state and xs [T,B,I];
+//                                     -> ok RECURRENT_BYTES INPUT_BYTES, and the FLOPs of each MODE
 //   ways CELL MODE                    -> ok WAY ...      MODE is inference, training or training_with_dX
 //   setup SLOT WAY CELL MODE FILE     makes a contender and calls it until it is warm -> ok MILLISECONDS
 //   results SLOT FILE                 one call, its results into a file -> ok

@@ -34,7 +34,8 @@ uint64_t TeamTrial::median(bool with_team) const {
 
 void TeamTrial::decide() {
   const bool team_is_quicker = median(true) < median(false);
-  if (team_is_quicker_.exchange(team_is_quicker, std::memory_order_relaxed) != team_is_quicker) next_rest_ = kFirstRest;
+  if (team_is_quicker_.exchange(team_is_quicker, std::memory_order_relaxed) != team_is_quicker)
+    next_rest_ = kFirstRest;
   rest_ = next_rest_;
   next_rest_ = std::min(2 * next_rest_, kLongestRest);
   ways_ = {};

@@ -1,4 +1,5 @@
-// A lock that is taken at once or not at all, by one atomic operation: nobody waits, and nothing goes through the system.
+// A lock that is taken at once or not at all, by one atomic operation: nobody waits, and nothing goes through
+// the system.
 #pragma once
 
 #include <atomic>

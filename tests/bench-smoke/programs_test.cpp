@@ -149,10 +149,11 @@ TEST_CASE("the driver of the recurrent benchmarks runs ours without any peer, an
 TEST_CASE("layers, directions and gradients of the inputs are rows, too") {
   const Scratch scratch;
   const fs::path json = scratch / "compare.json", table = scratch / "compare.txt";
-  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --cell stacked_lstm bidirectional_gru --sizes 3,8,12"
+  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --cell stacked_lstm bidirectional_gru "
+                    "--sizes 3,8,12"
                     " --mode inference training training_with_dX --steps 4 --threads 1 --programs '" +
-                    program("rnn").parent_path().string() + "' --json '" + json.string() + "' > '" + table.string() +
-                    "'") == 0);
+                    program("rnn").parent_path().string() + "' --json '" + json.string() + "' > '" +
+                    table.string() + "'") == 0);
   const auto rows_with = [&](const std::string& text) {
     const auto lines = lines_of(table);
     return std::count_if(lines.begin(), lines.end(),
@@ -168,14 +169,16 @@ TEST_CASE("layers, directions and gradients of the inputs are rows, too") {
 TEST_CASE("a sweep over T says what a step costs at each length beside T = 100") {
   const Scratch scratch;
   const fs::path json = scratch / "compare.json", table = scratch / "compare.txt";
-  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --ours pure_loop --sizes 1,8,8 --sweep T --threads 1"
+  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --ours pure_loop --sizes 1,8,8 --sweep "
+                    "T --threads 1"
                     " --programs '" +
-                    program("rnn").parent_path().string() + "' --plots '" + (scratch / "plots").string() + "' --json '" +
-                    json.string() + "' > '" + table.string() + "'") == 0);
+                    program("rnn").parent_path().string() + "' --plots '" + (scratch / "plots").string() +
+                    "' --json '" + json.string() + "' > '" + table.string() + "'") == 0);
   std::string printed, written;
   for (const std::string& line : lines_of(table)) printed += line;
   for (const std::string& line : lines_of(json)) written += line;
-  for (const char* length : {"T=100 ", "T=1000 ", "T=10000 "}) CHECK(printed.find(length) != std::string::npos);
+  for (const char* length : {"T=100 ", "T=1000 ", "T=10000 "})
+    CHECK(printed.find(length) != std::string::npos);
   CHECK(written.find("\"step_beside_100\": 1.0") != std::string::npos);
   CHECK(written.find("\"steps\": 10000") != std::string::npos);
 }
