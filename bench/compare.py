@@ -59,6 +59,8 @@ def arguments():
     parser.add_argument("--json", metavar="FILE", help="write every row and the host there")
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/dev/bin", metavar="FOLDER")
     options = parser.parse_args()
+    if options.bench == "cell" and any(cell.startswith(("stacked_", "bidirectional_")) for cell in options.cell):
+        parser.error("layers and directions are of a sequence only: use rnn")
     if options.input_gradients:
         options.mode = ["training_with_dX" if mode == "training" else mode for mode in options.mode]
     if options.quick:
@@ -186,7 +188,7 @@ def print_row(row):
         print(f"  {name:<28}{figures['median_us']:>12.5g}{figures['minimum_us']:>12.5g}{number(times, 3):>9}"
               f"{figures['first_calls_ms']:>11.0f}{figures['difference']:>12.1e}", flush=True)
     for name, reason in row["left_out"].items():
-        print(f"  {name:<28}left out: {reason}", flush=True)
+        print(f"  {name:<27} left out: {reason}", flush=True)
 
 
 def rows_of(options, processes, speeds, machine, folder):

@@ -22,6 +22,8 @@ class Task:
     def __init__(self, bench, network, mode, file=None):
         self.form, self.cell = form_and_cell(network)
         self.is_step, self.has_gradients, self.wants_dx = bench == "cell", mode != "inference", mode == "training_with_dX"
+        if self.form and self.is_step:
+            raise NotThere("layers and directions are of a sequence only")
         if self.cell not in CELLS:
             raise NotThere(f"bench/peers/cells.py has no {self.cell}")
         self.inputs, self.step = CELLS[self.cell]
