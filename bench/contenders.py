@@ -22,6 +22,16 @@ class Process:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env=os.environ | (environment or {}), preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
+    def cores(self):
+        """Those that any of its threads may run on, now: libraries may pin threads of their own."""
+        found = set()
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            try:
+                found |= os.sched_getaffinity(int(thread))
+            except ProcessLookupError:  # has ended
+                pass
+        return found
+
     def ask(self, *words):
         """The words of the answer after `ok` or `us`."""
         try:

@@ -19,6 +19,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1_000_000, help="of each, in all (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--only-ours", action="store_true", help="no peer, hence no Python packages")
     parser.add_argument("--json", metavar="FILE", help="write the figures and the host there")
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/dev/bin", metavar="FOLDER")
     return parser.parse_args()
@@ -47,18 +48,31 @@ def figures(us):
     return {"median": at(0.5), "p99.9": at(0.999), "p99.99": at(0.9999), "largest": us[-1]}
 
 
+def row_of(options, name, rows):
+    """One object of the results, as all benchmarks write them; ours, beside the peer whose median is least."""
+    others = {other: row["median"] for other, row in rows.items() if other != name}
+    peer = min(others, key=others.get, default=None)
+    us = rows[name]["median"]
+    return {"bench": "real_time", "workload": "lstm, one step", "shape": ",".join(map(str, SIZES)), "mode": "inference",
+            "threads": 1, "ours": name, "ours_us": us, "best_peer": peer, "best_peer_us": peer and others[peer],
+            "ratio": others[peer] / us if peer else None, "limit_us": None, "goal_ratio": None, "calls": options.calls,
+            "all": rows}
+
+
 def main():
     options = arguments()
+    mine = "calque pure, no audits"
     ours = Process("calque", 1, [str(options.programs / "bench_real_time"), "--serve"], {"CALQUE_NUM_THREADS": "1"})
     with tempfile.TemporaryDirectory() as name:
-        others = peers(options, pathlib.Path(name))
+        others = [] if options.only_ours else peers(options, pathlib.Path(name))
         count = max(1, options.calls // options.turns)
-        runs = {"calque pure, no audits": lambda: [float(us) for us in ours.ask("run", count)]}
+        runs = {mine: lambda: [float(us) for us in ours.ask("run", count)]}
         runs |= {contender.name: lambda contender=contender: contender.run(count) for contender in others}
         times = {name: [] for name in runs}
         for _ in range(options.turns):
             for name, run in runs.items():
                 times[name] += run()
+        versions = {contender.process.name: contender.process.version for contender in others}
         for process in [ours] + [contender.process for contender in others[:1]]:
             process.close()
     rows = {name: figures(us) for name, us in times.items()}
@@ -67,7 +81,7 @@ def main():
         print(f"{name:<28}" + "".join(f"{us:>10.2f}" for us in row.values()) +
               f"   {row['p99.9'] / row['median']:.2f}, {row['p99.99'] / row['median']:.2f}")
     if options.json:
-        record = {"host": host(ROOT), "sizes": SIZES, "calls": options.calls, "us": rows}
+        record = {"host": host(ROOT), "versions": versions, "rows": [row_of(options, mine, rows)]}
         pathlib.Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
 
 

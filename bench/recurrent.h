@@ -1,5 +1,5 @@
-// A cell of the gallery as something to time: over a sequence or for one step, forward or with gradients,
-// in each of the ways that a user can run it.
+// A cell of the gallery, or a network of two, as something to time: over a sequence or for one step, forward
+// or with gradients, in each of the ways that a user can run it.
 #pragma once
 
 #include <functional>
@@ -8,50 +8,25 @@
 #include <vector>
 
 #include "bench/measure.h"
+#include "bench/network.h"
 #include "bench/report.h"
 #include "calque/pure.h"
-#include "examples/cells/cell.h"
 
 namespace calque::bench {
-
-using cells::Cell;
-using cells::Tensors;
 
 /// What one call computes: outputs over the whole sequence and gradients of all weights; or one step's output
 /// and state, and gradients of weights, state and input.
 enum class What : uint8_t { sequence, step };
 
-/// One cell with the tensors that it works on: xs [T,B,I], its weights and first state, by the names in
-/// files.
-struct Data {
-  const Cell* cell = nullptr;
-  Tensors weights, state;
-  Tensor xs;
+/// With dX, gradients of a sequence's inputs are computed, too.
+enum class Mode : uint8_t { inference, training, training_with_dx };
 
-  static Data make(const Cell& cell, int64_t batch, int64_t inputs, int64_t hidden, int64_t steps) {
-    manual_seed(1);
-    Data data{&cell, cell.make_weights(inputs, hidden), {}, nn::normal({steps, batch, inputs})};
-    data.state = cell.make_state(data.weights, batch);
-    return data;
-  }
-  NamedTensors named() const {
-    NamedTensors tensors = {{"xs", xs}};
-    for (size_t i = 0; i < weights.size(); ++i) tensors.emplace_back(cell->weight_names[i], weights[i]);
-    for (size_t i = 0; i < state.size(); ++i) tensors.emplace_back(fmt::format("state{}", i), state[i]);
-    return tensors;
-  }
-  static Data read(const Cell& cell, const NamedTensors& tensors) {
-    Data data{&cell, {}, {}, find(tensors, "xs")};
-    if (!data.xs) throw UserError("the file has no xs [T,B,I]");
-    for (const std::string& name : cell.weight_names) {
-      data.weights.push_back(find(tensors, name));
-      if (!data.weights.back()) throw UserError("the file has no weight " + name + " of " + cell.name);
-    }
-    while (const Tensor part = find(tensors, fmt::format("state{}", data.state.size())))
-      data.state.push_back(part);
-    return data;
-  }
-};
+inline Mode mode_named(const std::string& name) {
+  if (name == "inference") return Mode::inference;
+  if (name == "training") return Mode::training;
+  if (name == "training_with_dX") return Mode::training_with_dx;
+  throw UserError("there is no mode named " + name);
+}
 
 /// Floating-point operations of the matrix products of one call, and bytes of the matrices that each step has
 /// to read again. With gradients a product counts three times, but twice where nobody asks for the gradient
@@ -60,14 +35,17 @@ struct Work {
   double flops = 0, recurrent_bytes = 0, input_bytes = 0;
 };
 
-inline Work work_of(const Data& data, What what, bool has_gradients) {
+inline Work work_of(const Data& data, What what, Mode mode) {
   Work work;
   const double steps = what == What::step ? 1 : static_cast<double>(data.xs.size(0));
+  const std::vector<std::string> names = data.network.weight_names();
   for (size_t i = 0; i < data.weights.size(); ++i) {
     const Tensor& matrix = data.weights[i];
     if (matrix.rank() != 2) continue;
-    const bool is_of_input = data.cell->weight_names[i].starts_with("wx");
-    const double times = !has_gradients ? 1 : is_of_input && what == What::sequence ? 2 : 3;
+    const bool is_of_input = names[i].starts_with("wx");
+    const bool passes_on = !is_of_input || what == What::step || mode == Mode::training_with_dx ||
+                           data.network.reads_outputs(i / data.network.cell->weight_names.size());
+    const double times = mode == Mode::inference ? 1 : passes_on ? 3 : 2;
     const auto elements = static_cast<double>(matrix.element_count());
     work.flops += times * 2.0 * steps * static_cast<double>(data.xs.size(1)) * elements;
     (is_of_input ? work.input_bytes : work.recurrent_bytes) += 4 * elements;
@@ -83,42 +61,34 @@ struct Way {
 
 namespace detail {
 
-inline Tensors all_of(const Tensor& first, const Tensors& rest) {
-  Tensors all = {first};
-  all.insert(all.end(), rest.begin(), rest.end());
-  return all;
-}
-
 /// Runs `forward`, which gives outputs and whatever else, with or without gradients.
-inline std::function<Tensors()> call_of(std::shared_ptr<const Data> data, What what, bool has_gradients,
+inline std::function<Tensors()> call_of(std::shared_ptr<const Data> data, What what, Mode mode,
                                         std::function<Tensors()> forward) {
-  if (!has_gradients)
+  if (mode == Mode::inference)
     return [forward = std::move(forward)] {
       const NoGradGuard guard;
       return forward();
     };
   Tensors leaves = data->weights;
-  if (what == What::step) {
-    leaves.insert(leaves.end(), data->state.begin(), data->state.end());
-    leaves.push_back(data->xs);
-  }
+  if (what == What::step) leaves = joined(leaves, data->state);
+  if (what == What::step || mode == Mode::training_with_dx) leaves.push_back(data->xs);
   for (Tensor& leaf : leaves) leaf.set_requires_grad();
   return [forward = std::move(forward), leaves] {
     const Tensor loss = forward()[0];
-    return all_of(loss.detach(), grad(std::span(&loss, 1), std::span<const Tensor>(leaves)));
+    return joined({loss.detach()}, grad(std::span(&loss, 1), std::span<const Tensor>(leaves)));
   };
 }
 
 /// The function that a user would write, and may compile as a whole.
 template <class StepFunction>
-auto whole(StepFunction step, What what, bool has_gradients) {
+auto whole(StepFunction step, What what, Network::Form form, bool has_gradients) {
   return [=](const Tensor& xs, const Tensors& state, const Tensors& weights) mutable {
     if (what == What::step) {
       const cells::Step<Tensors> next = step(xs[0], state, weights);
-      return has_gradients ? Tensors{sum(next.output)} : all_of(next.output, next.state);
+      return has_gradients ? Tensors{sum(next.output)} : joined({next.output}, next.state);
     }
-    const cells::Sequence result = cells::over_sequence(step, xs, state, weights);
-    return has_gradients ? Tensors{sum(result.outputs)} : all_of(result.outputs, result.state);
+    const cells::Sequence result = over_sequence(form, step, xs, state, weights);
+    return has_gradients ? Tensors{sum(result.outputs)} : joined({result.outputs}, result.state);
   };
 }
 
@@ -132,28 +102,33 @@ inline std::vector<std::string> way_names(What what) {
 }
 
 /// Throws UserError for a way that there is not.
-inline Way make_way(const std::string& name, const std::shared_ptr<const Data>& data, What what,
-                    bool has_gradients) {
+inline Way make_way(const std::string& name, const std::shared_ptr<const Data>& data, What what, Mode mode) {
+  const Network& network = data->network;
+  if (what == What::step && network.parts() > 1)
+    throw UserError("layers and directions are of a sequence only");
   const auto way = [&](auto function, std::function<CompileStats()> stats) {
     return Way{detail::call_of(
-                   data, what, has_gradients,
+                   data, what, mode,
                    [data, function]() mutable { return function(data->xs, data->state, data->weights); }),
                std::move(stats)};
   };
   const auto with_stats = [&](auto function, auto compiled) {
     return way(function, [compiled] { return compiled.stats(); });
   };
-  const CompileOptions options{.name = data->cell->name};
-  const auto& step = data->cell->step;
-  const auto loop = detail::whole(step, what, has_gradients);
+  const CompileOptions options{.name = network.cell->name};
+  const auto& step = network.cell->step;
+  const auto whole = [&](const auto& step) {
+    return detail::whole(step, what, network.form, mode != Mode::inference);
+  };
+  const auto loop = whole(step);
   if (name == "eager") return way(loop, nullptr);
   if (name == "compiled_cell") {
     const auto cell = compile(step, options);
-    return with_stats(detail::whole(cell, what, has_gradients), cell);
+    return with_stats(whole(cell), cell);
   }
   if (name == "pure_cell") {
     const auto cell = compile(pure, step, options);
-    return with_stats(detail::whole(cell, what, has_gradients), cell);
+    return with_stats(whole(cell), cell);
   }
   if (name == "compiled_loop") {
     const auto compiled = compile(loop, options);
@@ -167,19 +142,19 @@ inline Way make_way(const std::string& name, const std::shared_ptr<const Data>& 
 }
 
 /// Names of what a way gives, in its order.
-inline std::vector<std::string> result_names(const Data& data, What what, bool has_gradients) {
+inline std::vector<std::string> result_names(const Data& data, What what, Mode mode) {
   std::vector<std::string> names;
   const size_t states = data.state.size();
-  if (!has_gradients) {
+  if (mode == Mode::inference) {
     names.push_back("outputs");
     for (size_t i = 0; i < states; ++i) names.push_back(fmt::format("state{}", i));
     return names;
   }
   names.push_back("loss");
-  for (const std::string& weight : data.cell->weight_names) names.push_back("gradient_" + weight);
-  if (what == What::sequence) return names;
-  for (size_t i = 0; i < states; ++i) names.push_back(fmt::format("gradient_state{}", i));
-  names.push_back("gradient_xs");
+  for (const std::string& weight : data.network.weight_names()) names.push_back("gradient_" + weight);
+  if (what == What::step)
+    for (size_t i = 0; i < states; ++i) names.push_back(fmt::format("gradient_state{}", i));
+  if (what == What::step || mode == Mode::training_with_dx) names.push_back("gradient_xs");
   return names;
 }
 

@@ -120,13 +120,17 @@ class Report {
   static int threads() { return ThreadPool::instance().num_threads(); }
   static std::string number(double value) { return value == 0 ? "" : fmt::format("{:.4g}", value); }
 
+  /// The members that all benchmarks write, those of peers null where there are none; then what this one has
+  /// beside them.
   std::string json_of(const Row& row) const {
     std::string line =
         fmt::format(R"({{"bench": {}, "workload": {}, "shape": {}, "mode": {}, "threads": {}, "ours_us": {})",
                     json_text(bench_), json_text(row.workload), json_text(row.shape), json_text(row.mode),
                     threads(), row.ours_us);
-    const std::pair<const char*, double> given[] = {
-        {"minimum_us", row.minimum_us}, {"goal_us", row.goal_us}, {"limit_us", row.limit_us}};
+    line += fmt::format(
+        R"(, "best_peer": null, "best_peer_us": null, "ratio": null, "limit_us": {}, "goal_ratio": null)",
+        row.limit_us == 0 ? "null" : fmt::format("{}", row.limit_us));
+    const std::pair<const char*, double> given[] = {{"minimum_us", row.minimum_us}, {"goal_us", row.goal_us}};
     for (const auto& [name, value] : given)
       if (value != 0) line += fmt::format(R"(, "{}": {})", name, value);
     for (const auto& [name, value] : row.more) line += fmt::format(", {}: {}", json_text(name), value);

@@ -29,15 +29,15 @@ inline void add_rows(Report& report, const RecurrentRow& row, double peak, bool 
   const std::string shape = row.what == What::step
                                 ? fmt::format("{},{},{}", batch, inputs, hidden)
                                 : fmt::format("{},{},{} T={}", batch, inputs, hidden, row.steps);
-  for (const bool has_gradients : {false, true}) {
-    const auto data = std::make_shared<const Data>(
-        Data::make(cells::find_cell(row.cell), batch, inputs, hidden, row.steps));
-    const double flops = work_of(*data, row.what, has_gradients).flops;
+  for (const Mode mode : {Mode::inference, Mode::training}) {
+    const auto data =
+        std::make_shared<const Data>(Data::make(find_network(row.cell), batch, inputs, hidden, row.steps));
+    const double flops = work_of(*data, row.what, mode).flops;
     std::vector<Contender> contenders;
     for (const std::string& name : way_names(row.what)) {
-      const Way way = make_way(name, data, row.what, has_gradients);
-      contenders.push_back(
-          {fmt::format("{} {}", has_gradients ? "training" : "inference", name), [way] { way.call(); }});
+      const Way way = make_way(name, data, row.what, mode);
+      contenders.push_back({fmt::format("{} {}", mode == Mode::training ? "training" : "inference", name),
+                            [way] { way.call(); }});
       if (!way.stats) continue;
       for (int call = 0; call < 5; ++call) way.call();
       report.require(way.stats().plan_runs > 0,

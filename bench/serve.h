@@ -1,10 +1,9 @@
 // A line protocol for recurrent workloads, so that one driver (bench/compare.py) can time ours and the peers
 // in turns. bench/peers/worker.py speaks the same.
 //
-//   data CELL B I H T FILE            writes weights, first state and xs [T,B,I]; -> ok FLOPS
-//   FLOPS_WITH_GRADIENTS
-//                                     RECURRENT_BYTES INPUT_BYTES
-//   ways CELL MODE                    -> ok WAY ...      MODE is inference or training
+//   data CELL B I H T FILE            writes weights, first state and xs [T,B,I];
+//                                     -> ok RECURRENT_BYTES INPUT_BYTES, and the FLOPs of each MODE
+//   ways CELL MODE                    -> ok WAY ...      MODE is inference, training or training_with_dX
 //   setup SLOT WAY CELL MODE FILE     makes a contender and calls it until it is warm -> ok MILLISECONDS
 //   results SLOT FILE                 one call, its results into a file -> ok
 //   compare FILE FILE                 -> ok DIFFERENCE NAME  (the largest, relative to the largest element)
@@ -73,6 +72,7 @@ class Server {
     read(line, file);
     if (command == "compare") return compare(name, file);
     if (command != "results") throw UserError("there is no command " + command);
+    manual_seed(1);  // a cell with a dropout draws the same in every way
     const Tensors results = slot(name).way.call();
     NamedTensors named;
     for (size_t i = 0; i < results.size(); ++i) named.emplace_back(slot(name).names.at(i), results[i]);
@@ -84,21 +84,23 @@ class Server {
     std::string cell, file;
     int64_t batch, inputs, hidden, steps;
     read(line, cell, batch, inputs, hidden, steps, file);
-    const Data data = Data::make(cells::find_cell(cell), batch, inputs, hidden, steps);
+    const Data data = Data::make(find_network(cell), batch, inputs, hidden, steps);
     save_safetensors(file, data.named());
-    const Work work = work_of(data, what_, false), with_gradients = work_of(data, what_, true);
-    return fmt::format("ok {} {} {} {}", work.flops, with_gradients.flops, work.recurrent_bytes,
-                       work.input_bytes);
+    const Work work = work_of(data, what_, Mode::inference);
+    std::string text = fmt::format("ok {} {}", work.recurrent_bytes, work.input_bytes);
+    for (const Mode mode : {Mode::inference, Mode::training, Mode::training_with_dx})
+      text += fmt::format(" {}", work_of(data, what_, mode).flops);
+    return text;
   }
 
   std::string set_up(std::istringstream& line) {
-    std::string name, way, cell, mode, file;
-    read(line, name, way, cell, mode, file);
-    const bool has_gradients = mode == "training";
+    std::string name, way, cell, mode_name, file;
+    read(line, name, way, cell, mode_name, file);
+    const Mode mode = mode_named(mode_name);
     const auto data =
-        std::make_shared<const Data>(Data::read(cells::find_cell(cell), load_safetensors(file).tensors));
+        std::make_shared<const Data>(Data::read(find_network(cell), load_safetensors(file).tensors));
     const double start = now_us();
-    Slot made{make_way(way, data, what_, has_gradients), result_names(*data, what_, has_gradients)};
+    Slot made{make_way(way, data, what_, mode), result_names(*data, what_, mode)};
     for (int call = 0; call < kWarmCalls; ++call) made.way.call();
     if (made.way.stats && made.way.stats().plan_runs == 0)
       throw UserError(way + " of " + cell + " did not run as compiled code");

@@ -65,7 +65,7 @@ class PlanRun {
  public:
   PlanRun(Plan& plan, std::span<const Tensor> inputs)
       : plan_(plan), inputs_(inputs.size()), owned_(plan.owned_count_), starts_(plan.buffers_.size()) {
-    if (!plan.packed_.empty()) lock_ = std::unique_lock(plan.packed_mutex_, std::try_to_lock);
+    if (!plan.packed_.empty()) lock_ = std::unique_lock(plan.packed_lock_, std::try_to_lock);
     for (size_t i = 0; i < inputs.size(); ++i) inputs_[i] = laid_out(inputs[i], plan.inputs_[i]);
     for (const PlanBuffer& buffer : plan.buffers_)
       if (buffer.kind == PlanBuffer::Kind::owned) owned_[buffer.index] = Ref<Storage>::adopt(Storage::create(buffer.bytes));
@@ -362,7 +362,7 @@ class PlanRun {
   }
 
   Plan& plan_;
-  std::unique_lock<std::mutex> lock_;  // held where packed operands may be used
+  std::unique_lock<TryLock> lock_;  // held where packed operands may be used
   InlineArray<Tensor, 16> inputs_;
   InlineArray<Ref<Storage>, 8> owned_;
   Ref<Storage> arena_;

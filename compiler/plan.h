@@ -14,6 +14,7 @@
 #include "runtime/inline_array.h"
 #include "runtime/tensor_impl.h"
 #include "runtime/thread_pool.h"
+#include "runtime/try_lock.h"
 
 namespace calque {
 
@@ -137,7 +138,7 @@ class Plan {
   std::vector<PlanBuffer> buffers_;
   std::vector<PlanStep> steps_;
   std::vector<PackedOperand> packed_;
-  std::mutex packed_mutex_;
+  TryLock packed_lock_;  // held by the run that uses them; others read the weights themselves
   size_t arena_bytes_ = 0, scratch_bytes_ = 0;
   int owned_count_ = 0;
   bool is_worth_a_team_ = false;      // of loops that may be shared or not, none is

@@ -3,13 +3,15 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
-#include <mutex>
+
+#include "runtime/try_lock.h"
 
 namespace calque {
 
 /// Some runs in a row on one thread, some with a team, then the quicker way (by medians) for many runs, until both are tried
-/// again. Any number of threads may ask at once.
+/// again. Any number of threads may ask at once: none waits, and what one notes while another is inside does not count.
 class TeamTrial {
  public:
   /// Which way the next run is to go.
@@ -29,9 +31,9 @@ class TeamTrial {
   uint64_t median(bool with_team) const;
   void decide();
 
-  std::mutex mutex_;
+  TryLock busy_;  // guards what follows
   std::array<Way, 2> ways_;  // [with_team]
-  bool team_is_quicker_ = false;
+  std::atomic<bool> team_is_quicker_ = false;  // is read without the lock, too
   int rest_ = 0, next_rest_ = kFirstRest;  // runs before the next trial; of the pause behind that
 };
 

@@ -22,6 +22,7 @@
 
 #include "ir/op/error.h"
 #include "runtime/log.h"
+#include "runtime/try_lock.h"
 
 namespace calque {
 namespace {
@@ -169,7 +170,7 @@ struct Worker {
 };
 
 struct PoolState {
-  std::mutex busy;  // held by the caller whose job runs
+  TryLock busy;  // held by the caller whose job runs
   TeamState team;
   const int cores = allowed_cores();
   int size = 0;
@@ -343,7 +344,7 @@ void ThreadPool::run(int threads, FunctionRef<void(Team&)> f) {
   threads = std::clamp(threads, 1, kMaxThreads);
   if (threads > 1 && !inside_member) {
     detail::PoolState& pool = state();
-    std::unique_lock<std::mutex> lock(pool.busy, std::try_to_lock);
+    std::unique_lock<TryLock> lock(pool.busy, std::try_to_lock);
     if (lock.owns_lock()) return pool.run(threads, f);
   }
   MemberScope scope;

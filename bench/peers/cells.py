@@ -4,6 +4,18 @@ loop: x is then the whole sequence); `step(ops, pre, s, w)` takes that, the stat
 to an output and the next state. Names are those of examples/cells; a cell that is missing here has no peers."""
 
 
+class NotThere(Exception):
+    """A peer cannot do what is asked, for the reason given."""
+
+
+def form_and_cell(network):
+    """"stacked_lstm" -> "stacked", "lstm"; the form of a cell alone is empty."""
+    for form in ("stacked", "bidirectional"):
+        if network.startswith(form + "_"):
+            return form, network.removeprefix(form + "_")
+    return "", network
+
+
 def product(name, bias=None):
     """x times the weight of that name, plus a bias."""
     if bias is None:

@@ -2,6 +2,8 @@
 import numpy
 from onnx import TensorProto, checker, helper, numpy_helper
 
+from cells import NotThere
+
 
 class Value:
     """A name in a graph; operators on it add nodes."""
@@ -122,25 +124,47 @@ def scan_model(task):
 ORDER = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}  # ONNX: i o f c; z r h
 
 
-def layer_model(task):
-    """The standard's own op; from zero states, as the gallery's are."""
+def layer_tensors(task, weights):
+    """W [1,G*H,I], R [1,G*H,H] and B [1,2*G*H] of the standard's op."""
     order = ORDER[task.cell]
-    hidden = task.weights["wh"].shape[0]
-    reorder = lambda w: numpy.concatenate([numpy.split(w.T, len(order), 0)[k] for k in order], 0)[None].copy()
-    bias = task.weights["bx" if task.cell == "gru" else "b"]
-    bias_h = task.weights.get("bh", numpy.zeros_like(bias))
+    reorder = lambda w: numpy.concatenate([numpy.split(w.T, len(order), 0)[k] for k in order], 0)[None]
     flat = lambda b: numpy.concatenate([numpy.split(b, len(order))[k] for k in order])
-    initializers = {"W": reorder(task.weights["wx"]), "R": reorder(task.weights["wh"]),
-                    "B": numpy.concatenate([flat(bias), flat(bias_h)])[None],
-                    "shape": numpy.array([task.xs.shape[0], *task.states[0].shape]),
-                    "state_shape": numpy.array(task.states[0].shape)}
+    bias = weights["bx" if task.cell == "gru" else "b"]
+    bias_h = weights.get("bh", numpy.zeros_like(bias))
+    return reorder(weights["wx"]), reorder(weights["wh"]), numpy.concatenate([flat(bias), flat(bias_h)])[None]
+
+
+def layer_model(task):
+    """The standard's own op; from zero states, as the gallery's are. Two layers are two of it."""
+    parts = [layer_tensors(task, weights) for weights, _ in task.parts(task.weights, task.states)]
+    if task.form == "bidirectional":
+        parts = [[numpy.concatenate(both) for both in zip(*parts)]]
+    hidden, (steps, batch, _) = task.weights["wh"].shape[0], task.xs.shape
+    directions = 2 if task.form == "bidirectional" else 1
     attributes = {"linear_before_reset": 1} if task.cell == "gru" else {}
-    lasts = names(task, "after")
-    nodes = [helper.make_node(task.cell.upper(), ["xs", "W", "R", "B"], ["Y", *(f"Y_{name}" for name in lasts)],
-                              hidden_size=hidden, **attributes),
-             helper.make_node("Reshape", ["Y", "shape"], ["output"])]
-    nodes += [helper.make_node("Reshape", [f"Y_{name}", "state_shape"], [name]) for name in lasts]
-    outputs = (task.xs.shape[0], *task.states[0].shape)
+    attributes |= {"direction": "bidirectional"} if directions == 2 else {}
+    kinds = len(task.states) // (2 if task.form else 1)  # of states, of each layer or direction
+    lasts, nodes, x = names(task, "after"), [], "xs"
+    initializers = {"shape": numpy.array([steps, batch, directions * hidden]), "state_shape": numpy.array([batch, hidden])}
+    for layer, tensors in enumerate(parts):
+        own = [f"{name}{layer}" for name in ("W", "R", "B")]
+        initializers |= {name: numpy.ascontiguousarray(tensor) for name, tensor in zip(own, tensors)}
+        ends = [f"Y{layer}_state{kind}" for kind in range(kinds)]
+        output = "output" if layer == len(parts) - 1 else f"output{layer}"
+        nodes.append(helper.make_node(task.cell.upper(), [x, *own], [f"Y{layer}", *ends], hidden_size=hidden, **attributes))
+        by_steps, halves = f"Y{layer}", [[end] for end in ends]
+        if directions == 2:
+            by_steps = f"Y{layer}_by_steps"  # [T,B,directions,H]
+            nodes.append(helper.make_node("Transpose", [f"Y{layer}"], [by_steps], perm=[0, 2, 1, 3]))
+            halves = [[f"{end}_there", f"{end}_back"] for end in ends]
+            nodes += [helper.make_node("Split", [end], half, axis=0, num_outputs=2) for end, half in zip(ends, halves)]
+        nodes.append(helper.make_node("Reshape", [by_steps, "shape"], [output]))
+        for kind, half in enumerate(halves):
+            for direction, end in enumerate(half):
+                after = lasts[(layer + direction) * kinds + kind]
+                nodes.append(helper.make_node("Reshape", [end, "state_shape"], [after]))
+        x = output
+    outputs = (steps, batch, directions * hidden)
     return model_of(nodes, info(["xs"], [task.xs]), info(["output", *lasts], [outputs, *task.states]), initializers)
 
 
@@ -151,10 +175,12 @@ def feeds(task):
 
 def ways(task):
     if task.has_gradients:
-        return []
+        raise NotThere("is for inference only")
+    if task.form and task.cell not in ORDER:
+        raise NotThere(f"has no op for a {task.form} {task.cell}")
     if task.is_step:
         return ["step"]
-    return ["Scan"] + (["layer"] if task.cell in ORDER else [])
+    return ([] if task.form else ["Scan"]) + (["layer"] if task.cell in ORDER else [])
 
 
 def model(way, task):

@@ -1,6 +1,8 @@
 # torch: eager, TorchScript, torch.compile of the cell and of the whole loop, and the library's own layers.
 import torch
 
+from cells import NotThere
+
 VERSION = torch.__version__
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
@@ -22,6 +24,10 @@ class Ops:
 
 
 def ways(task):
+    if task.form:
+        if task.cell not in GATES:
+            raise NotThere(f"has no {task.form} {task.cell}")
+        return ["library"]
     names = ["eager", "script_cell", "compile_cell"]
     if not task.is_step:
         names.append("compile_loop")
@@ -56,7 +62,7 @@ def make(way, task):
     xs = tensor(task.xs)
     if way == "library":
         return make_library(task, xs, states)
-    leaves = weights + states + [xs] if task.is_step else weights
+    leaves = weights + states + [xs] if task.is_step else weights + [xs] if task.wants_dx else weights
     if task.has_gradients:
         for leaf in leaves:
             leaf.requires_grad_()
@@ -90,32 +96,37 @@ def make_library(task, xs, states):
     """nn.LSTM, nn.GRU, nn.RNN (of one step: their cells), with weights [N,K] where ours are [K,N]."""
     hidden, inputs = task.weights["wh"].shape[0], task.weights["wx"].shape[0]
     kind = task.cell.upper()
-    layer = getattr(torch.nn, kind + "Cell" if task.is_step else kind)(inputs, hidden)
-    bias = "bx" if task.cell == "gru" else "b"
-    suffix = "" if task.is_step else "_l0"
-    wx, wh, bx, bh = (getattr(layer, name + suffix) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-    with torch.no_grad():
-        wx.copy_(torch.from_numpy(task.weights["wx"].T.copy()))
-        wh.copy_(torch.from_numpy(task.weights["wh"].T.copy()))
-        bx.copy_(torch.from_numpy(task.weights[bias]))
-        bh.copy_(torch.from_numpy(task.weights["bh"])) if task.cell == "gru" else bh.zero_()
-    leaves = [wx, wh, bx, bh]
-    if task.is_step and task.has_gradients:
-        leaves += [*states, xs]
-        for leaf in [*states, xs]:
+    options = {"stacked": {"num_layers": 2}, "bidirectional": {"bidirectional": True}}.get(task.form, {})
+    layer = getattr(torch.nn, kind + "Cell" if task.is_step else kind)(inputs, hidden, **options)
+    suffixes = [""] if task.is_step else ["_l0", "_l1" if task.form == "stacked" else "_l0_reverse"]
+    bias, leaves = "bx" if task.cell == "gru" else "b", {}
+    for (weights, _), suffix, ours in zip(task.parts(task.weights, states), suffixes, ("", "_1")):
+        wx, wh, bx, bh = (getattr(layer, name + suffix) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        with torch.no_grad():
+            wx.copy_(torch.from_numpy(weights["wx"].T.copy()))
+            wh.copy_(torch.from_numpy(weights["wh"].T.copy()))
+            bx.copy_(torch.from_numpy(weights[bias]))
+            bh.copy_(torch.from_numpy(weights["bh"])) if task.cell == "gru" else bh.zero_()
+        leaves |= {"wx" + ours: wx, "wh" + ours: wh, bias + ours: bx, "bh" + ours: bh}
+    others = [*states, xs] if task.is_step else [xs] if task.wants_dx else []
+    if task.has_gradients:
+        for leaf in others:
             leaf.requires_grad_()
-    by_name = {"wx": 0, "wh": 1, bias: 2, "bh": 3}
 
     def pick(gradients):
-        own = [gradients[by_name[name]] for name in task.weights]
-        return [g.T if g.dim() == 2 else g for g in own] + list(gradients[4:])
+        by_name = dict(zip(leaves, gradients))
+        own = [by_name[name] for name in task.weights]
+        return [g.T if g.dim() == 2 else g for g in own] + list(gradients[len(leaves):])
+
+    parts = [own for _, own in task.parts(task.weights, states)]
+    first = tuple(torch.stack(state) for state in zip(*parts))  # [parts,B,H] of each state
 
     def forward():
         if task.is_step:
             after = layer(xs[0], tuple(states) if task.cell == "lstm" else states[0])
             after = after if task.cell == "lstm" else (after,)
             return (after[0], *after)
-        first = tuple(state[None] for state in states)
         outputs, after = layer(xs, first if task.cell == "lstm" else first[0])
-        return (outputs, *(state[0] for state in (after if task.cell == "lstm" else (after,))))
-    return finished(task, forward, leaves, pick)
+        after = after if task.cell == "lstm" else (after,)
+        return (outputs, *(state[part] for part in range(len(parts)) for state in after))
+    return finished(task, forward, [*leaves.values(), *others], pick)

@@ -1,7 +1,8 @@
 # Runs one peer behind the line protocol of bench/serve.h: worker.py PEER BENCH THREADS.
-"""A peer is a file with_NAME.py that has `VERSION`, `use_threads(count)`, `ways(task)` (names of the ways to run it)
-and `make(way, task)`, which gives a function of no arguments; that returns, finished, a list of arrays:
-inference: outputs, states; training: loss, gradients of the weights (of one step also of states and input)."""
+"""A peer is a file with_NAME.py that has `VERSION`, `use_threads(count)`, `ways(task)` (names of the ways to run it;
+none raises NotThere with the reason) and `make(way, task)`, which gives a function of no arguments; that returns,
+finished, a list of arrays: inference: outputs, states; training: loss, gradients of the weights (of one step also of
+states and input, with dX also of the input)."""
 import importlib
 import sys
 import time
@@ -9,17 +10,23 @@ import time
 import numpy
 from safetensors.numpy import load_file, save_file
 
-from cells import CELLS
+from cells import CELLS, NotThere, form_and_cell
 
 WARM_CALLS = 3
 
 
 class Task:
-    """What is to be computed: a cell, forward or with gradients, on xs [T,B,I], states [B,...] and weights by name."""
+    """What is to be computed: a cell, forward or with gradients, on xs [T,B,I], states [B,...] and weights by name; or
+    two of it (`form`), stacked or in both directions."""
 
-    def __init__(self, bench, cell, mode, file=None):
-        self.cell, self.is_step, self.has_gradients = cell, bench == "cell", mode == "training"
-        self.inputs, self.step = CELLS.get(cell, (None, None))
+    def __init__(self, bench, network, mode, file=None):
+        self.form, self.cell = form_and_cell(network)
+        self.is_step, self.has_gradients, self.wants_dx = bench == "cell", mode != "inference", mode == "training_with_dX"
+        if self.form and self.is_step:
+            raise NotThere("layers and directions are of a sequence only")
+        if self.cell not in CELLS:
+            raise NotThere(f"bench/peers/cells.py has no {self.cell}")
+        self.inputs, self.step = CELLS[self.cell]
         if file is None:
             return
         tensors = load_file(file)
@@ -35,8 +42,16 @@ class Task:
             return ["outputs"] + [f"state{i}" for i in states]
         names = ["loss"] + [f"gradient_{name}" for name in self.weights]
         if self.is_step:
-            names += [f"gradient_state{i}" for i in states] + ["gradient_xs"]
-        return names
+            names += [f"gradient_state{i}" for i in states]
+        return names + (["gradient_xs"] if self.is_step or self.wants_dx else [])
+
+    def parts(self, weights, states):
+        """[(weights by the cell's own names, states)] of each layer or direction: names of the second one end in _1."""
+        if not self.form:
+            return [(weights, states)]
+        half = len(states) // 2
+        first = {name: weight for name, weight in weights.items() if not name.endswith("_1")}
+        return [(first, states[:half]), ({name: weights[name + "_1"] for name in first}, states[half:])]
 
 
 class Worker:
@@ -51,7 +66,7 @@ class Worker:
 
     def do_ways(self, cell, mode):
         task = Task(self.bench, cell, mode)
-        return " ".join(["ok"] + (self.peer.ways(task) if task.step else []))
+        return " ".join(["ok", *self.peer.ways(task)])
 
     def do_setup(self, slot, way, cell, mode, file):
         task = Task(self.bench, cell, mode, file)
@@ -98,6 +113,8 @@ def main():
             break
         try:
             text = worker.answer(*line.split())
+        except NotThere as reason:
+            text = f"error {reason}"
         except Exception as error:
             text = f"error {type(error).__name__} " + str(error).replace("\n", " ")[:300]
         print(text, file=answers, flush=True)

@@ -91,15 +91,16 @@ struct Sequence {
   Tensors state;
 };
 
-/// The cell over a sequence xs [T,B,I] from the given state. `step` is the cell's own or what compile() made of it.
+/// The cell over a sequence xs [T,B,I], either way, from the given state. `step` is the cell's own or what compile() made of it.
 template <class StepFunction>
-Sequence over_sequence(StepFunction& step, const Tensor& xs, const Tensors& state, const Tensors& weights) {
+Sequence over_sequence(StepFunction& step, const Tensor& xs, const Tensors& state, const Tensors& weights,
+                       ScanDirection direction = ScanDirection::forward) {
   auto [last, outputs] = scan(
       [&](const Tensors& state, const Tensor& x) {
         Step<Tensors> next = step(x, state, weights);
         return std::pair(std::move(next.state), std::move(next.output));
       },
-      state, xs);
+      state, xs, direction);
   return {std::move(outputs), std::move(last)};
 }
 

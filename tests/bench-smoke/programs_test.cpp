@@ -91,6 +91,9 @@ TEST_CASE("every benchmark prints a row for each object that it writes") {
       CHECK(std::atoi(member(object, "threads").c_str()) >= 1);
       CHECK_FALSE(member(object, "ours_us").empty());
       CHECK(member(object, "isa").size() > 2);
+      for (const char* name :
+           {"shape", "mode", "best_peer", "best_peer_us", "ratio", "limit_us", "goal_ratio"})
+        CHECK_FALSE(member(object, name).empty());
       const std::string workload = member(object, "workload"), bare = workload.substr(1, workload.size() - 2);
       CHECK(std::any_of(printed.begin(), printed.end(),
                         [&](const std::string& row) { return row.starts_with(bare + " "); }));
@@ -141,4 +144,41 @@ TEST_CASE("the driver of the recurrent benchmarks runs ours without any peer, an
       CHECK(fs::exists(plots) == !sweep.empty());
     }
   CHECK(exit_code("python3 bench/compare.py rnn --only-ours --programs /nowhere > /dev/null 2>&1") == 1);
+}
+
+TEST_CASE("layers, directions and gradients of the inputs are rows, too") {
+  const Scratch scratch;
+  const fs::path json = scratch / "compare.json", table = scratch / "compare.txt";
+  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --cell stacked_lstm bidirectional_gru "
+                    "--sizes 3,8,12"
+                    " --mode inference training training_with_dX --steps 4 --threads 1 --programs '" +
+                    program("rnn").parent_path().string() + "' --json '" + json.string() + "' > '" +
+                    table.string() + "'") == 0);
+  const auto rows_with = [&](const std::string& text) {
+    const auto lines = lines_of(table);
+    return std::count_if(lines.begin(), lines.end(),
+                         [&](const std::string& line) { return line.find(text) != std::string::npos; });
+  };
+  CHECK(rows_with("stacked_lstm 3,8,12 T=4 ") == 3);
+  CHECK(rows_with("bidirectional_gru 3,8,12 T=4 ") == 3);
+  CHECK(rows_with(" training_with_dX, 1 threads") == 2);
+  CHECK(rows_with("calque pure_loop ") == 6);
+  CHECK(rows_with("left out") == 0);
+}
+
+TEST_CASE("a sweep over T says what a step costs at each length beside T = 100") {
+  const Scratch scratch;
+  const fs::path json = scratch / "compare.json", table = scratch / "compare.txt";
+  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --ours pure_loop --sizes 1,8,8 --sweep "
+                    "T --threads 1"
+                    " --programs '" +
+                    program("rnn").parent_path().string() + "' --plots '" + (scratch / "plots").string() +
+                    "' --json '" + json.string() + "' > '" + table.string() + "'") == 0);
+  std::string printed, written;
+  for (const std::string& line : lines_of(table)) printed += line;
+  for (const std::string& line : lines_of(json)) written += line;
+  for (const char* length : {"T=100 ", "T=1000 ", "T=10000 "})
+    CHECK(printed.find(length) != std::string::npos);
+  CHECK(written.find("\"step_beside_100\": 1.0") != std::string::npos);
+  CHECK(written.find("\"steps\": 10000") != std::string::npos);
 }

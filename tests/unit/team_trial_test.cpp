@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <thread>
 #include <vector>
 
 using namespace calque;
@@ -55,6 +56,15 @@ TEST_CASE("runs that end after a decision, or throw, do not disturb a trial") {
   trial.note(false, 1);
   trial.note(false, 1);
   CHECK(with_team(ways_of(trial, 30, 100, 60)) == 30);
+}
+
+TEST_CASE("threads that ask and note at once wait for nobody, and the quicker way is found all the same") {
+  TeamTrial trial;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { ways_of(trial, 5000, 100, 60); });
+  for (std::thread& thread : threads) thread.join();
+  const std::vector<bool> ways = ways_of(trial, 5000, 100, 60);
+  CHECK(with_team(ways) > 4800);
 }
 
 }  // namespace
