@@ -71,6 +71,7 @@ void Frame::settle() {
   const ClosedWay way = make_loops();
   tree_[root_].is_complete |= way.is_whole;
   notes_.end = way.first == kNoTrace ? way.end : merge_way(tree_, way.first, way.end);
+  tree_.shrink();
 }
 
 /// So much was recorded that segments which come again are looked for already. The next call, which matches them, records what

@@ -187,6 +187,11 @@ class TraceTree {
   /// Takes back, and gives, what was added from this node on: one way, behind the other children of its parent.
   std::vector<TraceNode> drop_way(TraceId first);
 
+  /// Gives back the room of nodes that were dropped, where that is most of it.
+  void shrink() {
+    if (nodes_.capacity() > 2 * nodes_.size() + 1024) nodes_.shrink_to_fit();
+  }
+
   const TraceLoop& loop(uint32_t index) const { return loops_[index]; }
   /// The loop that begins with this node; null where none does.
   const TraceLoop* loop_at(TraceId id) const {
