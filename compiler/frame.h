@@ -67,8 +67,8 @@ class Frame final : public Observer {
   const FrameNotes& notes() const { return notes_; }
   bool is_matching() const { return mode_ == Mode::match; }
   TraceId root() const { return root_; }
-  /// The way up to here. It is no more than a part of it where iterations were omitted.
-  StraightWay way();
+  /// The nodes up to here. They are no more than a part of the call where iterations were omitted.
+  std::vector<PlacedNode> placed_nodes();
   bool has_omitted() const { return long_loop_.has_omitted(); }
   std::span<const Tensor> slots() const { return slots_; }
   /// Which value of the segment this is, counted from its first; nothing for other tensors.
@@ -144,6 +144,7 @@ class Frame final : public Observer {
   TraceId find_end();
   /// The loop that the last op was of is left here, if it is: from now on sizes may follow from how often it ran.
   void note_trips();
+  StraightWay way();
 
   // Recording.
   /// `asked` is the op that is new; null when the function ended, or a segment had to, where it did not

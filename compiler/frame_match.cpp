@@ -257,8 +257,13 @@ void Frame::note_trips() {
 
 StraightWay Frame::way() {
   if (mode_ == Mode::match) note_trips();
-  stop_counting();
   return {tree_, segment_begin_, cursor_};
+}
+
+std::vector<PlacedNode> Frame::placed_nodes() {
+  if (mode_ == Mode::match) note_trips();
+  stop_counting();
+  return calque::placed_nodes(tree_, segment_begin_, cursor_);
 }
 
 bool Frame::match(const OpCall& call, std::span<Tensor> results) {

@@ -14,7 +14,7 @@ namespace {
 class Reader {
  public:
   Reader(Frame& frame, const TraceTree& tree, std::span<const Tensor> arguments, std::span<const StateSnapshot> state)
-      : frame_(frame), tree_(tree), way_(frame.way()), arguments_(arguments), state_(state) {}
+      : frame_(frame), tree_(tree), nodes_(frame.placed_nodes()), arguments_(arguments), state_(state) {}
 
   PureTrace read(const detail::ResultReader& result) {
     check_notes();
@@ -111,10 +111,10 @@ class Reader {
 
   /// The op that used a slot first, and what it found there.
   std::pair<const TraceNode*, const SlotRecord*> binding_of(size_t slot) const {
-    for (TraceId id = way_.end(); id != kNoTrace; id = way_.tree()[id].parent) {
-      const TraceNode& node = way_.tree()[id];
-      if (slot >= node.first_slot && slot - node.first_slot < node.new_slots.size())
-        return {&node, &node.new_slots[slot - node.first_slot]};
+    for (const PlacedNode& placed : nodes_) {
+      const TraceNode& node = tree_[placed.id];
+      if (const auto place = placed.place_of_slot(static_cast<uint32_t>(slot), node.new_slots.size()))
+        return {&node, &node.new_slots[*place]};
     }
     throw Refusal{"an op uses a tensor that is neither an argument nor registered state"};
   }
@@ -168,17 +168,17 @@ class Reader {
   }
 
   std::string made_by(const TensorImpl& value) const {
-    for (TraceId id = way_.end(); id != kNoTrace; id = way_.tree()[id].parent) {
-      const TraceNode& node = way_.tree()[id];
-      if (value.value_id >= node.first_value && value.value_id - node.first_value < node.results.size())
-        return at_line(row(node.op).name, node.location);
+    const std::optional<uint32_t> number = frame_.value_of(value);
+    for (const PlacedNode& placed : nodes_) {
+      const TraceNode& node = tree_[placed.id];
+      if (number && placed.makes(*number, node.results.size())) return at_line(row(node.op).name, node.location);
     }
     return "an op";
   }
 
   const Frame& frame_;
   const TraceTree& tree_;
-  const StraightWay way_;
+  const std::vector<PlacedNode> nodes_;
   std::span<const Tensor> arguments_;
   std::span<const StateSnapshot> state_;
   std::vector<TensorImpl*> live_;

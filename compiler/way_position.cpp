@@ -36,6 +36,28 @@ std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId begin, TraceI
   return loops;
 }
 
+std::vector<PlacedNode> placed_nodes(const TraceTree& tree, TraceId begin, TraceId end) {
+  std::vector<PlacedNode> placed;
+  WayPosition position;
+  size_t first_of_loop = 0;  // among `placed`
+  for (TraceId id : tree.path(begin, end)) {
+    const TraceNode& node = tree[id];
+    if (const TraceLoop* loop = tree.loop_at(id)) {
+      position.enter(loop->level);
+      const WayPosition::Level& at = position.levels[loop->level];
+      const int64_t trips = tree.sizes()[loop->trips];
+      first_of_loop = placed.size();
+      for (TraceId inner = id; inner < id + loop->length; ++inner)
+        placed.push_back({inner, tree[inner].first_value + at.values, tree[inner].first_slot + at.slots, loop->values, loop->slots, trips});
+      position.go_on(*loop, trips);
+    }
+    const WayPosition::Level& at = position.levels[node.level];
+    if (node.loop != kNoLoop) ++placed[first_of_loop + (id - tree.loop(node.loop).head)].iterations;
+    else placed.push_back({id, node.first_value + at.values, node.first_slot + at.slots, 0, 0, 1});
+  }
+  return placed;
+}
+
 TraceNode unrolled(const TraceNode& node, const WayPosition& position) {
   TraceNode straight = node;
   const WayPosition::Level& at = position.levels[node.level];

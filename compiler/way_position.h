@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
 #include "compiler/trace.h"
 
@@ -42,6 +43,31 @@ std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId begin, TraceI
 
 /// The node as a way without loops would have it.
 TraceNode unrolled(const TraceNode& node, const WayPosition& position);
+
+/// The values and slots that a node makes and binds in a call, in all iterations of its loop.
+struct PlacedNode {
+  TraceId id;
+  uint32_t first_value, first_slot;    // of its first iteration
+  uint32_t value_stride, slot_stride;  // to the next one
+  int64_t iterations;                  // 1 outside of loops
+  bool makes(uint32_t value, size_t results) const { return contains(value, first_value, value_stride, results); }
+  /// Which of its new slots this is.
+  std::optional<uint32_t> place_of_slot(uint32_t slot, size_t new_slots) const {
+    if (!contains(slot, first_slot, slot_stride, new_slots)) return std::nullopt;
+    return offset(slot, first_slot, slot_stride);
+  }
+
+ private:
+  uint32_t offset(uint32_t number, uint32_t first, uint32_t stride) const {
+    return stride == 0 ? number - first : (number - first) % stride;
+  }
+  bool contains(uint32_t number, uint32_t first, uint32_t stride, size_t count) const {
+    return number >= first && (stride == 0 || (number - first) / stride < iterations) && offset(number, first, stride) < count;
+  }
+};
+
+/// The nodes after `begin`, where a segment begins, up to `end`, each once; loops had the iterations of the last call.
+std::vector<PlacedNode> placed_nodes(const TraceTree& tree, TraceId begin, TraceId end);
 
 /// A way in which every iteration has its own nodes, to be run or compiled. Loops have the iterations of the last call. Of a
 /// way without loops this is the tree itself.
