@@ -110,16 +110,21 @@ std::vector<Hash> hashes_of(std::span<const TraceNode> nodes, bool with_types) {
   return hashes;
 }
 
+/// The bodies of pieces in between, once where they come several times in a row. One that comes only once is what lies between two
+/// loops (a stack of results, which is longer after more steps).
+std::vector<Hash> bodies_in_a_row(std::span<const Piece> pieces) {
+  std::map<Hash, int> times;
+  for (size_t i = 1; i + 1 < pieces.size(); ++i) ++times[pieces[i].body];
+  std::vector<Hash> bodies;
+  for (size_t i = 1; i + 1 < pieces.size(); ++i)
+    if (times[pieces[i].body] > 1 && (bodies.empty() || bodies.back() != pieces[i].body)) bodies.push_back(pieces[i].body);
+  return bodies;
+}
+
 /// Whether both are a few loops one after the other, which only run differently often; some perhaps not at all.
 bool are_same_few_loops(std::span<const Piece> a, std::span<const Piece> b) {
   constexpr size_t kMostLoops = 4;  // steps in no order would be more, but for very few of them
-  const auto bodies = [](std::span<const Piece> all) {
-    std::vector<Hash> found;
-    for (size_t i = 1; i + 1 < all.size(); ++i)
-      if (found.empty() || found.back() != all[i].body) found.push_back(all[i].body);
-    return found;
-  };
-  std::vector<Hash> more = bodies(a), fewer = bodies(b);
+  std::vector<Hash> more = bodies_in_a_row(a), fewer = bodies_in_a_row(b);
   if (more.size() < fewer.size()) std::swap(more, fewer);
   if (more.size() > kMostLoops) return false;
   auto place = more.begin();
