@@ -2,6 +2,8 @@
 // tensors that it works on.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
