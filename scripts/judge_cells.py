@@ -15,8 +15,8 @@ from numpy_or_skip import SKIPPED, VENV, np
 try:
     import torch
 except ImportError:
-    if VENV.exists() and not os.environ.get("CALQUE_JUDGE_AGAIN"):
-        os.environ["CALQUE_JUDGE_AGAIN"] = "1"
+    if VENV.exists() and not os.environ.get("JUDGE_AGAIN"):
+        os.environ["JUDGE_AGAIN"] = "1"
         os.execv(str(VENV), [str(VENV), *sys.argv])
     print("SKIP: there is no torch (pip install numpy torch onnx onnxruntime into .venv-bench)")
     sys.exit(SKIPPED)

@@ -66,8 +66,10 @@ def table():
         "softmax": lambda a, x: torch.softmax(x, a["axis"]), "log_softmax": lambda a, x: torch.log_softmax(x, a["axis"]),
         "gelu": lambda a, x: f.gelu(x, approximate="tanh"),
         "gelu_erf": lambda a, x: 0.5 * x * (1 + torch.erf(x * 0.5**0.5)),  # f.gelu gives NaN for infinity
-        "cross_entropy": lambda a, x, y: f.cross_entropy(x, y.long()), "mse_loss": lambda a, x, y: f.mse_loss(x, y),
-        "binary_cross_entropy_with_logits": lambda a, x, y: f.binary_cross_entropy_with_logits(x, y),
+        "cross_entropy": lambda a, x, y: f.cross_entropy(x, y.long()),
+        "mse_loss": lambda a, x, y: f.mse_loss(*torch.broadcast_tensors(x, y)),
+        "binary_cross_entropy_with_logits":
+            lambda a, x, y: f.binary_cross_entropy_with_logits(*torch.broadcast_tensors(x, y)),
     }
     return special
 

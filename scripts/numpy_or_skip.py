@@ -7,8 +7,8 @@ import sys
 VENV = pathlib.Path(__file__).resolve().parent.parent / ".venv-bench"
 SKIPPED = 77
 
-if any(VENV.glob("lib/python*/site-packages/numpy")) and not os.environ.get("CALQUE_JUDGE_AGAIN"):
-    os.environ["CALQUE_JUDGE_AGAIN"] = "1"
+if any(VENV.glob("lib/python*/site-packages/numpy")) and not os.environ.get("JUDGE_AGAIN"):
+    os.environ["JUDGE_AGAIN"] = "1"
     os.execv(str(VENV / "bin/python"), [str(VENV / "bin/python"), *sys.argv])
 try:
     import numpy as np
