@@ -30,10 +30,10 @@ void LongLoop::note_recorded(const TraceTree& tree, TraceId fork) {
   const auto last = static_cast<TraceId>(tree.size() - 1);
   const size_t most = most_nodes.load(std::memory_order_relaxed), often = most / 4 + 1;
   if (tree[last].kind != TraceNode::Kind::op) first_ = last + 1;
-  if (first_ <= fork) first_ = fork;
+  first_ = std::max(first_, fork);
   const size_t count = last + 1 - first_;
   if (count < most) next_look_ = most;
-  if (count < next_look_ || count == 0) return;
+  if (count < next_look_) return;
   next_look_ = count + often;
   for (size_t period = 1; period <= std::min(kMostNodesOfIteration, count / kFewestKept); ++period) {
     if (!repeats(tree, period)) continue;

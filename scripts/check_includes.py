@@ -2,12 +2,10 @@
 # Checks who includes whom: the direction of dependencies that docs/ and the folders promise, from #include lines.
 """check_includes.py [--root FOLDER]   prints each include that points the wrong way; exit code 1 if there is one
 check_includes.py --self-test       plants one violation per rule in a temporary folder and expects each caught"""
-import argparse
 import fnmatch
-import pathlib
 import re
-import sys
-import tempfile
+
+import source_check
 
 # For each folder (the longest match decides): what of this repository its files may include, as patterns.
 # In these patterns `*` also crosses folders. A folder that is not named here may include anything.
@@ -84,17 +82,10 @@ def fault_of(root, source, quote, target):
     return None
 
 
-def sources(root):
-    for folder in SOURCE_FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in SOURCE_SUFFIXES and path.is_file():
-                yield path.relative_to(root).as_posix()
-
-
 def check(root):
     """All faults as lines `file:line: include: reason`, and the number of files read."""
     faults, count = [], 0
-    for source in sources(root):
+    for source in source_check.sources(root, SOURCE_FOLDERS, SOURCE_SUFFIXES):
         count += 1
         text = (root / source).read_text(encoding="utf-8", errors="replace")
         for number, line in enumerate(text.splitlines(), 1):
@@ -119,33 +110,9 @@ BAD = [("ir/op/a.h", "ir/graph/a.h"), ("ir/op/b.h", "calque/dtype.h"), ("ir/grap
        ("runtime/e.cpp", "cuda.h"), ("compiler/e.cpp", "elfutils/libdw.h"), ("examples/a.cpp", "passes/a.h")]
 
 
-def self_test():
-    """Plants each case in a file of its own; the good ones must pass and every bad one must be named."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = pathlib.Path(folder)
-        for source, target in GOOD + BAD:
-            path = root / source
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"// One include.\n#include <{target}>\n")
-        caught = {line.split(":")[0] for line in check(root)[0]}
-    wrong = caught.symmetric_difference(source for source, _ in BAD)
-    for source in sorted(wrong):
-        print(f"self-test: {source} was {'caught' if source in caught else 'missed'}")
-    print(f"self-test: {len(BAD)} violations planted, {len(caught)} caught, {len(wrong)} wrong")
-    return 1 if wrong else 0
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Checks the direction of #include lines.")
-    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    parser.add_argument("--self-test", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.self_test:
-        return self_test()
-    faults, count = check(arguments.root)
-    print("\n".join([*faults, f"{count} files checked, {len(faults)} includes point the wrong way"]))
-    return 1 if faults else 0
+def planted(cases):
+    return {source: f"// One include.\n#include <{target}>\n" for source, target in cases}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    source_check.main("Checks the direction of #include lines.", check, planted(GOOD), planted(BAD), "includes that point the wrong way")

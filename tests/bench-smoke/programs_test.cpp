@@ -52,6 +52,12 @@ int exit_code(const std::string& command) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/// The exit code of bench/compare.py with our ways only, as quickly as it can.
+int compare(const std::string& options, const fs::path& json, const fs::path& table) {
+  return exit_code("python3 bench/compare.py " + options + " --only-ours --quick --threads 1 --programs '" +
+                   program("rnn").parent_path().string() + "' --json '" + json.string() + "' > '" + table.string() + "'");
+}
+
 std::vector<std::string> lines_of(const fs::path& path) {
   std::ifstream file(path);
   std::vector<std::string> lines;
@@ -120,17 +126,14 @@ TEST_CASE("a benchmark refuses options that it does not know, and files that it 
 
 TEST_CASE("the driver of the recurrent benchmarks runs ours without any peer, and writes what it prints") {
   const Scratch scratch;
-  const std::string folder = program("rnn").parent_path().string();
   for (const std::string bench : {"rnn", "cell"})
     for (const std::string sweep : {"", " --sweep B"}) {
       INFO(bench << sweep);
       const fs::path json = scratch / "compare.json",
                      plots = scratch / (bench + "_plots" + sweep.substr(0, 3)),
                      table = scratch / "compare.txt";
-      REQUIRE(exit_code("python3 bench/compare.py " + bench +
-                        " --only-ours --quick --cell lstm indrnn --sizes 3,8,8" +
-                        " --steps 4 --threads 1 --programs '" + folder + "' --plots '" + plots.string() +
-                        "' --json '" + json.string() + "'" + sweep + " > '" + table.string() + "'") == 0);
+      REQUIRE(compare(bench + " --cell lstm indrnn --sizes 3,8,8 --steps 4 --plots '" + plots.string() + "'" + sweep,
+                      json, table) == 0);
       std::string text;
       for (const std::string& line : lines_of(json)) text += line;
       for (const char* name :
@@ -149,11 +152,8 @@ TEST_CASE("the driver of the recurrent benchmarks runs ours without any peer, an
 TEST_CASE("layers, directions and gradients of the inputs are rows, too") {
   const Scratch scratch;
   const fs::path json = scratch / "compare.json", table = scratch / "compare.txt";
-  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --cell stacked_lstm bidirectional_gru "
-                    "--sizes 3,8,12"
-                    " --mode inference training training_with_dX --steps 4 --threads 1 --programs '" +
-                    program("rnn").parent_path().string() + "' --json '" + json.string() + "' > '" +
-                    table.string() + "'") == 0);
+  REQUIRE(compare("rnn --cell stacked_lstm bidirectional_gru --sizes 3,8,12"
+                  " --mode inference training training_with_dX --steps 4", json, table) == 0);
   const auto rows_with = [&](const std::string& text) {
     const auto lines = lines_of(table);
     return std::count_if(lines.begin(), lines.end(),
@@ -169,11 +169,8 @@ TEST_CASE("layers, directions and gradients of the inputs are rows, too") {
 TEST_CASE("a sweep over T says what a step costs at each length beside T = 100") {
   const Scratch scratch;
   const fs::path json = scratch / "compare.json", table = scratch / "compare.txt";
-  REQUIRE(exit_code("python3 bench/compare.py rnn --only-ours --quick --ours pure_loop --sizes 1,8,8 --sweep "
-                    "T --threads 1"
-                    " --programs '" +
-                    program("rnn").parent_path().string() + "' --plots '" + (scratch / "plots").string() +
-                    "' --json '" + json.string() + "' > '" + table.string() + "'") == 0);
+  REQUIRE(compare("rnn --ours pure_loop --sizes 1,8,8 --sweep T --plots '" + (scratch / "plots").string() + "'",
+                  json, table) == 0);
   std::string printed, written;
   for (const std::string& line : lines_of(table)) printed += line;
   for (const std::string& line : lines_of(json)) written += line;
