@@ -109,11 +109,11 @@ class PlanRun {
   /// A member of the team that runs the plan, or a loop of it.
   struct Member {
     Team& team;
-    int64_t iteration = 0;  // of the loop that it is in
+    Iteration iteration;  // of the loop that it is in
     int scratch = 0;        // whose memory between steps it uses: also in a loop that it runs alone, its own
 
     /// Each iteration begins with the weights that the one before used last.
-    Order order() const { return iteration % 2 == 0 ? Order::ascending : Order::descending; }
+    Order order() const { return iteration.number % 2 == 0 ? Order::ascending : Order::descending; }
   };
 
   std::byte* start_of(const PlanBuffer& buffer) const {
@@ -124,11 +124,11 @@ class PlanRun {
     }
     return nullptr;
   }
-  std::byte* address(const Place& place, int64_t iteration) const {
+  std::byte* address(const Place& place, const Iteration& iteration) const {
     return starts_[place.buffer] +
            (place.offset + place.walk.offset(iteration)) * static_cast<int64_t>(size_of(place.type.dtype));
   }
-  kernels::View view(const Place& place, int64_t iteration = 0) const {
+  kernels::View view(const Place& place, const Iteration& iteration = {}) const {
     return {address(place, iteration), place.type.dtype, place.type.shape, place.strides};
   }
 
@@ -161,7 +161,7 @@ class PlanRun {
   }
 
   template <class T>
-  kernels::MatrixView<T> matrix(const Place& place, int64_t iteration) const {
+  kernels::MatrixView<T> matrix(const Place& place, const Iteration& iteration) const {
     return {reinterpret_cast<const T*>(address(place, iteration)), place.strides[0], place.strides[1]};
   }
 
@@ -207,7 +207,32 @@ class PlanRun {
     if (!is_shared && member.team.rank != loop.owner % member.team.size) return;
     Team alone;
     Team& team = is_shared ? member.team : alone;
-    for (int64_t i = 0; i < loop.length; ++i) run_steps(loop.body, {team, i, member.scratch});
+    for (int64_t first = 0; first < loop.length; first += loop.piece_length) {
+      const int64_t end = std::min(first + loop.piece_length, loop.length);
+      make_pieces(loop, {team, {first / loop.piece_length, 0}, member.scratch}, first, end);
+      for (int64_t i = first; i < end; ++i) run_steps(loop.body, {team, {i, i - first}, member.scratch});
+    }
+  }
+
+  /// What the iterations [first, end) read of products that are made in pieces. A piece that descends ends where its memory ends.
+  void make_pieces(const PlanStep& loop, const Member& member, int64_t first, int64_t end) const {
+    if (loop.pieces.empty()) return;
+    if (first > 0) member.team.barrier();
+    const int64_t begin = loop.descends ? loop.length - end : first;
+    const int64_t to = loop.descends ? loop.piece_length - (end - first) : 0;
+    for (const PlanStep& step : loop.pieces) {
+      const int64_t rows = step.inputs[0].type.shape[0] / loop.length;
+      with_product(step, {}, [&](auto product) {
+        std::array<std::remove_cvref_t<decltype(*product.terms)>, Plan::kMostTerms> terms;
+        std::copy_n(product.terms, product.term_count, terms.begin());
+        for (int64_t i = 0; i < product.term_count; ++i) terms[i].a.data += begin * rows * terms[i].a.row_stride;
+        product.terms = terms.data();
+        product.m = (end - first) * rows;
+        product.c += to * rows * product.c_row_stride;
+        kernels::product_sum(product, member.team, member.order());
+      });
+    }
+    member.team.barrier();
   }
 
   void run_kernel(const PlanStep& step, const Member& member) const {
@@ -308,12 +333,12 @@ class PlanRun {
   }
 
   template <class Function>
-  void with_product(const PlanStep& step, int64_t iteration, const Function& function) const {
+  void with_product(const PlanStep& step, const Iteration& iteration, const Function& function) const {
     if (step.results[0].type.dtype == DType::f32) with_typed_product<float>(step, iteration, function);
     else with_typed_product<double>(step, iteration, function);
   }
   template <class T, class Function>
-  void with_typed_product(const PlanStep& step, int64_t iteration, const Function& function) const {
+  void with_typed_product(const PlanStep& step, const Iteration& iteration, const Function& function) const {
     using Term = kernels::ProductTerm<T>;
     alignas(Term) std::byte memory[Plan::kMostTerms * sizeof(Term)];  // to initialize all takes longer than a small product
     Term* const terms = reinterpret_cast<Term*>(memory);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -25,14 +26,21 @@ struct InputLayout {
   Strides strides;
 };
 
+/// Of a loop: counted from its begin, and from that of the piece of it that runs (see PlanStep::pieces).
+struct Iteration {
+  int64_t number = 0, in_piece = 0;
+};
+
 /// How a value's place moves from one iteration of a loop to the next, in elements.
 struct Walk {
   int64_t step = 0;
   bool alternates = false;   // between two places, `step` apart: what one iteration writes, the next reads
   bool starts_behind = false;  // an alternating walk that begins with the second place
+  bool in_piece = false;     // begins anew in each piece of the loop
 
-  int64_t offset(int64_t iteration) const {
-    return alternates ? ((iteration + starts_behind) & 1) * step : iteration * step;
+  int64_t offset(const Iteration& iteration) const {
+    if (alternates) return ((iteration.number + starts_behind) & 1) * step;
+    return (in_piece ? iteration.in_piece : iteration.number) * step;
   }
   bool operator==(const Walk&) const = default;
 };
@@ -76,12 +84,17 @@ struct PlanStep {
   // loop
   std::vector<PlanStep> body;
   int64_t length = 0;
+  /// Products of which each iteration reads rows of its own. They are made for `piece_length` iterations at a time, just before
+  /// these: so they are read from the cache, and their memory does not grow with the length. See plan_pieces.cpp.
+  std::vector<PlanStep> pieces;
+  int64_t piece_length = 0;
+  bool descends = false;  // the first iteration reads the last rows
   enum class Sharing : uint8_t { never, if_quicker, always };
   Sharing sharing = Sharing::always;  // of its steps by the team; never where they are too small
   int owner = 0;  // the member that runs a loop which is not shared; beyond 0: at the same time as the loop before it
   int first_inner_buffer = 0;  // buffers from here on live in one iteration, those before for the whole loop
 
-  /// All places that the step reads, or writes; its products' and its body's too.
+  /// All places that the step reads, or writes; those of the steps in it, too.
   std::vector<Place> reads() const;
   std::vector<Place> writes() const;
 };
@@ -102,6 +115,8 @@ using PlanOutputs = InlineArray<Tensor, 8>;
 class Plan {
  public:
   static constexpr size_t kMostOperands = 256, kMostTerms = 64;  // of one step
+  /// Of a product that is made while the loop that reads it runs: about as many at a time. Tests have less.
+  static std::atomic<int64_t> piece_rows;
 
   /// `fresh[i]`: output i must be a storage of its own (what a user gets); others may share with inputs and each other.
   /// `kernels`: one for each fusion.

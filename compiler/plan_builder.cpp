@@ -22,6 +22,9 @@ Strides dense_strides(const Shape& shape) {
 
 namespace {
 
+/// Of an output's buffer, one part in so many may be of no use.
+constexpr size_t kSpared = 8;
+
 bool is_dense(const Place& place) {
   return kernels::is_contiguous({nullptr, place.type.dtype, place.type.shape, place.strides});
 }
@@ -47,7 +50,7 @@ bool walks_as_rows(const Place& place) {
 
 std::vector<Place> PlanStep::reads() const {
   std::vector<Place> places = inputs;
-  for (const std::vector<PlanStep>* steps : {&products, &body})
+  for (const std::vector<PlanStep>* steps : {&products, &pieces, &body})
     for (const PlanStep& step : *steps) {
       const std::vector<Place> inner = step.reads();
       places.insert(places.end(), inner.begin(), inner.end());
@@ -57,7 +60,7 @@ std::vector<Place> PlanStep::reads() const {
 
 std::vector<Place> PlanStep::writes() const {
   std::vector<Place> places = results;
-  for (const std::vector<PlanStep>* steps : {&products, &body})
+  for (const std::vector<PlanStep>* steps : {&products, &pieces, &body})
     for (const PlanStep& step : *steps) {
       const std::vector<Place> inner = step.writes();
       places.insert(places.end(), inner.begin(), inner.end());
@@ -79,6 +82,7 @@ PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
 void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   for (const Node& node : graph_->nodes()) add_node(node);
   place_outputs(fresh, apart);
+  cut_products_into_pieces();
   set_loops_beside();
   // Members that wait for long fall asleep, and are slow to wake.
   plan_.is_worth_a_team_ = work_.shared > std::max(kWorthATeam, work_.alone + work_.undecided);
@@ -245,7 +249,7 @@ void PlanBuilder::add_native(const Node& node) {
   steps_->push_back(std::move(step));
 }
 
-/// A fresh output gets a buffer that nobody else has; others keep their place, which must not be in the arena, nor, when they
+/// A fresh output gets a buffer that nobody else has, of which it is nearly all (a stack of states lies behind the initial one); others keep their place, which must not be in the arena, nor, when they
 /// are to be apart, where an input or a fresh output lies. (Fresh ones come first.)
 void PlanBuilder::place_outputs(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   std::vector<bool> given_away(plan_.buffers_.size() + graph_->outputs().size(), false);
@@ -254,7 +258,8 @@ void PlanBuilder::place_outputs(const std::vector<bool>& fresh, const std::vecto
     const bool is_taken = plan_.buffers_[place.buffer].kind == PlanBuffer::Kind::input || given_away[place.buffer];
     if (!fresh[i] && is_taken && !apart.empty() && apart[i]) place = dense_copy(place);
     if (fresh[i]) {
-      const bool is_part = plan_.buffers_[place.buffer].bytes != dense_bytes(place.type) || !is_dense(place);
+      const size_t bytes = dense_bytes(place.type), of_buffer = plan_.buffers_[place.buffer].bytes;
+      const bool is_part = bytes < of_buffer - of_buffer / kSpared || !is_dense(place);
       if (is_taken || is_part) place = dense_copy(place);
       given_away.resize(std::max(given_away.size(), plan_.buffers_.size()), false);
       given_away[place.buffer] = true;

@@ -44,6 +44,9 @@ class PlanBuilder {
   static constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
   void estimate(double nanoseconds) { work_.shared += nanoseconds; }
   int packed_operand(const Place& right);
+  /// See plan_pieces.cpp.
+  void cut_products_into_pieces();
+  bool take_in_pieces(PlanStep& loop, const PlanStep& product);
   /// See plan_beside.cpp.
   void set_loops_beside();
   bool is_worth_a_member_each(std::span<const size_t> group);

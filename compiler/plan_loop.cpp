@@ -33,7 +33,7 @@ class LoopPlanner {
     place_stacked();
     step_.kind = PlanStep::Kind::loop;
     step_.node = &node_;
-    step_.length = form_.length;
+    step_.length = step_.piece_length = form_.length;
     std::vector<Place> inputs = bind_inputs();
     const PlanBuilder::Work work = plan_body(std::move(inputs));
     step_.sharing = work.total() < kTooSmallToShare || work.shared <= work.alone ? PlanStep::Sharing::never

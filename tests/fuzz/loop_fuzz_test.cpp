@@ -11,10 +11,12 @@
 #include <sstream>
 
 #include "compiler/find_iterations.h"
+#include "compiler/long_loop.h"
+#include "compiler/plan.h"
 #include "runtime/kernels/isa.h"
 #include "tests/fuzz/environment.h"
 #include "tests/fuzz/random_loop.h"
-#include "tests/support/most_recorded_nodes.h"
+#include "tests/support/meanwhile.h"
 #include "tests/support/same_bits.h"
 #include "tests/support/sanitized.h"
 
@@ -150,7 +152,9 @@ std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradient
   std::mt19937 random(seed);
   std::string text;
   // In half of the programs most iterations of the longer loops are counted, not recorded.
-  const MostRecordedNodes most(seed / 3 % 2 == 0 ? kMostNodesOfIteration : 8 + seed % 64);
+  const Meanwhile most(LongLoop::most_nodes, seed / 3 % 2 == 0 ? kMostNodesOfIteration : 8 + seed % 64);
+  // In most of them products before a loop are made in pieces of a few iterations.
+  const Meanwhile rows(Plan::piece_rows, 1 + seed % 37);
   for (int call = 0; call < 7 && text.empty(); ++call) {
     const int64_t steps = steps_in(call, seed, random);
     std::optional<NoGradGuard> no_grad;

@@ -1,14 +1,15 @@
 // Recording a long loop: what is kept of it does not grow with its length, and it is followed through whatever comes then.
 #include "calque/pure.h"
+#include "compiler/long_loop.h"
 #include "tests/run/loop_programs.h"
-#include "tests/support/most_recorded_nodes.h"
+#include "tests/support/meanwhile.h"
 #include "tests/support/sanitized.h"
 
 namespace calque::loop_programs {
 
 namespace {
 
-using test::MostRecordedNodes;
+using test::Meanwhile;
 
 struct Recorded {
   int64_t calls, nodes;
@@ -41,7 +42,7 @@ FirstCall recorded_of(int64_t steps, bool gradients) {
 /// What calls of all lengths leave, the longest first.
 template <class Program>
 Recorded recorded_by(const Program& program, size_t most_nodes) {
-  const MostRecordedNodes few(most_nodes);
+  const Meanwhile few(LongLoop::most_nodes, most_nodes);
   const Tensors w = weights();
   const NoGradGuard no_grad;
   auto compiled = compile(program);
@@ -120,7 +121,7 @@ TEST_CASE("long loops: left in mid-iteration, where nothing can be rolled back i
 }
 
 TEST_CASE("long loops: a number that changes, a value read, a cut function") {
-  const MostRecordedNodes few(64);
+  const Meanwhile few(LongLoop::most_nodes, 64);
   const Tensors w = weights();
   const NoGradGuard no_grad;
   const auto program = [&w](const Tensor& xs, int number) -> Tensors {
@@ -172,7 +173,7 @@ TEST_CASE("long loops: with a read in each step") {
 }
 
 TEST_CASE("long loops: pure functions learn the length at the second call") {
-  const MostRecordedNodes few(64);
+  const Meanwhile few(LongLoop::most_nodes, 64);
   const Tensors w = weights();
   const NoGradGuard no_grad;
   auto compiled = compile(pure, lstm);

@@ -31,4 +31,18 @@ inline Tensor sequence(int64_t steps, double start = 0.1) { return doubles({step
 /// Weights that ask for gradients, made anew.
 Tensors weights();
 
+/// Results of a call, then the gradients of the weights and of the sequence.
+template <class Program>
+Tensors with_gradients(Program&& program, int64_t steps) {
+  const Tensors w = weights();
+  Tensor xs = doubles({steps, kBatch, kHidden}, 0.05).set_requires_grad();
+  Tensors results = program(xs, doubles({kBatch, kHidden}, 0.3), doubles({kBatch, kHidden}, -0.2), w);
+  Tensor loss = sum(results[0] * results[0]);
+  for (size_t i = 1; i < results.size(); ++i) loss = loss + sum(results[i] * results[i]) * 0.1;
+  loss.backward();
+  for (const Tensor& weight : w) results.push_back(weight.grad());
+  results.push_back(xs.grad());
+  return results;
+}
+
 }  // namespace calque::loop_programs

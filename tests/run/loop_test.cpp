@@ -6,24 +6,6 @@
 using namespace calque;
 using namespace calque::loop_programs;
 
-namespace {
-
-/// Results of a call, then the gradients of the weights and of the sequence.
-template <class Program>
-Tensors with_gradients(Program&& program, int64_t steps) {
-  const Tensors w = weights();
-  Tensor xs = doubles({steps, kBatch, kHidden}, 0.05).set_requires_grad();
-  Tensors results = program(xs, doubles({kBatch, kHidden}, 0.3), doubles({kBatch, kHidden}, -0.2), w);
-  Tensor loss = sum(results[0] * results[0]);
-  for (size_t i = 1; i < results.size(); ++i) loss = loss + sum(results[i] * results[i]) * 0.1;
-  loss.backward();
-  for (const Tensor& weight : w) results.push_back(weight.grad());
-  results.push_back(xs.grad());
-  return results;
-}
-
-}  // namespace
-
 TEST_CASE("loops: eager execution's bits, one loop run for each loop of the program") {
   for (const Loop& loop : loops())
     for (int64_t steps : {3, 4, 7, 20}) {
