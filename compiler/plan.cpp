@@ -72,7 +72,7 @@ class PlanRun {
   }
 
   PlanOutputs run() {
-    const int most = ThreadPool::instance().num_threads();
+    const int most = ThreadPool::instance().team_size();
     const bool is_tried = plan_.trial_ && most > 1;
     shares_small_loops_ = is_tried && plan_.trial_->with_team();
     const int threads = plan_.is_worth_a_team_ || shares_small_loops_ ? most : 1;
@@ -82,7 +82,7 @@ class PlanRun {
     find_stale_packing();
     const uint64_t start = is_tried ? __rdtsc() : 0;
     ThreadPool::instance().run(threads, [this](Team& team) { work(team); });
-    if (is_tried) plan_.trial_->note(shares_small_loops_, __rdtsc() - start);
+    if (is_tried && team_size_ == threads) plan_.trial_->note(shares_small_loops_, __rdtsc() - start);
     if (failure_) std::rethrow_exception(failure_);
     return outputs();
   }
@@ -182,8 +182,9 @@ class PlanRun {
   }
 
   void work(Team& team) {
+    if (team.rank == 0) team_size_ = team.size;  // one, where another thread has the pool
     pack_stale(team);
-    run_steps(plan_.steps_, {team, 0, team.rank});
+    run_steps(plan_.steps_, {team, {}, team.rank});
   }
 
   void run_steps(std::span<const PlanStep> steps, const Member& member) {
@@ -394,6 +395,7 @@ class PlanRun {
   InlineArray<std::byte*, 32> starts_;  // of the buffers
   std::vector<int> stale_;
   bool shares_small_loops_ = false;
+  int team_size_ = 0;
   std::atomic<bool> has_failed_{false};  // loops of their own members may both
   std::exception_ptr failure_;
 };

@@ -23,7 +23,7 @@ void run_products(std::span<const std::pair<Tensor, Tensor>> products, kernels::
                                        sum.as<T>(), sum.strides[0], accumulate};
   constexpr double kWorthATeam = 1e6;  // operations: some ten microseconds of one core
   ThreadPool& pool = ThreadPool::instance();
-  pool.run(work < kWorthATeam ? 1 : pool.num_threads(), [&](Team& team) { kernels::product_sum(product, team); });
+  pool.run(work < kWorthATeam ? 1 : pool.team_size(), [&](Team& team) { kernels::product_sum(product, team); });
 }
 
 }  // namespace

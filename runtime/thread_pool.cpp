@@ -21,6 +21,7 @@
 #include <thread>
 
 #include "ir/op/error.h"
+#include "runtime/crowd_watch.h"
 #include "runtime/log.h"
 #include "runtime/try_lock.h"
 
@@ -40,13 +41,17 @@ struct alignas(64) WaitWord {
   std::atomic<uint32_t> value{0};
   std::atomic<uint32_t> sleepers{0};
 
-  // Returns when the word is no longer `old`; sleeps after `spin` ticks.
-  void wait_while(uint32_t old, uint64_t spin) {
+  // Returns when the word is no longer `old`; sleeps after `spin` ticks. Gives how many it waited, if it slept.
+  uint64_t wait_while(uint32_t old, uint64_t spin) {
     const uint64_t start = __rdtsc();
     while (value.load(std::memory_order_acquire) == old) {
-      if (__rdtsc() - start > spin) return sleep_while(old);
+      if (__rdtsc() - start > spin) {
+        sleep_while(old);
+        return __rdtsc() - start;
+      }
       _mm_pause();
     }
+    return 0;
   }
 
   // The store and the look at `sleepers` are both sequentially consistent, as are a sleeper's two steps:
@@ -155,6 +160,10 @@ struct TeamState {
   std::array<ChunksLeft, ThreadPool::kMaxThreads> chunks;  // by rank
   uint64_t spin = kSpinTicks;                   // set before the members start
   std::array<WaitWord, ThreadPool::kMaxThreads> reached;  // by rank: the barriers of this run that the member came to
+  struct alignas(64) Slept {
+    uint64_t ticks = 0;
+  };
+  std::array<Slept, ThreadPool::kMaxThreads> slept;  // by rank: while it waited for others
   alignas(64) std::atomic<bool> failed{false};  // a member threw
   std::atomic<bool> used_barrier{false};
 
@@ -175,6 +184,7 @@ struct PoolState {
   const int cores = allowed_cores();
   int size = 0;
   const FunctionRef<void(Team&)>* job = nullptr;
+  CrowdWatch crowd;
   WaitWord finished;  // counts the jobs all of whose workers are done
   alignas(64) std::atomic<int> running{0};
   std::array<std::exception_ptr, ThreadPool::kMaxThreads> exceptions;
@@ -185,6 +195,7 @@ struct PoolState {
   void work(Worker& worker);
   void run_member(int rank);
   void run(int threads, const FunctionRef<void(Team&)>& f);
+  void note_crowd(uint64_t start);
   void rethrow_first();
 };
 
@@ -253,16 +264,28 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
   team.spin = threads > cores ? kCrowdedSpinTicks : kSpinTicks;
   team.failed.store(false, std::memory_order_relaxed);
   team.used_barrier.store(false, std::memory_order_relaxed);
-  for (int rank = 0; rank < threads; ++rank) team.reached[rank].value.store(0, std::memory_order_relaxed);
+  for (int rank = 0; rank < threads; ++rank) {
+    team.reached[rank].value.store(0, std::memory_order_relaxed);
+    team.slept[rank].ticks = 0;
+  }
   running.store(threads - 1, std::memory_order_relaxed);
+  const uint64_t start = __rdtsc();
   const uint32_t before = finished.value.load(std::memory_order_relaxed);
   for (int rank = 1; rank < threads; ++rank) {
     WaitWord& ticket = workers[rank]->ticket;
     ticket.set(ticket.value.load(std::memory_order_relaxed) + 1);
   }
   run_member(0);
-  finished.wait_while(before, team.spin);
+  team.slept[0].ticks += finished.wait_while(before, team.spin);
+  note_crowd(start);
   if (team.failed.load(std::memory_order_relaxed)) rethrow_first();
+}
+
+void PoolState::note_crowd(uint64_t start) {
+  uint64_t longest = 0;
+  for (int rank = 0; rank < size; ++rank) longest = std::max(longest, team.slept[rank].ticks);
+  const uint64_t now = __rdtsc();
+  crowd.note(size, now - start, longest, now);
 }
 
 void PoolState::rethrow_first() {
@@ -288,7 +311,7 @@ void Team::wait_for_all() {
   // that all change travels to each of them first.
   const uint32_t before = team.reached[rank].value.load(std::memory_order_relaxed);
   team.reached[rank].set(before + 1);
-  for (int i = 1; i < size; ++i) team.reached[(rank + i) % size].wait_while(before, team.spin);
+  for (int i = 1; i < size; ++i) team.slept[rank].ticks += team.reached[(rank + i) % size].wait_while(before, team.spin);
 }
 
 void Team::share(int64_t chunks, Order order, FunctionRef<void(int64_t)> f) {
@@ -340,6 +363,12 @@ void ThreadPool::set_num_threads(int threads) {
   num_threads_.store(std::clamp(threads, 1, kMaxThreads), std::memory_order_relaxed);
 }
 
+int ThreadPool::team_size() {
+  const int threads = num_threads();
+  const detail::PoolState* state = state_.load(std::memory_order_acquire);
+  return state != nullptr && state->crowd.advises_one_thread(__rdtsc()) ? 1 : threads;
+}
+
 void ThreadPool::run(int threads, FunctionRef<void(Team&)> f) {
   threads = std::clamp(threads, 1, kMaxThreads);
   if (threads > 1 && !inside_member) {
@@ -357,7 +386,7 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
   grain = std::max<int64_t>(grain, 1);
   const int64_t grains = (n - 1) / grain + 1;
   ThreadPool& pool = ThreadPool::instance();
-  const int threads = static_cast<int>(std::min<int64_t>(pool.num_threads(), grains));
+  const int threads = static_cast<int>(std::min<int64_t>(pool.team_size(), grains));
   pool.run(threads, [&](Team& team) {
     // The first grains % size members take one grain more.
     const int64_t share = grains / team.size, extra = grains % team.size;

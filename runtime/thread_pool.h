@@ -65,11 +65,13 @@ class ThreadPool {
   // it is not supported.
   void run(int threads, FunctionRef<void(Team&)> f);
 
-  // The size that parallel_for and the kernels use: CALQUE_NUM_THREADS, else the cores this process may run
+  // The size that parallel_for and the kernels use at most: CALQUE_NUM_THREADS, else the cores this process may run
   // on.
   int num_threads() const { return num_threads_.load(std::memory_order_relaxed); }
   // Clamped to [1, kMaxThreads].
   void set_num_threads(int threads);
+  // As many, or 1 for a while when a team's members had to wait for processors that others use (see crowd_watch.h).
+  int team_size();
 
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

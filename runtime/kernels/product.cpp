@@ -16,7 +16,7 @@ int team_size(int64_t m, int64_t k, int64_t n) {
   const double threads =
       2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n) / kOperationsPerThread;
   if (threads < 2) return 1;
-  return static_cast<int>(std::min<double>(threads, ThreadPool::instance().num_threads()));
+  return static_cast<int>(std::min<double>(threads, ThreadPool::instance().team_size()));
 }
 
 /// Matrices by the axes before their last two, which broadcast to those of c.
