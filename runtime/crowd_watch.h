@@ -16,15 +16,15 @@ class CrowdWatch {
   // would have needed as many times what that member was awake.
   void note(int threads, uint64_t duration, uint64_t longest_sleep, uint64_t now) {
     const bool was_in_vain = longest_sleep * static_cast<uint64_t>(threads) > duration * static_cast<uint64_t>(threads - 1);
-    if (was_in_vain) alone_until_.store(now + std::max(pause_, kRuns * duration), std::memory_order_relaxed);
-    pause_ = was_in_vain ? std::min(2 * pause_, kLongestPause) : kFirstPause;
+    if (was_in_vain) alone_until_.store(now + (std::max(kLeastPause, duration) << in_vain_), std::memory_order_relaxed);
+    in_vain_ = was_in_vain ? std::min(in_vain_ + 1, kMostDoublings) : 0;
   }
 
  private:
-  static constexpr uint64_t kRuns = 8;  // a pause is as long, at least
-  static constexpr uint64_t kFirstPause = 20'000'000, kLongestPause = 640'000'000;  // 5 to 10 ms, and a fifth of a second or so
+  static constexpr uint64_t kLeastPause = 20'000'000;  // 5 to 10 ms
+  static constexpr int kMostDoublings = 5;
   std::atomic<uint64_t> alone_until_{0};
-  uint64_t pause_ = kFirstPause;
+  int in_vain_ = 0;  // runs in a row
 };
 
 }  // namespace calque
