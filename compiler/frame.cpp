@@ -134,7 +134,7 @@ void Frame::forget_all() noexcept {
 bool Frame::released(TensorImpl& impl) noexcept {
   const OwnerLock::Inside inside(post_.lock());
   unlink(impl);
-  if (memory::detail::kMostCached == 0 || !impl.is_untouched()) return false;
+  if (!memory::detail::kReuses || !impl.is_untouched()) return false;
   impl.next = std::exchange(function_.scratch().spare, &impl);
   return true;
 }

@@ -1,6 +1,9 @@
 // Size-class free lists, one set for each thread.
 #include "runtime/pool.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -27,11 +30,19 @@ struct CacheOwner {
   }
 };
 
+/// A quarter of the machine's memory, 2 GB at least: what a training step over thousands of time steps takes each time would
+/// else be given back each time, and each page of it costs more than to compute on it.
+size_t most_cached() {
+  if (!detail::kReuses) return 0;
+  const auto pages = static_cast<size_t>(std::max<long>(sysconf(_SC_PHYS_PAGES), 0)), page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return std::max(size_t{2} << 30, pages / 4 * page);
+}
+
 /// The thread's cache, made at the first call; null when it is gone or there is no memory for it.
 ThreadCache* thread_cache() {
   if (cache || cache_is_gone) return cache;
   static thread_local CacheOwner owner;
-  return cache = new (std::nothrow) ThreadCache;
+  return cache = new (std::nothrow) ThreadCache(most_cached());
 }
 
 void* aligned_block(size_t bytes) {
@@ -58,13 +69,14 @@ void* detail::allocate_fresh(size_t size) {
 
 void detail::free_seldom(int size_class, size_t size, void* block) noexcept {
   ThreadCache* const mine = thread_cache();
-  if (!mine || mine->bytes + size > kMostCached) return std::free(block);
+  if (!mine || size > mine->most) return std::free(block);
+  if (mine->bytes + size > mine->most) release_cached();  // the rest is of an earlier time, and this will be wanted again
   free_class(size_class, size, block);
 }
 
 void* allocate(size_t bytes) {
   if (bytes > SIZE_MAX / 4) throw EnvironmentError("out of memory: " + std::to_string(bytes) + " bytes for a tensor");
-  if (detail::kMostCached == 0) return fresh_block(bytes);  // of the exact size, for the sanitizer to guard
+  if (!detail::kReuses) return fresh_block(bytes);  // of the exact size, for the sanitizer to guard
   const int size_class = detail::class_of(bytes);
   return detail::allocate_class(size_class, detail::bytes_of(size_class));
 }

@@ -29,9 +29,9 @@ constexpr size_t bytes_of(int size_class) {
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr size_t kMostCached = 0;  // a reused block would hide use after free
+inline constexpr bool kReuses = false;  // a reused block would hide use after free
 #else
-inline constexpr size_t kMostCached = size_t{2} << 30;  // a thread
+inline constexpr bool kReuses = true;
 #endif
 inline constexpr int kClasses = 4 * 64;
 
@@ -42,6 +42,9 @@ struct FreeBlock {
 struct ThreadCache {
   FreeBlock* lists[kClasses] = {};
   size_t bytes = 0;
+  const size_t most;  // bytes that it keeps
+
+  explicit ThreadCache(size_t most) : most(most) {}
 };
 
 // Two kilobytes, so it is not itself in thread-local storage, of which a program that opens the library late has little. Null
@@ -64,7 +67,7 @@ inline void* allocate_class(int size_class, size_t size) {
 void free_seldom(int size_class, size_t size, void* block) noexcept;
 inline void free_class(int size_class, size_t size, void* block) noexcept {
   ThreadCache* const mine = cache;
-  if (!mine || mine->bytes + size > kMostCached) [[unlikely]]
+  if (!mine || mine->bytes + size > mine->most) [[unlikely]]
     return free_seldom(size_class, size, block);
   mine->lists[size_class] = new (block) FreeBlock{mine->lists[size_class]};
   mine->bytes += size;
