@@ -44,6 +44,8 @@ class PlanBuilder {
   static constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
   void estimate(double nanoseconds) { work_.shared += nanoseconds; }
   int packed_operand(const Place& right);
+  /// See plan_stack.cpp.
+  void stack_products(std::vector<PlanStep>& steps);
   /// See plan_beside.cpp.
   void set_loops_beside();
   bool is_worth_a_member_each(std::span<const size_t> group);

@@ -33,20 +33,6 @@ constexpr int64_t kPackTransposedRowsPanels = 3;
 // Up to so many rows of contiguous values stay in the cache as they are.
 constexpr int64_t kRowsInPlace = 128;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-template <class T>
-const GemmTable<T>& gemm_table(IsaLevel level) {
-  const GemmKernels& kernels = level == IsaLevel::avx512 ? avx512::kGemmKernels
-                               : level == IsaLevel::avx2 ? avx2::kGemmKernels
-                                                         : baseline::kGemmKernels;
-  if constexpr (sizeof(T) == 4) {
-    return kernels.f32;
-  } else {
-    return kernels.f64;
-  }
-}
-
 // The product as it is computed: c transposed and the operands exchanged where n is too small for vectors.
 template <class T>
 struct Problem {
@@ -312,7 +298,7 @@ void ChunkProduct<T>::pack_group_rows() {
   if (panels < (contiguous ? kPackRowsPanels : kPackTransposedRowsPanels)) return;
   strip_rows_ = short_products_ ? kSumStripRows : table_.max_rows[table_.panel_vectors - 1];
   strips_ = ceil_div(rows, strip_rows_);
-  packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_ + table_.lanes);
+  packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_);
   for (int64_t strip = 0; strip < strips_; ++strip) {
     const int64_t first = strip_begin(strip), count = strip_begin(strip + 1) - first;
     T* out = packed_rows_ + strip * strip_rows_ * group_k_;
