@@ -6,11 +6,9 @@
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
 
 #include "runtime/kernels/gemm_kernels.h"
+#include "runtime/kernels/kept_buffer.h"
 #include "runtime/kernels/product_chunks.h"
 #include "runtime/kernels/product_pieces.h"
 #include "runtime/thread_pool.h"
@@ -81,28 +79,6 @@ ProductChunks chunks_of(const ProductSum<T>& sum, const Problem<T>& problem, con
   }
   return {problem.m, problem.n, k, columns, packs_rows, team};
 }
-
-// Memory that a thread keeps between products: grows, is never zeroed, aligned to cache lines.
-class KeptBuffer {
- public:
-  template <class T>
-  T* reserve(int64_t elements) {
-    const size_t bytes = (static_cast<size_t>(elements) * sizeof(T) + 63) / 64 * 64;
-    if (bytes > bytes_) {
-      memory_.reset(std::aligned_alloc(64, bytes));
-      bytes_ = memory_ ? bytes : 0;
-      if (!memory_) throw std::bad_alloc();
-    }
-    return static_cast<T*>(memory_.get());
-  }
-
- private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  std::unique_ptr<void, Free> memory_;
-  size_t bytes_ = 0;
-};
 
 struct ThreadBuffers {
   KeptBuffer a, b, carry;

@@ -191,9 +191,6 @@ static inline void transpose_square(const T* in, int64_t in_stride, T* out, int6
   CALQUE_UNROLL for (int r = 0; r < V::kLanes; ++r) store(out + r * out_stride, rows[r]);
 }
 
-// Rows of a matrix lie on pages of their own, where no core fetches ahead by itself.
-static constexpr int64_t kRowsAhead = 16;
-
 // Of each of k rows: `columns` values, then zeros up to `padded`.
 template <class T>
 static void pack_general(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns,
@@ -208,13 +205,12 @@ template <class T>
 static void pack_contiguous(const T* b, int64_t row_stride, int64_t k, int64_t columns, int64_t width,
                             T* out) {
   using V = Vector<T>;
+  constexpr int64_t kRowsAhead = 16;
   const int64_t whole = columns / V::kLanes * V::kLanes;
   for (int64_t i = 0; i < k; ++i) {
     const T* in = b + i * row_stride;
-    for (int64_t j = 0; j < whole; j += V::kLanes) {
-      __builtin_prefetch(in + kRowsAhead * row_stride + j);
-      store(out + i * width + j, load<V>(in + j));
-    }
+    __builtin_prefetch(in + kRowsAhead * row_stride);
+    for (int64_t j = 0; j < whole; j += V::kLanes) store(out + i * width + j, load<V>(in + j));
     if (whole < columns) store(out + i * width + whole, load_partial<V>(in + whole, columns - whole));
     for (int64_t j = columns > whole ? whole + V::kLanes : whole; j < width; j += V::kLanes) {
       store(out + i * width + j, V{});
@@ -255,14 +251,11 @@ static void pack_panel(const T* b, int64_t row_stride, int64_t col_stride, int64
 // Columns are contiguous. A fixed size is two or three moves; vectors that begin anywhere would lie across lines of the cache.
 template <int Width, class T>
 static void pack_columns(const T* a, int64_t col_stride, int64_t k, T* out) {
-  for (int64_t i = 0; i < k; ++i) {
-    __builtin_prefetch(a + (i + kRowsAhead) * col_stride);
-    __builtin_memcpy(out + i * Width, a + i * col_stride, Width * sizeof(T));
-  }
+  for (int64_t i = 0; i < k; ++i) __builtin_memcpy(out + i * Width, a + i * col_stride, Width * sizeof(T));
 }
 
-// Rows are contiguous: squares are transposed. Each column is a whole vector, of which the next one overwrites what is too much.
-// Gives how many of k that were.
+// Rows are contiguous: squares are transposed. Each column is stored as a whole vector where the next ones overwrite what is too
+// much. Gives how many of k that were.
 template <class T>
 static int64_t pack_squares(const T* a, int64_t row_stride, int64_t rows, int64_t k, int64_t width, T* out) {
   using V = Vector<T>;
@@ -271,9 +264,11 @@ static int64_t pack_squares(const T* a, int64_t row_stride, int64_t rows, int64_
     V square[n];
     CALQUE_UNROLL for (int r = 0; r < n; ++r) square[r] = load<V>(a + (r < rows ? r : 0) * row_stride + i);
     transpose_step<1>(square);
-    CALQUE_UNROLL for (int r = 0; r < n - 1; ++r) store(out + (i + r) * width, square[r]);
-    if (i + n < k) store(out + (i + n - 1) * width, square[n - 1]);
-    else store_partial(out + (i + n - 1) * width, square[n - 1], width);
+    CALQUE_UNROLL for (int r = 0; r < n; ++r) {
+      T* const column = out + (i + r) * width;
+      if ((k - i - r) * width >= n) store(column, square[r]);
+      else store_partial(column, square[r], width);
+    }
   }
   return k / n * n;
 }

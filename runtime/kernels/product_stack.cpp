@@ -1,20 +1,21 @@
-// Drives the products of a stack: blocks of columns and of k, each packed while the tiles of the one before are computed.
-//
-// A member's share of a block is some chunks: a panel of b and, as it stays in the cache, about half a megabyte of rows.
+// Drives the products of a stack: block by block of k, each chunk a panel of b times all rows, or some of them.
 #include "runtime/kernels/product_stack.h"
 
 #include <algorithm>
 
 #include "runtime/kernels/gemm_kernels.h"
+#include "runtime/kernels/kept_buffer.h"
 #include "runtime/thread_pool.h"
 
 namespace calque::kernels {
 namespace {
 
-constexpr int64_t kBlockK = 320;        // its panel of b (80 KB) and the rows of a chunk stay in L2
-constexpr int64_t kBlockColumns = 2048;
-constexpr int64_t kChunkRows = 512;
-constexpr int64_t kPackedTogether = 8;  // of k: rows that are read side by side
+constexpr int64_t kBlockK = 512;       // its panel of b (128 KB) stays in L2; a longer one would save little more of c's way
+constexpr int64_t kChunksForEach = 4;  // for each member, at least, where there are rows enough
+constexpr int64_t kLeastStrips = 16;   // of a chunk: a panel is packed for each
+constexpr int64_t kStripsTogether = 4;  // that are packed one after the other
+
+thread_local KeptBuffer panel_buffer;
 
 template <class T>
 class StackProduct {
@@ -25,9 +26,9 @@ class StackProduct {
         memory_(memory),
         strip_rows_(table.max_rows[table.panel_vectors - 1]),
         panel_columns_(int64_t{table.lanes} * table.panel_vectors),
-        k_blocks_(std::max<int64_t>(ceil_div(stack.k, kBlockK), 1)),
-        block_k_(ceil_div(stack.k, k_blocks_)),
-        block_columns_(std::min(kBlockColumns, ceil_div(stack.n, panel_columns_) * panel_columns_)) {
+        panels_(ceil_div(stack.n, panel_columns_)),
+        blocks_(std::max<int64_t>(ceil_div(stack.k, kBlockK), 1)),
+        block_k_(ceil_div(stack.k, blocks_)) {
     for (int64_t i = 0; i < stack.block_count; ++i) strips_ += strips_of(stack.blocks[i]);
   }
 
@@ -35,46 +36,31 @@ class StackProduct {
 
   void run(Team& team) const {
     if (strips_ == 0 || stack_.n == 0) return;
-    const int64_t blocks = k_blocks_ * ceil_div(stack_.n, block_columns_);
-    for (int64_t number = -1; number < blocks; ++number) {
-      const Block block = block_at(number), next = block_at(number + 1);
-      const int64_t panels = number < 0 ? 0 : ceil_div(block.columns, panel_columns_);
-      const int64_t row_parts = ceil_div(strips_ * strip_rows_, kChunkRows), tiles = panels * row_parts;
-      const int64_t packs = number + 1 < blocks ? ceil_div(next.k, kPackedTogether) : 0;
-      team.share(tiles + packs, Order::ascending, [&](int64_t i) {
-        if (i >= tiles) return pack(next, (i - tiles) * kPackedTogether);
-        const int64_t part = i / panels;
-        multiply(block, i % panels, strips_ * part / row_parts, strips_ * (part + 1) / row_parts);
+    team.share(ceil_div(strips_, kStripsTogether), Order::ascending, [&](int64_t i) {
+      pack_rows(0, i * kStripsTogether, std::min(strips_, (i + 1) * kStripsTogether));
+    });
+    const int64_t row_parts = std::clamp<int64_t>(kChunksForEach * team.size / panels_, 1, ceil_div(strips_, kLeastStrips));
+    const int64_t chunks = panels_ * row_parts;
+    for (int64_t block = 0; block < blocks_; ++block) {
+      team.barrier();
+      team.share(chunks, Order::ascending, [&](int64_t i) {
+        const int64_t part = i / panels_;
+        multiply(block, i % panels_, strips_ * part / row_parts, strips_ * (part + 1) / row_parts);
+        if (block + 1 < blocks_) pack_rows(block + 1, strips_ * i / chunks, strips_ * (i + 1) / chunks);
       });
-      if (number + 1 < blocks) team.barrier();
     }
   }
 
  private:
-  struct Block {
-    int64_t k_begin, k, column_begin, columns;
-    T* memory;  // its panels of b, then its strips of a
-  };
-
-  Block block_at(int64_t number) const {
-    const int64_t k_begin = number % k_blocks_ * block_k_, column = number / k_blocks_ * block_columns_;
-    return {k_begin, std::min(block_k_, stack_.k - k_begin), column, std::min(block_columns_, stack_.n - column),
-            memory_ + (number & 1) * block_elements()};
-  }
-
   int64_t strips_of(const StackedRows<T>& rows) const { return ceil_div(rows.m, strip_rows_); }
-  // A cache line more than is needed: else all panels would begin in the same set of the cache.
-  int64_t panel_elements() const { return panel_columns_ * block_k_ + table_.lanes; }
   int64_t strip_elements() const { return strip_rows_ * block_k_; }
-  int64_t panels_elements() const { return ceil_div(block_columns_, panel_columns_) * panel_elements(); }
-  int64_t block_elements() const {
-    return panels_elements() + ceil_div(strips_ * strip_elements(), table_.lanes) * table_.lanes;
+  int64_t block_elements() const { return ceil_div(strips_ * strip_elements(), table_.lanes) * table_.lanes; }
+  int64_t k_of(int64_t block) const { return std::min(block_k_, stack_.k - block * block_k_); }
+  T* strip_at(int64_t block, int64_t strip) const {
+    return memory_ + (block & 1) * block_elements() + strip * strip_elements();
   }
-  T* panel_at(const Block& block, int64_t panel) const { return block.memory + panel * panel_elements(); }
-  T* strip_at(const Block& block, int64_t strip) const { return block.memory + panels_elements() + strip * strip_elements(); }
-  int64_t columns_of(const Block& block, int64_t panel) const {
-    return std::min(panel_columns_, block.columns - panel * panel_columns_);
-  }
+  int64_t columns_of(int64_t panel) const { return std::min(panel_columns_, stack_.n - panel * panel_columns_); }
+  int64_t vectors_of(int64_t panel) const { return ceil_div(columns_of(panel), table_.lanes); }
 
   // Calls f(strip, rows, first, end) for the strips [begin, end), with the rows of its product that each covers: about as many in
   // each.
@@ -90,36 +76,39 @@ class StackProduct {
     }
   }
 
-  // Some rows of b and columns of a, as they lie side by side in memory.
-  void pack(const Block& block, int64_t k_inside) const {
-    const int64_t at = block.k_begin + k_inside, k = std::min(kPackedTogether, block.k - k_inside);
-    const MatrixView<T> b = stack_.b;
-    for (int64_t panel = 0; panel * panel_columns_ < block.columns; ++panel) {
-      const int64_t columns = columns_of(block, panel), width = ceil_div(columns, table_.lanes) * table_.lanes;
-      const T* from = b.data + at * b.row_stride + (block.column_begin + panel * panel_columns_) * b.col_stride;
-      table_.pack_panel(from, b.row_stride, b.col_stride, k, columns, width, panel_at(block, panel) + k_inside * width);
-    }
-    for_each_strip(0, strips_, [&](int64_t strip, const StackedRows<T>& rows, int64_t first, int64_t end) {
-      const T* from = rows.a.data + first * rows.a.row_stride + at * rows.a.col_stride;
-      table_.pack_rows(from, rows.a.row_stride, rows.a.col_stride, end - first, rows.m - first, k, strip_rows_,
-                       strip_at(block, strip) + k_inside * strip_rows_);
+  // Into the half of the memory that the block before does not use.
+  void pack_rows(int64_t block, int64_t strip_begin, int64_t strip_end) const {
+    if (k_of(block) == 0) return;
+    for_each_strip(strip_begin, strip_end, [&](int64_t strip, const StackedRows<T>& rows, int64_t first, int64_t end) {
+      const MatrixView<T> a = rows.a;
+      table_.pack_rows(a.data + first * a.row_stride + block * block_k_ * a.col_stride, a.row_stride, a.col_stride, end - first,
+                       rows.m - first, k_of(block), strip_rows_, strip_at(block, strip));
     });
   }
 
-  void multiply(const Block& block, int64_t panel, int64_t strip_begin, int64_t strip_end) const {
-    const int64_t columns = columns_of(block, panel), vectors = ceil_div(columns, table_.lanes);
-    const int64_t column = block.column_begin + panel * panel_columns_;
+  // A panel of b is packed where it is used: no other member needs it.
+  const T* pack_panel(int64_t block, int64_t panel) const {
+    T* const out = panel_buffer.reserve<T>(panel_columns_ * block_k_);
+    const MatrixView<T> b = stack_.b;
+    if (k_of(block) == 0) return out;
+    table_.pack_panel(b.data + block * block_k_ * b.row_stride + panel * panel_columns_ * b.col_stride, b.row_stride, b.col_stride,
+                      k_of(block), columns_of(panel), vectors_of(panel) * table_.lanes, out);
+    return out;
+  }
+
+  void multiply(int64_t block, int64_t panel, int64_t strip_begin, int64_t strip_end) const {
+    const int64_t columns = columns_of(panel), vectors = vectors_of(panel);
     ProductSegment<T> segment{};
     segment.a_row_stride = 1;
     segment.a_col_stride = strip_rows_;
-    segment.b = panel_at(block, panel);
+    segment.b = pack_panel(block, panel);
     segment.b_row_stride = vectors * table_.lanes;
-    segment.k = block.k;
-    segment.starts = block.k_begin == 0 && !stack_.continues;
+    segment.k = k_of(block);
+    segment.starts = block == 0 && !stack_.continues;
     segment.ends = true;
     for_each_strip(strip_begin, strip_end, [&](int64_t strip, const StackedRows<T>& rows, int64_t first, int64_t end) {
       segment.a = strip_at(block, strip);
-      T* c = rows.c + first * rows.c_row_stride + column;
+      T* const c = rows.c + first * rows.c_row_stride + panel * panel_columns_;
       const TileFunction<T> tile = table_.tiles[vectors - 1][end - first - 1];
       if (columns % table_.lanes != 0) return multiply_beside(segment, tile, c, rows.c_row_stride, end - first, columns);
       if (end < rows.m) fetch(c + (end - first) * rows.c_row_stride, rows.c_row_stride, vectors);
@@ -147,7 +136,7 @@ class StackProduct {
   const GemmTable<T>& table_;
   T* const memory_;
   const int64_t strip_rows_, panel_columns_;
-  const int64_t k_blocks_, block_k_, block_columns_;
+  const int64_t panels_, blocks_, block_k_;
   int64_t strips_ = 0;
 };
 

@@ -1,8 +1,8 @@
-// Large products that share their right operand: all operands are packed once, by the whole team.
+// Large products that share their right operand: each block of k is packed once, by the whole team.
 //
 // The gradients of a cell's weights, X^T dG and H^T dG, are made behind the loop from all steps: c fits in no cache, and each part of
-// an operand is needed in many places. So a block of k is packed into memory that the team shares; while all of c goes on by it, the
-// next block is packed. Elements are the chains of gemm.h, kept in c from block to block.
+// an operand is needed in many places. So the rows of all left operands are packed into memory that the team shares, a block of k
+// ahead, and a panel of b is packed once for all of them. Elements are the chains of gemm.h, kept in c from block to block.
 #pragma once
 
 #include "runtime/kernels/gemm.h"
