@@ -11,6 +11,7 @@
 #include "compiler/plan_builder.h"
 #include "runtime/kernels/eager.h"
 #include "runtime/kernels/gemm.h"
+#include "runtime/kernels/product_stack.h"
 
 namespace calque {
 
@@ -196,6 +197,7 @@ class PlanRun {
           else run_kernel(step, member);
           break;
         case PlanStep::Kind::product: run_product(step, member); break;
+        case PlanStep::Kind::stack: run_stack(step, member); break;
         case PlanStep::Kind::loop: run_loop(step, member); break;
         default: run_native(step, member);
       }
@@ -354,6 +356,24 @@ class PlanRun {
     const Place& c = step.results[0];
     function(kernels::ProductSum<T>{c.type.shape[0], c.type.shape[1], terms, static_cast<int64_t>(count),
                                     reinterpret_cast<T*>(address(c, iteration)), c.strides[0], false});
+  }
+
+  void run_stack(const PlanStep& step, const Member& member) const {
+    if (step.packing.type.dtype == DType::f32) run_typed_stack<float>(step, member);
+    else run_typed_stack<double>(step, member);
+  }
+  template <class T>
+  void run_typed_stack(const PlanStep& step, const Member& member) const {
+    std::array<kernels::StackedRows<T>, Plan::kMostTerms> blocks;
+    for (size_t i = 0; i < step.results.size(); ++i) {
+      const Place& c = step.results[i];
+      blocks[i] = {c.type.shape[0], matrix<T>(step.inputs[i], member.iteration),
+                   reinterpret_cast<T*>(address(c, member.iteration)), c.strides[0]};
+    }
+    const Place& right = step.inputs.back();
+    const kernels::ProductStack<T> stack{blocks.data(), static_cast<int64_t>(step.results.size()),
+                                         matrix<T>(right, member.iteration), right.type.shape[1], right.type.shape[0], false};
+    kernels::product_stack(stack, reinterpret_cast<T*>(address(step.packing, {})), member.team);
   }
 
   /// Ops without generated code run on one member; what they throw first is kept until all have finished.

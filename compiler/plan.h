@@ -64,7 +64,7 @@ struct PlanBuffer {
 };
 
 struct PlanStep {
-  enum class Kind : uint8_t { kernel, product, native, copy, loop };
+  enum class Kind : uint8_t { kernel, product, stack, native, copy, loop };
   Kind kind;
   bool barrier_before = false;
   const Node* node = nullptr;  // of the lowered graph; none of a copy
@@ -80,6 +80,8 @@ struct PlanStep {
   int64_t part_columns = 0;  // of a kernel that can be computed in parts
   // product: for each term the packed operand that may stand for its right side, or -1
   std::vector<int> packed;
+  // stack: products of one term that share their right side, which is the last input; a result for each left one
+  Place packing;  // the team's memory for it
 
   // loop
   std::vector<PlanStep> body;
@@ -97,6 +99,8 @@ struct PlanStep {
   /// All places that the step reads, or writes; those of the steps in it, too.
   std::vector<Place> reads() const;
   std::vector<Place> writes() const;
+  /// Whether it matters which of the two comes first.
+  bool depends_on(const PlanStep& other) const;
 };
 
 /// The right side of a product that comes from outside (a weight): packed once for each version of its elements.

@@ -8,16 +8,6 @@ namespace calque {
 
 namespace {
 
-bool meet(const std::vector<Place>& a, const std::vector<Place>& b) {
-  return std::ranges::any_of(
-      a, [&](const Place& x) { return std::ranges::any_of(b, [&](const Place& y) { return x.buffer == y.buffer; }); });
-}
-
-/// Whether the order of two steps matters.
-bool depend(const PlanStep& a, const PlanStep& b) {
-  return meet(a.writes(), b.writes()) || meet(a.writes(), b.reads()) || meet(a.reads(), b.writes());
-}
-
 bool is_small_loop(const PlanStep& step) {
   return step.kind == PlanStep::Kind::loop && step.sharing != PlanStep::Sharing::always;
 }
@@ -38,7 +28,7 @@ void PlanBuilder::set_loops_beside() {
     std::vector<size_t> group = {first};
     size_t next = first + 1;
     for (; next < steps.size(); ++next) {
-      if (std::ranges::any_of(group, [&](size_t loop) { return depend(steps[loop], steps[next]); })) break;
+      if (std::ranges::any_of(group, [&](size_t loop) { return steps[loop].depends_on(steps[next]); })) break;
       if (is_small_loop(steps[next])) group.push_back(next);
     }
     if (!is_worth_a_member_each(group)) continue;

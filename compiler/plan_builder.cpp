@@ -58,8 +58,17 @@ std::vector<Place> PlanStep::reads() const {
   return places;
 }
 
+bool PlanStep::depends_on(const PlanStep& other) const {
+  const auto meet = [](const std::vector<Place>& a, const std::vector<Place>& b) {
+    return std::ranges::any_of(
+        a, [&](const Place& x) { return std::ranges::any_of(b, [&](const Place& y) { return x.buffer == y.buffer; }); });
+  };
+  return meet(writes(), other.writes()) || meet(writes(), other.reads()) || meet(reads(), other.writes());
+}
+
 std::vector<Place> PlanStep::writes() const {
   std::vector<Place> places = results;
+  if (kind == Kind::stack) places.push_back(packing);
   for (const std::vector<PlanStep>* steps : {&products, &pieces, &body})
     for (const PlanStep& step : *steps) {
       const std::vector<Place> inner = step.writes();
@@ -83,6 +92,7 @@ void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>&
   for (const Node& node : graph_->nodes()) add_node(node);
   place_outputs(fresh, apart);
   cut_products_into_pieces();
+  stack_products(plan_.steps_);
   set_loops_beside();
   // Members that wait for long fall asleep, and are slow to wake.
   plan_.is_worth_a_team_ = work_.shared > std::max(kWorthATeam, work_.alone + work_.undecided);

@@ -47,6 +47,8 @@ class PlanBuilder {
   /// See plan_pieces.cpp.
   void cut_products_into_pieces();
   bool take_in_pieces(PlanStep& loop, const PlanStep& product);
+  /// See plan_stack.cpp.
+  void stack_products(std::vector<PlanStep>& steps);
   /// See plan_beside.cpp.
   void set_loops_beside();
   bool is_worth_a_member_each(std::span<const size_t> group);

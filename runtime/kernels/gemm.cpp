@@ -6,11 +6,9 @@
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
 
 #include "runtime/kernels/gemm_kernels.h"
+#include "runtime/kernels/kept_buffer.h"
 #include "runtime/kernels/product_chunks.h"
 #include "runtime/kernels/product_pieces.h"
 #include "runtime/thread_pool.h"
@@ -32,20 +30,6 @@ constexpr int64_t kPackRowsPanels = 12;
 constexpr int64_t kPackTransposedRowsPanels = 3;
 // Up to so many rows of contiguous values stay in the cache as they are.
 constexpr int64_t kRowsInPlace = 128;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-template <class T>
-const GemmTable<T>& gemm_table(IsaLevel level) {
-  const GemmKernels& kernels = level == IsaLevel::avx512 ? avx512::kGemmKernels
-                               : level == IsaLevel::avx2 ? avx2::kGemmKernels
-                                                         : baseline::kGemmKernels;
-  if constexpr (sizeof(T) == 4) {
-    return kernels.f32;
-  } else {
-    return kernels.f64;
-  }
-}
 
 // The product as it is computed: c transposed and the operands exchanged where n is too small for vectors.
 template <class T>
@@ -95,28 +79,6 @@ ProductChunks chunks_of(const ProductSum<T>& sum, const Problem<T>& problem, con
   }
   return {problem.m, problem.n, k, columns, packs_rows, team};
 }
-
-// Memory that a thread keeps between products: grows, is never zeroed, aligned to cache lines.
-class KeptBuffer {
- public:
-  template <class T>
-  T* reserve(int64_t elements) {
-    const size_t bytes = (static_cast<size_t>(elements) * sizeof(T) + 63) / 64 * 64;
-    if (bytes > bytes_) {
-      memory_.reset(std::aligned_alloc(64, bytes));
-      bytes_ = memory_ ? bytes : 0;
-      if (!memory_) throw std::bad_alloc();
-    }
-    return static_cast<T*>(memory_.get());
-  }
-
- private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  std::unique_ptr<void, Free> memory_;
-  size_t bytes_ = 0;
-};
 
 struct ThreadBuffers {
   KeptBuffer a, b, carry;
@@ -312,7 +274,7 @@ void ChunkProduct<T>::pack_group_rows() {
   if (panels < (contiguous ? kPackRowsPanels : kPackTransposedRowsPanels)) return;
   strip_rows_ = short_products_ ? kSumStripRows : table_.max_rows[table_.panel_vectors - 1];
   strips_ = ceil_div(rows, strip_rows_);
-  packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_ + table_.lanes);
+  packed_rows_ = thread_buffers.a.template reserve<T>(strips_ * strip_rows_ * group_k_);
   for (int64_t strip = 0; strip < strips_; ++strip) {
     const int64_t first = strip_begin(strip), count = strip_begin(strip + 1) - first;
     T* out = packed_rows_ + strip * strip_rows_ * group_k_;

@@ -248,14 +248,14 @@ static void pack_panel(const T* b, int64_t row_stride, int64_t col_stride, int64
   }
 }
 
-// Columns of a strip are whole vectors, of which the next column overwrites what is too much.
-template <class T>
-static void pack_columns(const T* a, int64_t col_stride, int64_t k, int64_t width, T* out) {
-  using V = Vector<T>;
-  for (int64_t i = 0; i < k; ++i) store(out + i * width, load<V>(a + i * col_stride));
+// Columns are contiguous. A fixed size is two or three moves; vectors that begin anywhere would lie across lines of the cache.
+template <int Width, class T>
+static void pack_columns(const T* a, int64_t col_stride, int64_t k, T* out) {
+  for (int64_t i = 0; i < k; ++i) __builtin_memcpy(out + i * Width, a + i * col_stride, Width * sizeof(T));
 }
 
-// Rows are contiguous: squares are transposed. Gives how many of k that were.
+// Rows are contiguous: squares are transposed. Each column is stored as a whole vector where the next ones overwrite what is too
+// much. Gives how many of k that were.
 template <class T>
 static int64_t pack_squares(const T* a, int64_t row_stride, int64_t rows, int64_t k, int64_t width, T* out) {
   using V = Vector<T>;
@@ -264,7 +264,11 @@ static int64_t pack_squares(const T* a, int64_t row_stride, int64_t rows, int64_
     V square[n];
     CALQUE_UNROLL for (int r = 0; r < n; ++r) square[r] = load<V>(a + (r < rows ? r : 0) * row_stride + i);
     transpose_step<1>(square);
-    CALQUE_UNROLL for (int r = 0; r < n; ++r) store(out + (i + r) * width, square[r]);
+    CALQUE_UNROLL for (int r = 0; r < n; ++r) {
+      T* const column = out + (i + r) * width;
+      if ((k - i - r) * width >= n) store(column, square[r]);
+      else store_partial(column, square[r], width);
+    }
   }
   return k / n * n;
 }
@@ -273,7 +277,11 @@ template <class T>
 static void pack_rows(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t readable_rows, int64_t k,
                       int64_t width, T* out) {
   constexpr int kLanes = Vector<T>::kLanes;
-  if (row_stride == 1 && width <= kLanes && readable_rows >= kLanes) return pack_columns(a, col_stride, k, width, out);
+  if (row_stride == 1 && readable_rows >= width) {
+    if (width == 12) return pack_columns<12>(a, col_stride, k, out);
+    if (width == 6) return pack_columns<6>(a, col_stride, k, out);
+    if (width == 4) return pack_columns<4>(a, col_stride, k, out);
+  }
   const int64_t done = col_stride == 1 && width <= kLanes ? pack_squares(a, row_stride, rows, k, width, out) : 0;
   for (int64_t i = done; i < k; ++i) {
     for (int64_t r = 0; r < rows; ++r) out[i * width + r] = a[r * row_stride + i * col_stride];

@@ -64,8 +64,7 @@ struct GemmTable {
   // out[k][width] = b[k, 0 .. columns), the rest zeros; width is a multiple of lanes.
   void (*pack_panel)(const T* b, int64_t row_stride, int64_t col_stride, int64_t k, int64_t columns,
                      int64_t width, T* out);
-  // out[k][width] = a[0 .. rows, k]; columns from rows to width mean nothing. So many rows may be read from `a` on; what lies up
-  // to a vector behind `out` may be overwritten.
+  // out[k][width] = a[0 .. rows, k]; columns from rows to width mean nothing. So many rows may be read from `a` on.
   void (*pack_rows)(const T* a, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t readable_rows, int64_t k,
                     int64_t width, T* out);
 };
@@ -84,5 +83,19 @@ extern const GemmKernels kGemmKernels;
 namespace avx512 {
 extern const GemmKernels kGemmKernels;
 }
+
+template <class T>
+const GemmTable<T>& gemm_table(IsaLevel level) {
+  const GemmKernels& kernels = level == IsaLevel::avx512 ? avx512::kGemmKernels
+                               : level == IsaLevel::avx2 ? avx2::kGemmKernels
+                                                         : baseline::kGemmKernels;
+  if constexpr (sizeof(T) == 4) {
+    return kernels.f32;
+  } else {
+    return kernels.f64;
+  }
+}
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace calque::kernels
