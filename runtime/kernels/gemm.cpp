@@ -93,6 +93,49 @@ struct Part {
   bool starts, ends, adds;
 };
 
+// Points at columns of b as the caller packed them, or as they lie where few rows read them; else they have to be packed.
+template <class T>
+bool reads_columns(const ProductTerm<T>& term, MatrixView<T> b, int64_t rows, int64_t n, int64_t k_begin, const Piece& piece,
+                   const PanelGrid& grid, ProductSegment<T>& segment) {
+  if (term.packed_b != nullptr) {
+    const int64_t inside = grid.inside_panel(piece.column), panel_begin = piece.column - inside;
+    segment.b_row_stride = std::min(grid.panel, grid.padded(n - panel_begin));
+    segment.b = term.packed_b + panel_begin * term.k + k_begin * segment.b_row_stride + inside;
+    segment.b_panel_stride = piece.panel_stride * term.k;
+    return true;
+  }
+  if (b.col_stride != 1 || rows > kDirectRows || (piece.columns & (grid.lanes - 1)) != 0) return false;
+  segment.b = b.data + k_begin * b.row_stride + piece.column;
+  segment.b_row_stride = b.row_stride;
+  segment.b_panel_stride = piece.panel_stride;
+  return true;
+}
+
+// One row of whole vectors by short chains: nothing is cut, carried or packed, and what that takes is as long as the product.
+// False where it is not so.
+template <class T>
+bool multiply_row(const ProductSum<T>& sum, const ProductPieces<T>& pieces, const GemmTable<T>& table) {
+  constexpr int64_t kMostTerms = 4;
+  if (sum.m != 1 || sum.term_count == 0 || sum.term_count > kMostTerms || !pieces.are_whole_vectors()) return false;
+  for (const ProductTerm<T>& term : std::span(sum.terms, static_cast<size_t>(sum.term_count)))
+    if (term.k == 0 || term.k > kBlockKInPlace || (term.packed_b == nullptr && term.b.col_stride != 1)) return false;
+  const PanelGrid grid(table.lanes, table.panel_vectors);
+  pieces.for_each(1, [&](const Piece& piece) {
+    ProductSegment<T> segments[kMostTerms];
+    for (int64_t i = 0; i < sum.term_count; ++i) {
+      const ProductTerm<T>& term = sum.terms[i];
+      segments[i] = {term.a.data, 0, 0, term.a.col_stride, nullptr, 0, 0, term.k, true, true, i > 0 || sum.accumulate};
+      reads_columns(term, term.b, 1, sum.n, 0, piece, grid, segments[i]);
+    }
+    T* const c = sum.c + piece.column;
+    const TileFunction<T> multiply = piece.is_group     ? table.group_tiles[piece.vectors - 1][piece.panels - 1]
+                                     : piece.panels > 1 ? table.wide_tiles[0]
+                                                        : table.tiles[piece.vectors - 1][0];
+    multiply(segments, sum.term_count, {0, c, 0, piece.panel_stride, c, 0, piece.panel_stride});
+  });
+  return true;
+}
+
 // A part of c, computed by one thread.
 template <class T>
 class ChunkProduct {
@@ -340,22 +383,8 @@ void ChunkProduct<T>::point_at_rows(const Part<T>& part, int64_t packed_k, Produ
 template <class T>
 T* ChunkProduct<T>::point_at_columns(const Part<T>& part, const Piece& piece, T* buffer,
                                      ProductSegment<T>& segment) const {
-  const ProductTerm<T>& term = *part.term;
-  if (term.packed_b != nullptr) {
-    const int64_t panel_begin = piece.column - grid_.inside_panel(piece.column);
-    segment.b_row_stride = std::min(grid_.panel, grid_.padded(problem_.n - panel_begin));
-    segment.b = term.packed_b + panel_begin * term.k + part.k_begin * segment.b_row_stride + piece.column -
-                panel_begin;
-    segment.b_panel_stride = piece.panel_stride * term.k;
-    return buffer;
-  }
-  const MatrixView<T> b = problem_.b(term);
-  if (b.col_stride == 1 && row_end_ - row_begin_ <= kDirectRows && (piece.columns & (table_.lanes - 1)) == 0) {
-    segment.b = b.data + part.k_begin * b.row_stride + piece.column;
-    segment.b_row_stride = b.row_stride;
-    segment.b_panel_stride = piece.panel_stride;
-    return buffer;
-  }
+  const int64_t rows = row_end_ - row_begin_;
+  if (reads_columns(*part.term, problem_.b(*part.term), rows, problem_.n, part.k_begin, piece, grid_, segment)) return buffer;
   const int64_t width = piece.vectors * table_.lanes;
   pack_part(part, piece, buffer);
   segment.b = buffer;
@@ -454,6 +483,7 @@ void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, i
   const GemmTable<T>& table = gemm_table<T>(level);
   Problem<T> problem = problem_of(product, table);
   if (problem.exchanged) problem = {product.m, product.n, false, product.c, product.c_row_stride, 1};
+  if (multiply_row(product, ProductPieces<T>(begin, end, repeats, stride, order, table), table)) return;
   const ProductChunk chunk{0, product.m, begin, end};
   ChunkProduct<T>(product, problem, chunk, table, order, repeats, stride).run();
 }
@@ -465,6 +495,9 @@ void product_sum(const ProductSum<T>& product, Team& team, Order order, IsaLevel
   const ProductChunks chunks = chunks_of(product, problem, table, team.size);
   team.share(chunks.count(), order, [&](int64_t i) {
     const ProductChunk chunk = chunks[i];
+    if (!problem.exchanged &&
+        multiply_row(product, ProductPieces<T>(chunk.col_begin, chunk.col_end, 1, 0, order, table), table))
+      return;
     ChunkProduct<T>(product, problem, chunk, table, order).run();
   });
 }

@@ -39,6 +39,7 @@ class ProductPieces {
       : begin_(begin), end_(end), repeats_(repeats), stride_(stride), order_(order), table_(table),
         grid_(table.lanes, table.panel_vectors), width_(grid_.padded(end - begin)) {}
 
+  bool are_whole_vectors() const { return width_ == end_ - begin_; }
   int64_t columns() const { return repeats_ * (end_ - begin_); }
   // Of a row of the carry: the repeats side by side, each in whole vectors.
   int64_t carry_columns() const { return repeats_ * width_; }
