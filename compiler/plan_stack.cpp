@@ -59,7 +59,8 @@ void PlanBuilder::stack_products(std::vector<PlanStep>& steps) {
     }
     if (!is_worth_stacking(stack)) continue;
     const DType dtype = stack.results[0].type.dtype;
-    stack.packing = new_place({dtype, Shape{dtype == DType::f32 ? packing_elements<float>(stack) : packing_elements<double>(stack)}});
+    const int64_t elements = dtype == DType::f32 ? packing_elements<float>(stack) : packing_elements<double>(stack);
+    stack.packing = new_place({dtype, Shape{elements}});
     for (const size_t product : taken | std::views::reverse) steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(product));
     steps[i] = std::move(stack);
   }
