@@ -159,9 +159,11 @@ class Extrapolation {
   }
 
   HeldValue held(const Each<HeldValue>& of) const {
-    demand_equal(of, [](const HeldValue& value) { return std::tuple(value.requires_grad, value.root_is_slot, value.root); });
-    demand_equal(of, [](const HeldValue& value) { return std::pair(value.connects, value.views.size()); });
+    demand_equal(of, [](const HeldValue& value) { return std::pair(value.requires_grad, value.root_is_slot); });
+    demand_equal(of, [](const HeldValue& value) { return std::tuple(value.connects, value.views.size(), value.steps.empty()); });
     HeldValue made = *of[0];
+    if (made.root_is_slot) made.root = static_cast<int>(number(of, [](const HeldValue& value) { return value.root; }));
+    else demand_equal(of, [](const HeldValue& value) { return value.root; });
     made.value = static_cast<uint32_t>(number(of, [](const HeldValue& value) { return value.value; }));
     for (size_t i = 0; i < made.views.size(); ++i) {
       const Each<ViewStep> views = parts(of, [i](const HeldValue& value) { return &value.views[i]; });
@@ -203,6 +205,7 @@ SegmentGraph extrapolate(std::span<const SegmentGraph> neighbours, std::span<con
   SegmentGraph made;
   demand_equal(of, [](const SegmentGraph& segment) { return segment.roots; });
   made.slots = reach.slots(of);
+  made.sources = of[0]->sources;
   const Each<Graph> graphs = parts(of, [](const SegmentGraph& segment) { return &segment.graph; });
   made.graph = without_traces_of_shortness(reach.graph(graphs, made.slots.size()), *graphs[0], made.slots.size());
   made.held = reach.held(of);

@@ -15,7 +15,14 @@ namespace calque {
 /// something grows in another way: then the loops have to be unrolled.
 ///
 /// The value ids of held values and their views are those of the shortest: they tell which are the same.
+///
+/// A tensor of which each iteration binds its own is one input with those of all steps, and a value that is held of each iteration
+/// one output.
 std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId begin, TraceId end,
                                               std::span<const uint32_t> held, const std::string& name);
+
+/// The same inputs and outputs where loops are unrolled; where a value of a step must stay by itself, all do.
+SegmentGraph make_unrolled_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
+                                 const std::string& name);
 
 }  // namespace calque
