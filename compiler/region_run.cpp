@@ -58,8 +58,11 @@ Tensor RegionRun::held(size_t index) {
 /// Somebody may write to it: its elements are nobody else's.
 Tensor RegionRun::step(const HeldPlace& place, size_t index) {
   if (steps_.empty()) steps_.resize(segment_.held.size());
-  if (!steps_[index]) steps_[index] = with_history(step_copy(root_of(traced_.held[place.entry]), place.step), index);
-  return steps_[index];
+  if (steps_[index]) return steps_[index];
+  const HeldValue& value = traced_.held[place.entry];
+  Tensor step = step_copy(root_of(value), place.step);
+  for (const ViewStep& view : value.views) step = apply(view, step, value.connects);
+  return steps_[index] = with_history(step, index);
 }
 
 void RegionRun::adopt(size_t index, TensorImpl& placeholder) {

@@ -90,15 +90,13 @@ class Gatherer {
 
   SegmentGraph run() {
     sort_held();
-    std::vector<ValueId> outputs;
-    for (size_t i : plain_held_) hold(single_.held[i], i, outputs);
-    for (const std::vector<size_t>& steps : held_steps_) hold_steps(steps, outputs);
-    for (size_t root = 0; root < single_.roots.size(); ++root)  // those that are not held themselves
-      if (const auto output = static_cast<size_t>(single_.roots[root]); new_roots_.contains(static_cast<int>(root)) && output >= single_.held.size()) {
-        made_.roots[static_cast<size_t>(new_roots_.at(static_cast<int>(root)))] = static_cast<int>(outputs.size());
-        outputs.push_back(map_[source_.outputs()[output]]);
-      }
-    made_.graph.set_outputs(outputs);
+    for (size_t i : plain_held_) hold(single_.held[i], i);
+    for (const std::vector<size_t>& steps : held_steps_) hold_steps(steps);
+    for (const auto& [root, value] : roots_behind_) {  // those that are not held themselves
+      made_.roots[root] = static_cast<int>(outputs_.size());
+      outputs_.push_back(value);
+    }
+    made_.graph.set_outputs(outputs_);
     return std::move(made_);
   }
 
@@ -171,39 +169,63 @@ class Gatherer {
     }
     for (size_t i = 0; i < is_step.size(); ++i) {
       if (!is_step[i]) plain_held_.push_back(i);
-      else demand(single_.held[i].views.empty() && step_roots_.insert(single_.held[i].root).second);
+      else demand(!single_.held[i].root_is_slot && step_roots_.insert(single_.held[i].root).second);
     }
   }
 
-  void hold(HeldValue value, size_t index, std::vector<ValueId>& outputs) {
+  /// What a held value is, or its root, as the new graph has it.
+  ValueId held_value(size_t index) const { return map_[source_.outputs()[index]]; }
+  ValueId root_of(const HeldValue& value) const { return held_value(static_cast<size_t>(single_.roots[static_cast<size_t>(value.root)])); }
+
+  void hold(HeldValue value, size_t index) {
     if (!value.root_is_slot) {
       demand(!step_roots_.contains(value.root));
-      const auto [root, is_new] = new_roots_.try_emplace(value.root, static_cast<int>(made_.roots.size()));
-      if (is_new) made_.roots.push_back(0);
-      if (value.views.empty()) made_.roots[static_cast<size_t>(root->second)] = static_cast<int>(outputs.size());
-      value.root = root->second;
+      const auto [root, is_new] = new_roots_.try_emplace(value.root, made_.roots.size());
+      if (is_new) add_root(root_of(value), single_.roots[static_cast<size_t>(value.root)] < std::ssize(single_.held));
+      if (value.views.empty()) made_.roots[root->second] = static_cast<int>(outputs_.size());
+      value.root = static_cast<int>(root->second);
     }
     made_.held.push_back(std::move(value));
-    outputs.push_back(map_[source_.outputs()[index]]);
+    outputs_.push_back(held_value(index));
   }
 
-  void hold_steps(std::span<const size_t> steps, std::vector<ValueId>& outputs) {
+  void add_root(ValueId value, bool is_held) {
+    if (!is_held) roots_behind_.emplace_back(made_.roots.size(), value);
+    made_.roots.push_back(static_cast<int>(outputs_.size()));
+  }
+
+  void hold_steps(std::span<const size_t> steps) {
     HeldValue all = single_.held[steps[0]];
-    std::vector<ValueId> parts;
+    std::vector<ValueId> values, roots;
     for (size_t step : steps) {
       const HeldValue& value = single_.held[step];
-      const ValueId part = map_[source_.outputs()[step]];
-      Shape shape = made_.graph.type(part).shape;
-      demand(shape.rank() < kMaxRank && value.requires_grad == all.requires_grad);
-      shape.insert(0, 1);
-      const ValueId inputs[] = {part};
-      parts.push_back(made_.graph.add(Op::reshape, inputs, Attributes::of(Ints(shape)), nullptr).result());
+      demand(value.requires_grad == all.requires_grad && value.connects == all.connects &&
+             std::ranges::equal(value.views, all.views, is_same_view));
       all.steps.push_back(value.value);
+      values.push_back(held_value(step));
+      roots.push_back(root_of(value));
     }
     all.root = static_cast<int>(made_.roots.size());
-    made_.roots.push_back(static_cast<int>(outputs.size()));
+    const ValueId stacked = stack(values);
+    add_root(all.views.empty() ? stacked : stack(roots), all.views.empty());
     made_.held.push_back(std::move(all));
-    outputs.push_back(made_.graph.add(Op::concat, parts, Attributes::of(int64_t{0}), nullptr).result());
+    outputs_.push_back(stacked);
+  }
+
+  static bool is_same_view(const ViewStep& a, const ViewStep& b) {
+    return a.op == b.op && a.attributes == b.attributes && a.index == b.index && a.type == b.type && a.recorded == b.recorded;
+  }
+
+  ValueId stack(std::span<const ValueId> values) {
+    std::vector<ValueId> parts;
+    for (const ValueId value : values) {
+      Shape shape = made_.graph.type(value).shape;
+      demand(shape.rank() < kMaxRank);
+      shape.insert(0, 1);
+      const ValueId inputs[] = {value};
+      parts.push_back(made_.graph.add(Op::reshape, inputs, Attributes::of(Ints(shape)), nullptr).result());
+    }
+    return made_.graph.add(Op::concat, parts, Attributes::of(int64_t{0}), nullptr).result();
   }
 
   const SegmentGraph& single_;
@@ -215,7 +237,9 @@ class Gatherer {
   std::vector<size_t> plain_held_;
   std::vector<std::vector<size_t>> held_steps_;    // of each list
   std::set<int> step_roots_;
-  std::map<int, int> new_roots_;
+  std::map<int, size_t> new_roots_;
+  std::vector<ValueId> outputs_;
+  std::vector<std::pair<size_t, ValueId>> roots_behind_;  // with what they are among the roots
 };
 
 }  // namespace

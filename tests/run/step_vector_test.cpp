@@ -103,6 +103,23 @@ TEST_CASE("step vectors: plans of new lengths are made without unrolling") {
         for (size_t i = 0; i + 1 < xs.size(); i += 2) hs.push_back(h = tanh(matmul(h, w[3]) + xs[i]) * xs[i + 1]);
         if (hs.empty()) return {h};
         return {stack(hs), h};
+      },
+      // Results that are views.
+      [](const Tensors& xs, const Tensors& w) {
+        Tensor h = state(0.3);
+        Tensors hs;
+        for (const Tensor& x : xs) {
+          h = tanh(matmul(h, w[3]) + x);
+          hs.push_back(unsqueeze(permute(h, {1, 0}), {0}));
+        }
+        return hs;
+      },
+      // Each step draws random numbers, from a state of the generator that is a tensor of its own.
+      [](const Tensors& xs, const Tensors& w) -> Tensors {
+        manual_seed(5);
+        Tensor h = state(0.3);
+        for (const Tensor& x : xs) h = tanh(matmul(h, w[3]) + dropout(x, 0.3));
+        return {h};
       }};
   int number = 0;
   for (const Program& program : programs) {
@@ -118,6 +135,35 @@ TEST_CASE("step vectors: gradients of steps and weights") {
   for (const size_t every : {1u, 2u, 7u}) {
     check_gradients(program, leaves, every);
     check_gradients(program, [](int64_t count) { return steps_of(count); }, every);
+  }
+}
+
+TEST_CASE("step vectors: gradients by results that are views, or views of steps") {
+  const Program views = [](const Tensors& xs, const Tensors& w) {
+    Tensors hs = over(xs, w);
+    for (Tensor& h : hs) h = reshape(h, {kHidden * kBatch});
+    return hs;
+  };
+  check_gradients(views, leaves, 3);
+  // Values beside their views, two views of one value, and a view of each step itself: those stay by themselves.
+  const Program shared = [](const Tensors& xs, const Tensors& w) {
+    Tensors all = over(xs, w);
+    for (size_t i = 0; i < xs.size(); ++i) {
+      const Tensor next = all[i] * xs[i];
+      for (const Tensor& more : {slice(next, 0, 0, 1), slice(next, 0, 1, 2), reshape(all[i], {-1}), unsqueeze(xs[i], {0})}) all.push_back(more);
+    }
+    return all;
+  };
+  const Tensors w = weights();
+  auto compiled = compile(shared);
+  for (const int64_t steps : {30, 30, 36, 5, 36}) {
+    Tensors xs = steps_of(steps), theirs = steps_of(steps);
+    Tensors ours = compiled(xs, w), expected = shared(theirs, w);
+    check_same(ours, expected, "results");
+    const NoGradGuard no_grad;
+    for (size_t i = static_cast<size_t>(steps) + 1; i < ours.size(); i += 3) ours[i].mul_(1.5), expected[i].mul_(1.5);
+    check_same(ours, expected, "results of which some were written to");
+    check_same(xs, theirs, "steps");
   }
 }
 
