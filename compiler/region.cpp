@@ -32,7 +32,8 @@ class RegionNode final : public TapeNode {
     if (!segment_->backward) return;  // no gradient flows through
     if (!create_graph) {
       const std::vector<Tensor> gradients = gradients_of_outputs(result_gradients);
-      if (const std::shared_ptr<BackwardProgram> program = segment_->backward_without(absent_among(segment_->backward->map.sources, gradients)))
+      const std::vector<bool> absent = absent_among(segment_->backward->map.sources, gradients);
+      if (const std::shared_ptr<BackwardProgram> program = segment_->backward_without(absent))
         return run(*program, gradients, receiver);
     }
     backward_op_by_op(result_gradients, receiver);

@@ -205,15 +205,4 @@ std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId beg
   return std::nullopt;
 }
 
-SegmentGraph make_unrolled_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
-                                 const std::string& name) {
-  SegmentGraph single = make_segment_graph(tree, begin, end, held, name);
-  try {
-    const WayNumbers numbers(tree, begin, end);
-    return with_sequences(single, numbers.slot_steps(), numbers.held(held).steps);
-  } catch (const Uneven&) {
-    return single;
-  }
-}
-
 }  // namespace calque

@@ -21,8 +21,4 @@ namespace calque {
 std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId begin, TraceId end,
                                               std::span<const uint32_t> held, const std::string& name);
 
-/// The same inputs and outputs where loops are unrolled; where a value of a step must stay by itself, all do.
-SegmentGraph make_unrolled_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
-                                 const std::string& name);
-
 }  // namespace calque

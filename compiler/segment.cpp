@@ -33,11 +33,6 @@ std::vector<uint32_t> numbers_of(std::span<const HeldValue> held) {
   return numbers;
 }
 
-bool has_steps(const SegmentGraph& segment) {
-  const auto are_some = [](const auto& part) { return !part.steps.empty(); };
-  return std::ranges::any_of(segment.sources, are_some) || std::ranges::any_of(segment.held, are_some);
-}
-
 /// CALQUE_VERIFY: what was made without unrolling is what unrolling and rolling gives.
 void verify_rolled(const SegmentGraph& rolled, const SegmentGraph& recorded) {
   const std::string made = print(rolled.graph), expected = print(passes::roll(with_sequences_of(recorded, rolled).graph));
@@ -125,17 +120,13 @@ WriteRecorded Segment::write_later(const TraceTree& tree, TraceId end, const Seg
 std::shared_ptr<const CompiledSegment> Segment::compile_program(const TraceTree& tree, TraceId begin, TraceId end,
                                                                 std::span<const uint32_t> held, const std::string& name,
                                                                 CompileStats& stats) {
-  if (std::ranges::count(settings().disabled_passes, "roll") > 0)
-    return compile_segment(make_segment_graph(tree, begin, end, held, name), name);
-  if (std::optional<SegmentGraph> rolled = make_rolled_graph(tree, begin, end, held, name)) {
-    WriteRecorded recorded = write_later(tree, end, *rolled);
-    if (settings().verify) verify_rolled(*rolled, recorded());
-    ++stats.rolled_plans;
-    return compile_segment(std::move(*rolled), name, std::move(recorded));
-  }
-  SegmentGraph unrolled = make_unrolled_graph(tree, begin, end, held, name);
-  WriteRecorded recorded = has_steps(unrolled) ? write_later(tree, end, unrolled) : nullptr;
-  return compile_segment(std::move(unrolled), name, std::move(recorded));
+  const bool may_roll = std::ranges::count(settings().disabled_passes, "roll") == 0;
+  std::optional<SegmentGraph> rolled = may_roll ? make_rolled_graph(tree, begin, end, held, name) : std::nullopt;
+  if (!rolled) return compile_segment(make_segment_graph(tree, begin, end, held, name), name);
+  WriteRecorded recorded = write_later(tree, end, *rolled);
+  if (settings().verify) verify_rolled(*rolled, recorded());
+  ++stats.rolled_plans;
+  return compile_segment(std::move(*rolled), name, std::move(recorded));
 }
 
 bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::span<TensorImpl* const> live,

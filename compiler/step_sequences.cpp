@@ -145,8 +145,10 @@ class Gatherer {
   void copy(const Node& node) {
     std::map<ValueId, ValueId> read;  // steps, once for each op
     std::vector<ValueId> inputs;
-    for (ValueId input : node.inputs) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ValueId input = node.inputs[i];
       const auto found = steps_.find(input);
+      demand(found == steps_.end() || node.op != Op::matmul || i != 1);  // layers: weights are packed once, not copied
       if (found != steps_.end() && !read.contains(input))
         read[input] = passes::step_of(made_.graph, found->second.sequence, found->second.index, node.location);
       inputs.push_back(found == steps_.end() ? map_[input] : read[input]);

@@ -13,7 +13,7 @@ namespace calque {
 std::vector<Steps> slot_sequences(const TraceTree& tree, TraceId begin, TraceId end);
 
 /// The same program with one input for each of these lists of slots, and one output for each of these lists of held values.
-/// Throws Uneven where a value of them must stay by itself: it is differentiated by, or shares its elements with another one.
+/// Throws Uneven where a value of them must stay by itself: it is differentiated by, is a weight, or shares its elements with another one.
 SegmentGraph with_sequences(const SegmentGraph& single, std::span<const Steps> slots, std::span<const Steps> values);
 /// As in `like`, which is of the same program.
 SegmentGraph with_sequences_of(const SegmentGraph& single, const SegmentGraph& like);

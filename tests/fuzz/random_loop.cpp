@@ -255,7 +255,8 @@ void add_steps(LoopInputs& inputs, OutsideSteps kind, int64_t steps, int call, b
   for (int64_t step = 0; step < steps; ++step) {
     const bool asks = with_gradients && !(kind == OutsideSteps::mixed && step % 4 == 1);
     const bool lies_transposed = kind == OutsideSteps::transposed;
-    const Tensor made = filled(lies_transposed ? Shape{kHidden, kBatch} : Shape{kBatch, kHidden}, 0.02 * static_cast<double>(step) + 0.01 * call, asks);
+    const Shape shape = lies_transposed ? Shape{kHidden, kBatch} : Shape{kBatch, kHidden};
+    const Tensor made = filled(shape, 0.02 * static_cast<double>(step) + 0.01 * call, asks);
     if (kind == OutsideSteps::repeated && step % 5 == 3) inputs.steps.push_back(inputs.steps.back());
     else inputs.steps.push_back(lies_transposed ? permute(made, {1, 0}) : made);
     inputs.step_leaves.push_back(made);

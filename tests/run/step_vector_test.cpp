@@ -150,7 +150,8 @@ TEST_CASE("step vectors: gradients by results that are views, or views of steps"
     Tensors all = over(xs, w);
     for (size_t i = 0; i < xs.size(); ++i) {
       const Tensor next = all[i] * xs[i];
-      for (const Tensor& more : {slice(next, 0, 0, 1), slice(next, 0, 1, 2), reshape(all[i], {-1}), unsqueeze(xs[i], {0})}) all.push_back(more);
+      for (const Tensor& more : {slice(next, 0, 0, 1), slice(next, 0, 1, 2), reshape(all[i], {-1}), unsqueeze(xs[i], {0})})
+        all.push_back(more);
     }
     return all;
   };
@@ -251,4 +252,19 @@ TEST_CASE("step vectors: second gradients, and a pure function") {
     const Tensors again = leaves(count), again_w = weights(), theirs = leaves(count), their_w = weights();
     check_close(gradients_of(as_pure(again, again_w), again, again_w, 3), gradients_of(program(theirs, their_w), theirs, their_w, 3));
   }
+}
+
+TEST_CASE("step vectors: a deep stack of layers is no loop of the plan") {
+  const NoGradGuard no_grad;
+  Tensors layers;
+  for (int64_t i = 0; i < 40; ++i) layers.push_back(doubles({kHidden, kHidden}, 0.02 * static_cast<double>(i)));
+  const auto program = [](const Tensor& x, const Tensors& layers) {
+    Tensor y = x;
+    for (const Tensor& layer : layers) y = tanh(matmul(y, layer) * 0.2) + x;
+    return y;
+  };
+  auto compiled = compile(program);
+  for (int call = 0; call < 3; ++call) check_same({compiled(state(0.1 * call), layers)}, {program(state(0.1 * call), layers)}, "results");
+  CHECK(compiled.stats().rolled_plans == 0);
+  CHECK(compiled.stats().loop_runs == 0);
 }
