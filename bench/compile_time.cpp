@@ -37,13 +37,21 @@ void print_compile_time(const std::function<void()>& call, const std::function<C
   fmt::print("{} {} ", stats().compile_us - before, std::max(extra, 0.0));
 }
 
-/// A standard LSTM (1,64,64) over so many steps; then one step more.
-void compile_loop(int64_t steps, bool has_gradients) {
-  const cells::Cell& cell = cells::find_cell("lstm");
+/// A standard LSTM (1,64,64).
+struct Lstm {
+  cells::Cell cell = cells::find_cell("lstm");
   Tensors weights = cell.make_weights(64, 64);
-  const Tensors state = cell.make_state(weights, 1);
-  if (has_gradients)
-    for (Tensor& weight : weights) weight.set_requires_grad();
+  Tensors state = cell.make_state(weights, 1);
+
+  explicit Lstm(bool has_gradients) {
+    if (has_gradients)
+      for (Tensor& weight : weights) weight.set_requires_grad();
+  }
+};
+
+/// Over so many steps; then one step more.
+void compile_loop(int64_t steps, bool has_gradients) {
+  const auto [cell, weights, state] = Lstm(has_gradients);
   auto loop = compile([step = cell.step](const Tensor& xs, const Tensors& state, const Tensors& weights) mutable {
     return cells::over_sequence(step, xs, state, weights).outputs;
   });
@@ -59,6 +67,36 @@ void compile_loop(int64_t steps, bool has_gradients) {
   // The second length is recorded; from the third on none is new.
   call(zeros({steps + 1, 1, 64}));
   print_compile_time([&, third = zeros({steps + 2, 1, 64})] { call(third); }, stats);
+}
+
+/// The same over a vector of steps, each a tensor of its own; outputs are a vector, too.
+void compile_vector(int64_t steps, bool has_gradients) {
+  const auto [cell, weights, state] = Lstm(has_gradients);
+  auto loop = compile([step = cell.step](const Tensors& xs, Tensors state, const Tensors& weights) {
+    Tensors outputs;
+    for (const Tensor& x : xs) {
+      auto [output, next] = step(x, state, weights);
+      outputs.push_back(output);
+      state = next;
+    }
+    return outputs;
+  });
+  const auto call = [&](const Tensors& xs) {
+    const Tensors outputs = loop(xs, state, weights);
+    if (has_gradients) grad({sum(stack(outputs))}, {weights[0], weights[1], weights[2]})[0].data<float>();
+    outputs.back().detach().data<float>();
+  };
+  const auto steps_of = [](int64_t count) {
+    Tensors xs;
+    for (int64_t t = 0; t < count; ++t) xs.push_back(zeros({1, 64}));
+    return xs;
+  };
+  const Tensors xs = steps_of(steps);
+  const auto stats = [&] { return loop.stats(); };
+  call(xs);
+  print_compile_time([&] { call(xs); }, stats);
+  call(steps_of(steps + 1));
+  print_compile_time([&, third = steps_of(steps + 2)] { call(third); }, stats);
 }
 
 /// A chain of so many elementwise ops.
@@ -96,6 +134,7 @@ void compile_captures(int64_t count) {
 int run_child(const std::string& what, int64_t size) {
   if (what == "ops") compile_ops(size);
   else if (what == "captures") compile_captures(size);
+  else if (what == "vector" || what == "vector-training") compile_vector(size, what == "vector-training");
   else compile_loop(size, what == "training");
   return 0;
 }
@@ -154,6 +193,10 @@ int run_parent(const Options& options) {
   for (int64_t steps = 10; steps <= longest; steps *= 10) add_rows(report, "loop, steps", "inference", steps, repeats, 60e3);
   for (int64_t steps = 10; steps <= longest; steps *= 10)
     add_rows(report, "loop with backward, steps", "training", steps, repeats, 150e3);
+  for (int64_t steps = 10; steps <= longest; steps *= 10) {
+    add_rows(report, "loop over a vector of steps", "vector", steps, repeats, 60e3);
+    add_rows(report, "the same with backward", "vector-training", steps, repeats, 150e3);
+  }
   for (int64_t ops : {10, 100, 1000})
     if (!options.quick || ops == 10) add_rows(report, "function, ops", "ops", ops, repeats, 0);
   for (int64_t captures : {10, 300, 2000})

@@ -14,6 +14,7 @@
 #include "compiler/plan_entry.h"
 #include "compiler/plan_text.h"
 #include "compiler/settings.h"
+#include "compiler/step_rows.h"
 #include "ir/graph/parser.h"
 #include "ir/graph/printer.h"
 #include "ir/graph/verifier.h"
@@ -210,6 +211,8 @@ std::unique_ptr<Plan> forward_plan(Generated& generated, const SegmentGraph& tra
   for (const SlotRecord& slot : traced.slots) layouts.push_back({slot.strides});
   std::vector<bool> fresh(generated.forward.outputs().size(), false);
   std::fill_n(fresh.begin(), traced.roots.size(), true);
+  for (const HeldValue& value : traced.held)
+    if (!value.steps.empty()) fresh[static_cast<size_t>(value.root)] = false;  // each step is copied
   std::vector<bool> apart(traced.roots.size(), false);
   apart.insert(apart.end(), generated.saved_is_apart.begin(), generated.saved_is_apart.end());
   return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh, apart);
@@ -240,6 +243,17 @@ std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& tr
   for (const GradientOutput& gradient : generated.map.gradients)
     if (gradient.is_product) fresh[gradient.first] = fresh[gradient.first + 1] = false;
   return std::make_unique<Plan>(std::move(generated.backward), std::move(generated.backward_kernels), layouts, fresh);
+}
+
+std::vector<HeldPlace> held_places(const SegmentGraph& traced) {
+  std::vector<HeldPlace> places;
+  for (uint32_t entry = 0; entry < traced.held.size(); ++entry) {
+    const HeldValue& value = traced.held[entry];
+    if (value.steps.empty()) places.push_back({value.value, entry, 0});
+    for (size_t step = 0; step < value.steps.size(); ++step) places.push_back({value.steps[step], entry, static_cast<int64_t>(step)});
+  }
+  std::ranges::sort(places, {}, &HeldPlace::value);
+  return places;
 }
 
 void check_backward(const Generated& generated, const SegmentGraph& traced, size_t saved) {
@@ -310,6 +324,7 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   compiled->traced = std::move(traced);
   compiled->write_recorded_ = std::move(write_recorded);
   const SegmentGraph& segment = compiled->traced;
+  compiled->held = held_places(segment);
   const std::string key = cache_key(segment);
   std::optional<Generated> generated = load_plans(key, segment, compiled->origin);
   if (!generated) {
@@ -329,6 +344,24 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
       compiled->forward->kernel_count(), compiled->backward ? " and a backward" : "", elapsed.count(),
       compiled->is_from_cache() ? " (from the cache)" : "");
   return compiled;
+}
+
+std::vector<uint32_t> CompiledSegment::held_numbers() const {
+  std::vector<uint32_t> numbers;
+  for (const HeldPlace& place : held) numbers.push_back(place.value);
+  return numbers;
+}
+
+std::vector<Tensor> CompiledSegment::inputs_of(std::span<const Tensor> slots) const {
+  std::vector<Tensor> inputs;
+  std::vector<const Tensor*> steps;
+  for (size_t i = 0; i < traced.sources.size(); ++i) {
+    const SlotSource& source = traced.sources[i];
+    steps.clear();
+    for (uint32_t slot : source.steps) steps.push_back(&slots[slot]);
+    inputs.push_back(steps.empty() ? slots[source.slot] : joined({traced.slots[i].dtype, traced.slots[i].shape}, steps));
+  }
+  return inputs;
 }
 
 const SegmentGraph& CompiledSegment::recorded() const {

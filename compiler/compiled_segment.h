@@ -26,8 +26,22 @@ struct BackwardProgram {
 /// Writes down what was recorded, when that is asked for.
 using WriteRecorded = std::function<SegmentGraph()>;
 
+/// A value that somebody holds: what makes it among the held values of the program, and which of its steps it is (0 of a value by
+/// itself).
+struct HeldPlace {
+  uint32_t value;  // number on the path
+  uint32_t entry;
+  int64_t step;
+};
+
 struct CompiledSegment {
   SegmentGraph traced;  // its loops may be rolled already
+  /// All values that are held, ascending; with those that the program gives as one output.
+  std::vector<HeldPlace> held;
+  std::vector<uint32_t> held_numbers() const;
+  /// What the forward plan takes, of the tensors that are bound to the slots.
+  std::vector<Tensor> inputs_of(std::span<const Tensor> slots) const;
+  bool takes_sequences() const { return !traced.sources.empty() && !traced.sources.back().steps.empty(); }
   /// The same as a graph of what was recorded, op by op, without loops.
   const SegmentGraph& recorded() const;
   std::unique_ptr<Plan> forward;                // outputs: the roots, then the saved values

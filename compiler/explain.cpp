@@ -198,14 +198,15 @@ std::string plan_of(const CompiledSegment& compiled, const SegmentAccount& accou
 }
 
 /// Gradients that the backward plan leaves as the factors of a product.
-std::string left_products_of(const BackwardProgram& backward) {
+std::string left_products_of(const CompiledSegment& compiled) {
+  const BackwardProgram& backward = *compiled.backward;
   const Graph& graph = backward.plan->graph();
   std::string text;
   for (const GradientOutput& gradient : backward.map.gradients) {
     if (!gradient.is_product) continue;
     const Type &left = graph.type(graph.outputs()[gradient.first]), &right = graph.type(graph.outputs()[gradient.first + 1]);
     text += fmt::format("  backward gives the gradient of x{} as {} by {}, {}, multiplied once for all calls\n",
-                        gradient.slot, to_string(left), to_string(right), amount(product_flops(left, right), "FLOP"));
+                        compiled.traced.sources[static_cast<size_t>(gradient.slot)].slot, to_string(left), to_string(right), amount(product_flops(left, right), "FLOP"));
   }
   return text;
 }
@@ -215,7 +216,7 @@ std::string backward_of(const CompiledSegment& compiled, const SegmentAccount& a
   const Plan& plan = *compiled.backward->plan;
   return fmt::format("  backward plan: {} kernels, {} steps, {}\n", plan.kernel_count(), plan.steps().size(),
                      cost_of(plan, account.backward_steps)) +
-         steps_of(account.backward_steps, "backward ") + left_products_of(*compiled.backward) + sharing_of(plan);
+         steps_of(account.backward_steps, "backward ") + left_products_of(compiled) + sharing_of(plan);
 }
 
 /// Lines that come several times in a row, once.

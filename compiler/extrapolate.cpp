@@ -159,9 +159,11 @@ class Extrapolation {
   }
 
   HeldValue held(const Each<HeldValue>& of) const {
-    demand_equal(of, [](const HeldValue& value) { return std::tuple(value.requires_grad, value.root_is_slot, value.root); });
-    demand_equal(of, [](const HeldValue& value) { return std::pair(value.connects, value.views.size()); });
+    demand_equal(of, [](const HeldValue& value) { return std::pair(value.requires_grad, value.root_is_slot); });
+    demand_equal(of, [](const HeldValue& value) { return std::tuple(value.connects, value.views.size(), value.steps.empty()); });
     HeldValue made = *of[0];
+    if (made.root_is_slot) made.root = static_cast<int>(number(of, [](const HeldValue& value) { return value.root; }));
+    else demand_equal(of, [](const HeldValue& value) { return value.root; });
     made.value = static_cast<uint32_t>(number(of, [](const HeldValue& value) { return value.value; }));
     for (size_t i = 0; i < made.views.size(); ++i) {
       const Each<ViewStep> views = parts(of, [i](const HeldValue& value) { return &value.views[i]; });
@@ -178,6 +180,26 @@ class Extrapolation {
 
 bool is_whole(const Graph& graph, const Node& slice) { return graph.type(slice.result()) == graph.type(slice.inputs[0]); }
 
+/// The slice that a value is, seen through reshapes; null where it is none.
+const Node* slice_behind(const Graph& graph, ValueId value) {
+  while (!graph.is_input(value)) {
+    const Node& node = graph.node(graph.producer(value));
+    if (node.op == Op::slice) return &node;
+    if (node.op != Op::reshape) break;
+    value = node.inputs[0];
+  }
+  return nullptr;
+}
+
+/// Whether parts that a concat joins follow each other in one value.
+bool joins_neighbours(const Graph& graph, const Node& node) {
+  for (size_t i = 0; node.op == Op::concat && i + 1 < node.inputs.size(); ++i) {
+    const Node *left = slice_behind(graph, node.inputs[i]), *right = slice_behind(graph, node.inputs[i + 1]);
+    if (left && right && left->inputs[0] == right->inputs[0] && left->attributes[2] == right->attributes[1]) return true;
+  }
+  return false;
+}
+
 /// Without padding, which is nothing now. And short loops read some steps of a sequence where the long one reads it all, and has no
 /// slice of it.
 Graph without_traces_of_shortness(const Graph& graph, const Graph& shortest, size_t slots) {
@@ -186,6 +208,7 @@ Graph without_traces_of_shortness(const Graph& graph, const Graph& shortest, siz
   passes::Rewriter rewrite(graph, slots);
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
+    demand(!joins_neighbours(graph, node) || joins_neighbours(shortest, shortest.node(id)));  // rolling would have made one part of them
     const bool is_padded = node.op == Op::concat && node.inputs.size() == 2 && is_padding(node.inputs[1]);
     const bool has_grown = node.op == Op::slice && !is_by[node.result()] && is_whole(graph, node) && !is_whole(shortest, shortest.node(id));
     if (is_padded || has_grown) rewrite.set(node.result(), rewrite(node.inputs[0]));
@@ -203,6 +226,7 @@ SegmentGraph extrapolate(std::span<const SegmentGraph> neighbours, std::span<con
   SegmentGraph made;
   demand_equal(of, [](const SegmentGraph& segment) { return segment.roots; });
   made.slots = reach.slots(of);
+  made.sources = of[0]->sources;
   const Each<Graph> graphs = parts(of, [](const SegmentGraph& segment) { return &segment.graph; });
   made.graph = without_traces_of_shortness(reach.graph(graphs, made.slots.size()), *graphs[0], made.slots.size());
   made.held = reach.held(of);

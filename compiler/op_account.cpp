@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "compiler/step_sequences.h"
 #include "passes/dce.h"
 #include "passes/loops/period.h"
 #include "passes/loops/roll.h"
@@ -204,10 +205,9 @@ double product_flops(const Type& left, const Type& right) {
 }
 
 SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSegment& compiled) {
-  std::vector<uint32_t> held;
-  for (const HeldValue& value : compiled.traced.held) held.push_back(value.value);
-  const SegmentGraph marked = make_segment_graph(tree, tree[end].segment_begin, end, held,
-                                                 compiled.traced.graph.name(), NodeLocations::marks);
+  const SegmentGraph marked = with_sequences_of(
+      make_segment_graph(tree, tree[end].segment_begin, end, compiled.held_numbers(), compiled.traced.graph.name(), NodeLocations::marks),
+      compiled.traced);
   const LoweredGraphs graphs = lowered_graphs(marked);
   const Graph& lowered = graphs.forward;
   SegmentAccount account = Accountant(lowered).run();

@@ -47,10 +47,8 @@ PureProgram::PureProgram(uint64_t function, uint64_t hash, std::span<const uint6
 
 PureProgram::Made PureProgram::made_from(const Source& source) const {
   if (source.kind != Source::Kind::value) return {source, 0};
-  const std::vector<HeldValue>& held = compiled_->traced.held;
-  const auto found =
-      std::lower_bound(held.begin(), held.end(), source.index,
-                       [](const HeldValue& value, uint32_t index) { return value.value < index; });
+  const std::vector<HeldPlace>& held = compiled_->held;
+  const auto found = std::ranges::lower_bound(held, source.index, {}, &HeldPlace::value);
   if (found == held.end() || found->value != source.index)
     throw InternalError("pure: a plan does not make the result");
   return {source, static_cast<int>(found - held.begin())};

@@ -9,9 +9,9 @@
 
 namespace calque {
 
-/// The node of one run: `slots` are the inputs of the region, `saved` what its forward plan kept. Result i of the node is
-/// held value i of the segment.
+/// The node of one run: `slots` are the inputs of the region, `inputs` what the forward plan took in their place, `saved` what it
+/// kept. Result i of the node is held value i of the segment.
 Ref<TapeNode> make_region_node(std::shared_ptr<const CompiledSegment> segment, std::span<const Tensor> slots,
-                               std::span<const Tensor> saved);
+                               std::span<const Tensor> inputs, std::span<const Tensor> saved);
 
 }  // namespace calque

@@ -24,14 +24,19 @@ class RegionRun {
 
  private:
   const Tensor& root_of(const HeldValue& value) const { return value.root_is_slot ? slots_[value.root] : outputs_[value.root]; }
+  std::span<const Tensor> inputs() const { return joined_.empty() ? slots_ : joined_; }
+  Tensor step(const HeldPlace& place, size_t index);
   Tensor* known_view(ValueId value);
   const Tensor& with_history(const Tensor& tensor, size_t index) const;
 
+  const CompiledSegment& segment_;
   const SegmentGraph& traced_;
   std::span<const Tensor> slots_;
+  std::vector<Tensor> joined_;  // empty: the slots are what the plan takes
   PlanOutputs outputs_;
   Ref<TapeNode> node_;
   std::vector<std::pair<ValueId, Tensor>> views_;  // made so far
+  std::vector<Tensor> steps_;                      // the same, by held value, of those that are steps of one output
 };
 
 }  // namespace calque

@@ -15,6 +15,9 @@ namespace calque {
 /// something grows in another way: then the loops have to be unrolled.
 ///
 /// The value ids of held values and their views are those of the shortest: they tell which are the same.
+///
+/// A tensor of which each iteration binds its own is one input with those of all steps, and a value that is held of each iteration
+/// one output.
 std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId begin, TraceId end,
                                               std::span<const uint32_t> held, const std::string& name);
 

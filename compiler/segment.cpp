@@ -13,6 +13,7 @@
 #include "compiler/resize.h"
 #include "compiler/rolled_segment.h"
 #include "compiler/settings.h"
+#include "compiler/step_sequences.h"
 #include "ir/graph/printer.h"
 #include "ir/op/error.h"
 #include "passes/loops/roll.h"
@@ -21,15 +22,20 @@ namespace calque {
 
 namespace {
 
+/// All that the program gives.
 std::vector<uint32_t> numbers_of(std::span<const HeldValue> held) {
   std::vector<uint32_t> numbers;
-  for (const HeldValue& value : held) numbers.push_back(value.value);
+  for (const HeldValue& value : held) {
+    if (value.steps.empty()) numbers.push_back(value.value);
+    numbers.insert(numbers.end(), value.steps.begin(), value.steps.end());
+  }
+  std::ranges::sort(numbers);
   return numbers;
 }
 
 /// CALQUE_VERIFY: what was made without unrolling is what unrolling and rolling gives.
 void verify_rolled(const SegmentGraph& rolled, const SegmentGraph& recorded) {
-  const std::string made = print(rolled.graph), expected = print(passes::roll(recorded.graph));
+  const std::string made = print(rolled.graph), expected = print(passes::roll(with_sequences_of(recorded, rolled).graph));
   if (made != expected)
     throw InternalError(fmt::format("verify: the rolled program\n{}\nis, unrolled and rolled,\n{}", made, expected));
 }
@@ -38,8 +44,8 @@ void verify_rolled(const SegmentGraph& rolled, const SegmentGraph& recorded) {
 std::vector<bool> rounded_values(const CompiledSegment& compiled) {
   const std::vector<bool> behind = values_behind_gradients(compiled.traced.graph);
   std::vector<bool> rounded;
-  for (ValueId output : compiled.traced.graph.outputs().first(compiled.traced.held.size()))
-    rounded.push_back(behind[output] && compiled.forward->loop_count() > 0);
+  for (const HeldPlace& place : compiled.held)
+    rounded.push_back(behind[compiled.traced.graph.outputs()[place.entry]] && compiled.forward->loop_count() > 0);
   return rounded;
 }
 
@@ -111,6 +117,18 @@ WriteRecorded Segment::write_later(const TraceTree& tree, TraceId end, const Seg
   };
 }
 
+std::shared_ptr<const CompiledSegment> Segment::compile_program(const TraceTree& tree, TraceId begin, TraceId end,
+                                                                std::span<const uint32_t> held, const std::string& name,
+                                                                CompileStats& stats) {
+  const bool may_roll = std::ranges::count(settings().disabled_passes, "roll") == 0;
+  std::optional<SegmentGraph> rolled = may_roll ? make_rolled_graph(tree, begin, end, held, name) : std::nullopt;
+  if (!rolled) return compile_segment(make_segment_graph(tree, begin, end, held, name), name);
+  WriteRecorded recorded = write_later(tree, end, *rolled);
+  if (settings().verify) verify_rolled(*rolled, recorded());
+  ++stats.rolled_plans;
+  return compile_segment(std::move(*rolled), name, std::move(recorded));
+}
+
 bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::span<TensorImpl* const> live,
                       uint32_t first_value, const std::string& name, CompileStats& stats) {
   SizedPlan& plan = current();
@@ -121,19 +139,10 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
   std::sort(held.begin(), held.end());
   held.erase(std::unique(held.begin(), held.end()), held.end());
   try {
-    std::shared_ptr<const CompiledSegment> made;
-    const bool may_roll = std::ranges::count(settings().disabled_passes, "roll") == 0;
-    if (std::optional<SegmentGraph> rolled = may_roll ? make_rolled_graph(tree, begin, end, held, name) : std::nullopt) {
-      WriteRecorded recorded = write_later(tree, end, *rolled);
-      if (settings().verify) verify_rolled(*rolled, recorded());
-      made = compile_segment(std::move(*rolled), name, std::move(recorded));
-      ++stats.rolled_plans;
-    } else {
-      made = compile_segment(make_segment_graph(tree, begin, end, held, name), name);
-    }
+    std::shared_ptr<const CompiledSegment> made = compile_program(tree, begin, end, held, name, stats);
     forget(plan);
     plan.compiled = std::move(made);
-    plan.held = numbers_of(plan.compiled->traced.held);
+    plan.held = plan.compiled->held_numbers();
   } catch (const EnvironmentError& error) {  // what the machine lacks, it lacks for every function
     plan.failure = error.what();
     warn_once("compile" + plan.failure,

@@ -57,6 +57,9 @@ class Segment {
   };
   /// Writes the program down op by op, later: the tree goes on changing.
   WriteRecorded write_later(const TraceTree& tree, TraceId end, const SegmentGraph& rolled);
+  std::shared_ptr<const CompiledSegment> compile_program(const TraceTree& tree, TraceId begin, TraceId end,
+                                                         std::span<const uint32_t> held, const std::string& name,
+                                                         CompileStats& stats);
   SizedPlan& current() { return plans_[current_]; }
   const SizedPlan& current() const { return plans_[current_]; }
   void forget(const SizedPlan& plan);

@@ -21,6 +21,7 @@ class Writer {
     // Inputs come first in a graph, so slots are added before any op.
     for (TraceId id : path_)
       for (const SlotRecord& slot : tree_[id].new_slots) {
+        segment_.sources.push_back({static_cast<uint32_t>(segment_.slots.size())});
         segment_.slots.push_back(slot);
         graph_.add_input({slot.dtype, slot.shape});
       }

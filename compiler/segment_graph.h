@@ -19,6 +19,15 @@ struct ViewStep {
   bool recorded;   // not made while gradients were off
 };
 
+/// Numbers of slots or values, one of each iteration of a loop, in order.
+using Steps = std::vector<uint32_t>;
+
+/// What an input of the graph is: a slot, or the slots of all `steps` as one tensor, with a first axis of steps.
+struct SlotSource {
+  uint32_t slot;
+  Steps steps{};
+};
+
 /// A value that somebody holds when the segment ends, and how to make it: the root it is a view of (itself, if it is none),
 /// and the views in between. Aliases are made again as eager execution made them.
 struct HeldValue {
@@ -29,13 +38,15 @@ struct HeldValue {
   ValueId id, root_id;         // of both in the graph
   bool connects;               // writes in place through the view reach the history of its root, and the other way
   std::vector<ViewStep> views;
+  Steps steps{};               // not empty: stands for all these values, as one output with a first axis of steps
 };
 
 struct SegmentGraph {
-  /// Inputs: the slots, then padding: where loops run less often than when the way was recorded, that is put behind what their steps
+  /// Inputs: the slots (or sequences of them), then padding: where loops run less often than when the way was recorded, that is put behind what their steps
   /// are joined to, and all that follows is as it was. Outputs: the held values in order, then the roots that are not held themselves.
   Graph graph;
   std::vector<SlotRecord> slots;
+  std::vector<SlotSource> sources;  // of these inputs
   std::vector<HeldValue> held;
   /// Positions among the graph's outputs of the values that must be computed.
   std::vector<int> roots;

@@ -49,6 +49,7 @@ NearMiss near_misses[] = {
     {"states that begin as one", [](const RandomLoop& loop) { return loop.habits.shares_start && loop.states > 1; }},
     {"both ways", [](const RandomLoop& loop) { return loop.habits.both_ways; }},
     {"a counter", [](const RandomLoop& loop) { return loop.habits.counts; }},
+    {"steps that are tensors from outside", [](const RandomLoop& loop) { return loop.habits.outside_steps != OutsideSteps::none; }},
     {"a write into the sequence", [](const RandomLoop& loop) { return loop.habits.write != SequenceWrite::none; }, false},
 };
 
@@ -68,6 +69,7 @@ Tensors all_of(const LoopInputs& inputs) {
   Tensors all = inputs.sequences;
   all.insert(all.end(), inputs.states.begin(), inputs.states.end());
   all.insert(all.end(), inputs.weights.begin(), inputs.weights.end());
+  all.insert(all.end(), inputs.step_leaves.begin(), inputs.step_leaves.end());
   return all;
 }
 
@@ -80,7 +82,7 @@ template <class Function>
 Outcome results_of(Function& function, const RandomLoop& loop, int64_t steps, int call, bool with_gradients) {
   manual_seed(static_cast<uint64_t>(call) + 1);
   const LoopInputs inputs = loop_inputs(loop, steps, call, with_gradients);
-  Tensors results = function(inputs.sequences, inputs.states, inputs.weights, call);
+  Tensors results = function(inputs.sequences, inputs.states, inputs.weights, inputs.steps, call);
   const auto with_sequences = [&](Tensors all) {  // which it may have written to
     for (const Tensor& sequence : inputs.sequences) all.push_back(sequence.detach());
     return all;
@@ -138,16 +140,16 @@ int64_t steps_in(int call, uint32_t seed, std::mt19937& random) {
 std::string difference(const RandomLoop& loop, uint32_t seed, bool with_gradients, Counts& counts) {
   // The number of the call is host state: no argument of the compiled function.
   HostState plain_host, our_host;
-  const auto plain = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, int call) {
+  const auto plain = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, const Tensors& steps, int call) {
     plain_host.call = call;
-    return run_loop(loop, {sequences, states, weights}, plain_host);
+    return run_loop(loop, {sequences, states, weights, steps, {}}, plain_host);
   };
-  auto compiled = compile([&](const Tensors& sequences, const Tensors& states, const Tensors& weights) {
-    return run_loop(loop, {sequences, states, weights}, our_host);
+  auto compiled = compile([&](const Tensors& sequences, const Tensors& states, const Tensors& weights, const Tensors& steps) {
+    return run_loop(loop, {sequences, states, weights, steps, {}}, our_host);
   });
-  const auto ours = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, int call) {
+  const auto ours = [&](const Tensors& sequences, const Tensors& states, const Tensors& weights, const Tensors& steps, int call) {
     our_host.call = call;
-    return compiled(sequences, states, weights);
+    return compiled(sequences, states, weights, steps);
   };
   std::mt19937 random(seed);
   std::string text;

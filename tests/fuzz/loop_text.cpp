@@ -28,7 +28,8 @@ void for_each_number(Loop& loop, Visit visit) {
   visit("keeps_one", habits.keeps_one), visit("without_gradients", habits.without_gradients);
   visit("most_steps", habits.most_steps), visit("inner_steps", habits.inner_steps), visit("back", habits.back);
   visit("stride", habits.stride), visit("both_ways", habits.both_ways), visit("counts", habits.counts);
-  visit("shares_start", habits.shares_start), visit("write", habits.write), visit("writes_argument", habits.writes_argument);
+  visit("shares_start", habits.shares_start), visit("outside_steps", habits.outside_steps), visit("listed_held", habits.listed_held);
+  visit("write", habits.write), visit("writes_argument", habits.writes_argument);
 }
 
 template <class Loop, class Visit>

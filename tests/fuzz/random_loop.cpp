@@ -51,7 +51,7 @@ class Maker {
 
   void habits() {
     HostHabits& habits = loop_.habits;
-    for (int count = 1 + below(2); count > 0; --count) switch (below(18)) {
+    for (int count = 1 + below(2); count > 0; --count) switch (below(22)) {
         case 0: habits.reverse = true; break;
         case 1: habits.steps_are_tensors = true; break;
         case 2: habits.number_changes = true; break;
@@ -71,6 +71,13 @@ class Maker {
         case 16:
           habits.write = static_cast<SequenceWrite>(1 + below(3));
           habits.writes_argument = one_in(2);
+          break;
+        case 17:
+        case 18:
+        case 19: habits.outside_steps = static_cast<OutsideSteps>(1 + below(5)); [[fallthrough]];
+        case 20:
+          habits.listed_held = one_in(2) ? ListedHeld::all : static_cast<ListedHeld>(1 + below(3));
+          if (loop_.listed.empty()) loop_.listed.push_back(below(loop_.states + loop_.sequences + static_cast<int>(loop_.body.size())));
           break;
         default: (one_in(2) ? habits.back : habits.stride) = 2 + below(2);
       }
@@ -130,6 +137,7 @@ class Runner {
  private:
   void begin() {
     states_ = inputs_.states;
+    if (habits_.outside_steps == OutsideSteps::first_state && !inputs_.steps.empty()) states_[0] = inputs_.steps[0];
     if (habits_.writes_in_place) states_[0] = states_[0] * 1.0;
     if (habits_.shares_start) states_.back() = states_[0];
   }
@@ -159,7 +167,11 @@ class Runner {
     if (loop_.gradient == GradientInside::by_values) on_the_way_.push_back(states_.back());
     for (const Tensors& stack_of : stacks)
       if (!stack_of.empty()) results_.push_back(stack(stack_of));
-    results_.insert(results_.end(), listed.begin(), listed.end());
+    for (size_t i = 0; i < listed.size(); ++i) {
+      if (habits_.listed_held == ListedHeld::last && i + 1 < listed.size()) continue;
+      if (habits_.listed_held == ListedHeld::all_but_thirds && i % 3 == 1) continue;
+      results_.push_back(habits_.listed_held == ListedHeld::views ? unsqueeze(listed[i], {0}) : listed[i]);
+    }
   }
 
   static Tensor squares_of(const Tensors& tensors) {
@@ -178,7 +190,8 @@ class Runner {
     const Tensor loss = squares_of(results_);
     if (!loss.requires_grad()) return;
     Tensors by;
-    for (const Tensors& all : {inputs_.sequences, inputs_.states, inputs_.weights, on_the_way_})
+    const bool is_by_steps = habits_.outside_steps == OutsideSteps::mixed;
+    for (const Tensors& all : {inputs_.sequences, inputs_.states, inputs_.weights, is_by_steps ? inputs_.steps : Tensors(), on_the_way_})
       for (const Tensor& tensor : all)
         if (tensor.requires_grad()) by.push_back(tensor);
     const bool is_twice = loop_.gradient == GradientInside::twice;
@@ -191,6 +204,7 @@ class Runner {
   }
 
   Tensor step_of(size_t sequence, int64_t step) const {
+    if (sequence == 0 && habits_.outside_steps != OutsideSteps::none) return inputs_.steps[static_cast<size_t>(step)];
     if (sequence == 0 && habits_.steps_are_tensors) return squeeze(steps_[static_cast<size_t>(step)], {0});
     return sequences_[sequence][std::min(step, sequences_[sequence].size(0) - 1)];
   }
@@ -236,6 +250,19 @@ Tensor filled(const Shape& shape, double start, bool with_gradients) {
   return tensor;
 }
 
+void add_steps(LoopInputs& inputs, OutsideSteps kind, int64_t steps, int call, bool with_gradients) {
+  if (kind == OutsideSteps::none) return;
+  for (int64_t step = 0; step < steps; ++step) {
+    const bool asks = with_gradients && !(kind == OutsideSteps::mixed && step % 4 == 1);
+    const bool lies_transposed = kind == OutsideSteps::transposed;
+    const Shape shape = lies_transposed ? Shape{kHidden, kBatch} : Shape{kBatch, kHidden};
+    const Tensor made = filled(shape, 0.02 * static_cast<double>(step) + 0.01 * call, asks);
+    if (kind == OutsideSteps::repeated && step % 5 == 3) inputs.steps.push_back(inputs.steps.back());
+    else inputs.steps.push_back(lies_transposed ? permute(made, {1, 0}) : made);
+    inputs.step_leaves.push_back(made);
+  }
+}
+
 }  // namespace
 
 RandomLoop random_loop(std::mt19937& random) { return Maker(random).make(); }
@@ -258,6 +285,7 @@ LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool wit
     inputs.states.push_back(filled({kBatch, kHidden}, 0.2 - 0.1 * i + 0.02 * call, with_gradients));
   for (int i = 0; i < loop.weights; ++i)
     inputs.weights.push_back(filled({kHidden, kHidden}, 0.05 * i - 0.03 * call, with_gradients));
+  add_steps(inputs, loop.habits.outside_steps, steps, call, with_gradients);
   return inputs;
 }
 

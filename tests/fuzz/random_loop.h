@@ -26,6 +26,19 @@ enum class SequenceWrite : uint8_t {
   next_step,    // what it made is added to the next step: a state that is carried through memory
 };
 
+/// Steps in place of those of the first sequence that are tensors of their own, made outside of the function.
+enum class OutsideSteps : uint8_t {
+  none,
+  plain,
+  repeated,     // some are the tensor of the step before
+  mixed,        // not all ask for a gradient
+  transposed,   // how they lie in memory; they have a history
+  first_state,  // the first is the first state as well
+};
+
+/// Which of the listed results are held.
+enum class ListedHeld : uint8_t { all, last, all_but_thirds, views };
+
 /// What makes a loop more than a plain one, or no loop at all.
 struct HostHabits {
   bool reverse = false;           // from the last step to the first
@@ -45,6 +58,8 @@ struct HostHabits {
   bool both_ways = false;         // once more, from the first states, the other way
   bool counts = false;            // a counter of all steps of all calls decides what some of them do
   bool shares_start = false;      // two states begin as one tensor
+  OutsideSteps outside_steps = OutsideSteps::none;
+  ListedHeld listed_held = ListedHeld::all;
   SequenceWrite write = SequenceWrite::none;
   bool writes_argument = false;   // else a copy of it, made by the function
 };
@@ -80,6 +95,8 @@ RandomLoop parse_loop(const std::string& text);
 /// f64 tensors: sequences [T,B,H], states [B,H], weights [H,H].
 struct LoopInputs {
   std::vector<Tensor> sequences, states, weights;
+  std::vector<Tensor> steps;         // of OutsideSteps
+  std::vector<Tensor> step_leaves;   // what they were made from
 };
 LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients);
 

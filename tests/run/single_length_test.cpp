@@ -214,14 +214,14 @@ TEST_CASE("single length: a state from before the loop is stacked with its outpu
 }
 
 TEST_CASE("single length: what grows unevenly is unrolled") {
-  // All steps' outputs are results of their own.
+  // Of every third step the output is a result of its own.
   const auto program = [](const Tensor& xs, const Tensors& w) -> Tensors {
     Tensor h = state(0.3), c = state(-0.2);
     Tensors hs;
     for (int64_t t = 0; t < xs.size(0); ++t) {
       const Tensors next = lstm_step(xs[t], h, c, w);
       h = next[0], c = next[1];
-      hs.push_back(h);
+      if (t % 3 == 0) hs.push_back(h);
     }
     return hs;
   };
