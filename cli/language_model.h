@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <numbers>
 #include <string>
 #include <utility>
 #include <vector>
@@ -79,67 +78,65 @@ Tensor loss_of(const LanguageModel& model, AnyCell& cell, const nn::TextBatch& b
   return cross_entropy(model.output(concat(outputs, 0)), batch.targets);
 }
 
-/// What a batch gives, from the state before it: the loss, the state behind it, and, where the function takes them itself, the
-/// gradients of the model's parameters.
+/// What a batch gives, from the state before it: the mean loss (in nats) and the state behind it.
 struct BatchResult {
   Tensor loss;
   CellState state;
-  std::vector<Tensor> gradients;
 };
 using BatchFunction = std::function<BatchResult(const nn::TextBatch&, const CellState&)>;
-
-/// How much of the program is compiled.
-enum class Compiling { nothing, cell, loop, step };
 
 /// The loop over a batch's steps, around a cell that may be compiled.
 template <class AnyCell>
 auto loop_over(const LanguageModel& model, AnyCell cell) {
   return [&model, cell](const nn::TextBatch& batch, const CellState& state) mutable {
-    BatchResult result{{}, state, {}};
+    BatchResult result{{}, state};
     result.loss = loss_of(model, cell, batch, result.state);
     return result;
   };
 }
 
-/// The same and the backward pass: all of a step but the update. Nothing of it has a history.
-template <class AnyCell>
-auto gradients_over(const LanguageModel& model, AnyCell cell) {
-  return [&model, run = loop_over(model, cell)](const nn::TextBatch& batch, const CellState& state) mutable {
-    BatchResult result = run(batch, state);
-    result.gradients = grad({&result.loss, 1}, model.parameters());
-    return BatchResult{result.loss.detach(), {result.state.h.detach(), result.state.c.detach()}, std::move(result.gradients)};
+/// `forward` (loop_over, or compile() of it) and the backward pass, which leaves gradients at the model's parameters. What it gives
+/// has no history: gradients end where the batch began.
+template <class Forward>
+auto gradients_over(const LanguageModel& model, Forward forward) {
+  return [&model, forward](const nn::TextBatch& batch, const CellState& state) mutable {
+    const auto [loss, next] = forward(batch, state);
+    std::vector<Tensor> parameters = model.parameters();
+    const std::vector<Tensor> gradients = grad({&loss, 1}, parameters);
+    for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(gradients[i]);
+    return BatchResult{loss.detach(), {next.h.detach(), next.c.detach()}};
   };
 }
 
-inline BatchFunction batch_function(const LanguageModel& model, Compiling compiling) {
+/// A whole training step: forward, backward through the batch's steps, clipping, Adam.
+template <class Forward>
+auto step_over(const LanguageModel& model, Forward forward, optim::Adam& adam, double clip = 1.0) {
+  return [&model, &adam, clip, run = gradients_over(model, forward)](const nn::TextBatch& batch, const CellState& state) mutable {
+    BatchResult result = run(batch, state);
+    optim::clip_grad_norm(model.parameters(), clip);
+    adam.step();
+    adam.zero_grad();
+    return result;
+  };
+}
+
+/// What compile() is put around.
+enum class Compiling { nothing, cell, loop, step };
+
+/// `around(forward)` is a training step, or what a step begins with.
+template <class Around>
+BatchFunction with_compiled(Compiling compiling, const LanguageModel& model, const Around& around) {
   const Cell cell = model.kind.cell;
-  const std::string name = model.kind.name;
+  const CompileOptions options{.name = model.kind.name};
   switch (compiling) {
-    case Compiling::cell: return loop_over(model, compile(cell, {.name = name}));
-    case Compiling::loop: return compile(loop_over(model, cell), {.name = name});
-    case Compiling::step: return compile(gradients_over(model, cell), {.name = name});
-    default: return loop_over(model, cell);
+    case Compiling::cell: return around(loop_over(model, compile(cell, options)));
+    case Compiling::loop: return around(compile(loop_over(model, cell), options));
+    case Compiling::step: return compile(around(loop_over(model, cell)), options);
+    default: return around(loop_over(model, cell));
   }
 }
 
-/// Brings the gradients of a batch to where the optimiser looks for them.
-inline void deposit_gradients(const LanguageModel& model, const BatchResult& result) {
-  if (result.gradients.empty()) return result.loss.backward();
-  std::vector<Tensor> parameters = model.parameters();
-  for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(result.gradients[i]);
-}
-
-/// One update: forward, backward through the batch's steps, clipping, Adam. Returns the loss in bits per
-/// character.
-inline double train_step(LanguageModel& model, const BatchFunction& run, const nn::TextBatch& batch, CellState& state,
-                         optim::Adam& adam, double clip = 1.0) {
-  const BatchResult result = run(batch, state);
-  deposit_gradients(model, result);
-  state = {result.state.h.detach(), result.state.c.detach()};  // gradients end where the batch began
-  optim::clip_grad_norm(model.parameters(), clip);
-  adam.step();
-  adam.zero_grad();
-  return result.loss.item() / std::numbers::ln2;
-}
+/// Calls of a compiled step until plans make all that may round otherwise than op by op.
+inline constexpr int kFirstCalls = 3;
 
 }  // namespace calque::cli

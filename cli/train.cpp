@@ -70,8 +70,10 @@ int run_train(const TrainOptions& options) {
   const nn::TextBatches batches(start.vocabulary.encode(text), settings.batch, settings.length);
   const std::string folder = folder_for(options), path = folder + "/model.safetensors";
   make_folder(folder);
-  const BatchFunction function = batch_function(model, options.eager ? Compiling::nothing : Compiling::step);
-  TrainingRun run(model, function, batches, settings, options.eager ? "eager" : "compiled");
+  optim::Adam adam = make_optimizer(model, settings);
+  const BatchFunction step = with_compiled(options.eager ? Compiling::nothing : Compiling::step, model,
+                                           [&](auto forward) { return step_over(model, forward, adam, settings.clip); });
+  TrainingRun run(model, adam, step, batches, settings, options.eager ? "eager" : "compiled");
   if (!options.resume.empty()) go_on(run, options, start);
   fmt::print("{} characters, {} distinct; {} steps of {} x {}, {} of them done\n", text.size(), start.vocabulary.size(),
              settings.steps, settings.batch, settings.length, run.steps());
@@ -136,7 +138,7 @@ void add_train(CLI::App& program, Action& action) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->type_name("N");
   CLI::Option* eager = command->add_flag("--eager", options->eager, "Run op by op");
-  command->add_flag("--compile", options->compiled, "Compile each step: loop over time, loss and gradients (the default)")->excludes(eager);
+  command->add_flag("--compile", options->compiled, "Compile each step: loop over time, loss, gradients and update (the default)")->excludes(eager);
   add_threads_option(*command);
   command->footer(
       "The first Ctrl-C (or SIGTERM) ends the training after the step under way and saves the model; the exit code is 130 "

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <numbers>
 
 #include "cli/interrupt.h"
 
@@ -37,13 +38,17 @@ std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int6
   return std::make_unique<LanguageModel>(cell_kind(settings.cell), vocabulary, settings.hidden);
 }
 
-TrainingRun::TrainingRun(LanguageModel& model, BatchFunction run, const nn::TextBatches& batches,
+optim::Adam make_optimizer(const LanguageModel& model, const TrainingSettings& settings) {
+  return optim::Adam(model.parameters(), {.learning_rate = settings.learning_rate});
+}
+
+TrainingRun::TrainingRun(LanguageModel& model, optim::Adam& adam, BatchFunction step, const nn::TextBatches& batches,
                          const TrainingSettings& settings, const std::string& label)
     : model_(model),
-      run_(std::move(run)),
+      adam_(adam),
+      train_on_(std::move(step)),
       batches_(batches),
       settings_(settings),
-      adam_(model.parameters(), {.learning_rate = settings.learning_rate}),
       progress_(label, settings.steps, settings.batch * settings.length) {
   curve_.characters_per_step = settings.batch * settings.length;
   checkpoint_.add("model", model_).add("optimizer", adam_).add("random", default_generator()).add("step", step_);
@@ -51,14 +56,9 @@ TrainingRun::TrainingRun(LanguageModel& model, BatchFunction run, const nn::Text
 }
 
 void TrainingRun::go_on_from(const NamedTensors& tensors) {
-  // The first calls of a compiled cell run op by op, and may add gradients in another order than its plans: they are made now, on
+  // The first calls of a compiled function run op by op, and may add gradients in another order than its plans: they are made now, on
   // what is replaced next, so that the steps that count are the plans', as they would have been without the interruption.
-  constexpr int kFirstCalls = 3;
-  for (int i = 0; i < kFirstCalls; ++i) {
-    state_ = model_.zero_state(settings_.batch);
-    deposit_gradients(model_, run_(batches_[0], state_));
-  }
-  model_.zero_grad();
+  for (int i = 0; i < kFirstCalls; ++i) train_on_(batches_[0], model_.zero_state(settings_.batch));
   state_ = model_.zero_state(settings_.batch);  // of the types that the saved ones must have
   checkpoint_.load_state(tensors);
   if (step_ < 1 || !state_.h || !state_.c) throw UserError("its training has not begun");
@@ -74,7 +74,9 @@ void TrainingRun::advance(int64_t steps) {
     const auto start = std::chrono::steady_clock::now();
     const nn::TextBatch batch = batches_[step_];
     if (batch.starts_anew) state_ = model_.zero_state(settings_.batch);
-    curve_.bits.push_back(train_step(model_, run_, batch, state_, adam_, settings_.clip));
+    const BatchResult result = train_on_(batch, state_);
+    state_ = result.state;
+    curve_.bits.push_back(result.loss.item() / std::numbers::ln2);
     ++step_;
     curve_.seconds.push_back(seconds_since(start));
     curve_.total_seconds += curve_.seconds.back();

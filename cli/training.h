@@ -31,11 +31,12 @@ struct TrainingCurve {
   double final_bits() const;
 };
 
-/// A training under way, within an InterruptGuard. Several may take turns: each keeps its own optimiser, state and times.
+/// A training under way, within an InterruptGuard. Several may take turns: each keeps its own state and times.
 class TrainingRun {
  public:
-  TrainingRun(LanguageModel& model, BatchFunction run, const nn::TextBatches& batches, const TrainingSettings& settings,
-              const std::string& label);
+  /// `step` is a whole training step of `model` with `adam`.
+  TrainingRun(LanguageModel& model, optim::Adam& adam, BatchFunction step, const nn::TextBatches& batches,
+              const TrainingSettings& settings, const std::string& label);
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
   /// Does up to `steps` more steps and shows progress. A signal ends it after the step that is under way.
@@ -52,10 +53,10 @@ class TrainingRun {
 
  private:
   LanguageModel& model_;
-  BatchFunction run_;
+  optim::Adam& adam_;
+  BatchFunction train_on_;
   const nn::TextBatches& batches_;
   const TrainingSettings& settings_;
-  optim::Adam adam_;
   CellState state_;
   int64_t step_ = 0;
   nn::Checkpoint checkpoint_;
@@ -65,6 +66,9 @@ class TrainingRun {
 
 /// A model that the seed alone determines.
 std::unique_ptr<LanguageModel> make_model(const TrainingSettings& settings, int64_t vocabulary);
+
+/// The optimiser of such a model.
+optim::Adam make_optimizer(const LanguageModel& model, const TrainingSettings& settings);
 
 /// The text for a terminal: control characters other than tab and newline, and bytes that are not UTF-8,
 /// become '?'.

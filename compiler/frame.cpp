@@ -231,6 +231,7 @@ void Frame::after(const OpCall& call, std::span<Tensor> results) {
   node.first_value = next_value_ - first_value_;
   node.first_slot = static_cast<uint32_t>(slots_.size());
   if (node.kind == TraceNode::Kind::number) {
+    tree_.note_varying_number(call.location);  // where this line is met again, no call has to show it once more
     note_number(call, results[0]);
     return record(std::move(node));
   }

@@ -226,7 +226,9 @@ class TraceTree {
   uint32_t take_sample();
   SizeSample sample(uint32_t index) const { return samples_[index]; }
   /// A `full` at this line had several values, which did not follow from sizes: it is recorded as a number from now on.
-  void note_varying_number(const void* location) { varying_numbers_.insert(location); }
+  void note_varying_number(const void* location) {
+    if (location) varying_numbers_.insert(location);
+  }
   bool is_varying_number(const void* location) const { return varying_numbers_.contains(location); }
   /// The op of this line stands apart in the steps of a loop over segments.
   void note_apart(const TraceNode& node) { apart_.emplace(node.op, node.location); }

@@ -38,14 +38,14 @@ Sgd::Sgd(std::vector<Tensor> parameters, const SgdOptions& options)
   if (options.nesterov && options.momentum == 0) throw UserError("Sgd: nesterov needs momentum, which is 0");
 }
 
-void Sgd::update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
+Tensor Sgd::updated(const Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
   Tensor g = options_.weight_decay != 0 ? gradient + options_.weight_decay * parameter : gradient;
   if (!kept.empty()) {
     Tensor& velocity = kept[0];
     velocity = options_.momentum * velocity + g;
     g = options_.nesterov ? g + options_.momentum * velocity : velocity;
   }
-  parameter.assign_(parameter - learning_rate() * g);
+  return parameter - learning_rate() * g;
 }
 
 Adam::Adam(std::vector<Tensor> parameters, const AdamOptions& options) : Adam("Adam", std::move(parameters), options) {}
@@ -57,18 +57,18 @@ Adam::Adam(const char* kind, std::vector<Tensor> parameters, const AdamOptions& 
   require(options.epsilon >= 0, "epsilon", "0 or more", options.epsilon);
 }
 
-void Adam::update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
-  descend(parameter, parameter, gradient, kept);
+Tensor Adam::updated(const Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
+  return descend(parameter, gradient, kept);
 }
 
-void Adam::descend(Tensor& parameter, const Tensor& from, const Tensor& gradient, std::span<Tensor> moments) {
+Tensor Adam::descend(const Tensor& from, const Tensor& gradient, std::span<Tensor> moments) {
   const auto t = static_cast<double>(steps());
   const double correction = std::sqrt(1.0 - std::pow(options_.beta2, t));
   const double rate = learning_rate() * correction / (1.0 - std::pow(options_.beta1, t));
   Tensor &m = moments[0], &v = moments[1];
   m = m + (1.0 - options_.beta1) * (gradient - m);
   v = v + (1.0 - options_.beta2) * (gradient * gradient - v);
-  parameter.assign_(from - rate * (m / (sqrt(v) + options_.epsilon * correction)));
+  return from - rate * (m / (sqrt(v) + options_.epsilon * correction));
 }
 
 AdamW::AdamW(std::vector<Tensor> parameters, const AdamWOptions& options)
@@ -77,8 +77,8 @@ AdamW::AdamW(std::vector<Tensor> parameters, const AdamWOptions& options)
   require(weight_decay_ >= 0, "the weight decay", "0 or more", weight_decay_);
 }
 
-void AdamW::update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
-  descend(parameter, parameter * (1.0 - learning_rate() * weight_decay_), gradient, kept);
+Tensor AdamW::updated(const Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) {
+  return descend(parameter * (1.0 - learning_rate() * weight_decay_), gradient, kept);
 }
 
 }  // namespace calque::optim

@@ -45,8 +45,12 @@ std::span<Tensor> Optimizer::kept_beside(size_t parameter) {
 void Optimizer::step() {
   const NoGradGuard guard;
   ++steps_;
+  // All is asked for before anything is written: within a compiled function one plan makes it.
+  std::vector<Tensor> updates(parameters_.size());
   for (size_t i = 0; i < parameters_.size(); ++i)
-    if (const Tensor gradient = parameters_[i].grad()) update(parameters_[i], gradient, kept_beside(i));
+    if (const Tensor gradient = parameters_[i].grad()) updates[i] = updated(parameters_[i], gradient, kept_beside(i));
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    if (updates[i]) parameters_[i].assign_(updates[i]);
 }
 
 void Optimizer::zero_grad() {

@@ -31,7 +31,7 @@ class Sgd : public Optimizer {
   const SgdOptions& options() const { return options_; }
 
  private:
-  void update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
+  Tensor updated(const Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
   SgdOptions options_;
 };
 
@@ -53,11 +53,11 @@ class Adam : public Optimizer {
 
  protected:
   Adam(const char* kind, std::vector<Tensor> parameters, const AdamOptions& options);
-  /// Writes what Adam's update makes of the elements of `from` into `parameter`.
-  void descend(Tensor& parameter, const Tensor& from, const Tensor& gradient, std::span<Tensor> moments);
+  /// What Adam's update makes of the elements of `from`.
+  Tensor descend(const Tensor& from, const Tensor& gradient, std::span<Tensor> moments);
 
  private:
-  void update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
+  Tensor updated(const Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
   AdamOptions options_;
 };
 
@@ -77,7 +77,7 @@ class AdamW : public Adam {
   double weight_decay() const { return weight_decay_; }
 
  private:
-  void update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
+  Tensor updated(const Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) override;
   double weight_decay_;
 };
 

@@ -12,8 +12,8 @@
 
 namespace calque::optim {
 
-/// A base for optimisers. One of your own states in its constructor which tensors it keeps beside every parameter, and writes
-/// `update`; steps, learning rate, saving and loading are here.
+/// A base for optimisers. One of your own states in its constructor which tensors it keeps beside every parameter, and has a function
+/// `updated`; steps, learning rate, saving and loading are here.
 class Optimizer {
  public:
   Optimizer(const Optimizer&) = delete;
@@ -45,9 +45,9 @@ class Optimizer {
   /// `kind` names the optimiser in errors, `kept` the tensors beside each parameter; they begin at zero. Throws UserError for
   /// a parameter that does not require grad or is given twice.
   Optimizer(std::string kind, std::vector<Tensor> parameters, double learning_rate, std::vector<std::string> kept);
-  /// Writes the new elements into `parameter`, and replaces the tensors of `kept` (in the order of the constructor). Called with
-  /// gradients off, after steps() was counted up.
-  virtual void update(Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) = 0;
+  /// Gives the new elements of `parameter`, and replaces the tensors of `kept` (in the order of the constructor). Called with
+  /// gradients off, after steps() was counted up; nothing is written to parameters until it was called for all.
+  virtual Tensor updated(const Tensor& parameter, const Tensor& gradient, std::span<Tensor> kept) = 0;
   /// Throws UserError: "<kind>: <what> must be <range>, got <value>" unless `holds`.
   void require(bool holds, const char* what, const char* range, double value) const;
 
