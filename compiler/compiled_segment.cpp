@@ -218,13 +218,6 @@ std::unique_ptr<Plan> forward_plan(Generated& generated, const SegmentGraph& tra
   return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh, apart);
 }
 
-Strides dense_strides(const Type& type) {
-  TensorImpl dense;
-  dense.shape = type.shape;
-  dense.set_contiguous_strides();
-  return dense.strides;
-}
-
 std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& traced, const Plan& forward) {
   std::vector<InputLayout> layouts;
   for (size_t i = 0; i < generated.map.sources.size(); ++i) {
@@ -235,7 +228,7 @@ std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& tr
         layouts.push_back({forward.output(traced.roots.size() + source.index).strides});
         break;
       case Differentiation::SourceKind::output_gradient:
-        layouts.push_back({dense_strides(generated.backward.type(generated.backward.inputs()[i]))});
+        layouts.push_back({dense_strides(generated.backward.type(generated.backward.inputs()[i]).shape)});
         break;
     }
   }
@@ -344,12 +337,6 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
       compiled->forward->kernel_count(), compiled->backward ? " and a backward" : "", elapsed.count(),
       compiled->is_from_cache() ? " (from the cache)" : "");
   return compiled;
-}
-
-std::vector<uint32_t> CompiledSegment::held_numbers() const {
-  std::vector<uint32_t> numbers;
-  for (const HeldPlace& place : held) numbers.push_back(place.value);
-  return numbers;
 }
 
 std::vector<Tensor> CompiledSegment::inputs_of(std::span<const Tensor> slots) const {

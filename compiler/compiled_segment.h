@@ -38,7 +38,6 @@ struct CompiledSegment {
   SegmentGraph traced;  // its loops may be rolled already
   /// All values that are held, ascending; with those that the program gives as one output.
   std::vector<HeldPlace> held;
-  std::vector<uint32_t> held_numbers() const;
   /// What the forward plan takes, of the tensors that are bound to the slots.
   std::vector<Tensor> inputs_of(std::span<const Tensor> slots) const;
   bool takes_sequences() const { return !traced.sources.empty() && !traced.sources.back().steps.empty(); }

@@ -206,7 +206,8 @@ std::string left_products_of(const CompiledSegment& compiled) {
     if (!gradient.is_product) continue;
     const Type &left = graph.type(graph.outputs()[gradient.first]), &right = graph.type(graph.outputs()[gradient.first + 1]);
     text += fmt::format("  backward gives the gradient of x{} as {} by {}, {}, multiplied once for all calls\n",
-                        compiled.traced.sources[static_cast<size_t>(gradient.slot)].slot, to_string(left), to_string(right), amount(product_flops(left, right), "FLOP"));
+                        compiled.traced.sources[static_cast<size_t>(gradient.slot)].slot, to_string(left), to_string(right),
+                        amount(product_flops(left, right), "FLOP"));
   }
   return text;
 }

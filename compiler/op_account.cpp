@@ -206,7 +206,8 @@ double product_flops(const Type& left, const Type& right) {
 
 SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSegment& compiled) {
   const SegmentGraph marked = with_sequences_of(
-      make_segment_graph(tree, tree[end].segment_begin, end, compiled.held_numbers(), compiled.traced.graph.name(), NodeLocations::marks),
+      make_segment_graph(tree, tree[end].segment_begin, end, compiled.traced.held_numbers(), compiled.traced.graph.name(),
+                         NodeLocations::marks),
       compiled.traced);
   const LoweredGraphs graphs = lowered_graphs(marked);
   const Graph& lowered = graphs.forward;

@@ -20,6 +20,8 @@
 namespace calque {
 
 using Strides = std::array<int64_t, kMaxRank>;
+/// Of elements that lie row by row, one behind the other.
+Strides dense_strides(const Shape& shape);
 
 /// How an input of a plan must lie in memory; one that does not is copied first.
 struct InputLayout {
@@ -52,6 +54,8 @@ struct Place {
   Strides strides{};
   int64_t offset = 0;
   Walk walk{};               // of a value of a loop's block
+
+  bool operator==(const Place&) const = default;
 };
 
 struct PlanBuffer {

@@ -237,9 +237,7 @@ int PlanBuilder::packed_operand(const Place& right) {
   const bool is_input = plan_.buffers_[right.buffer].kind == PlanBuffer::Kind::input && right.walk == Walk{};
   if (!is_input || right.type.shape[1] < 16) return -1;
   for (size_t i = 0; i < plan_.packed_.size(); ++i) {
-    const Place& known = plan_.packed_[i].place;
-    if (known.buffer == right.buffer && known.offset == right.offset && known.strides == right.strides &&
-        known.type == right.type) {
+    if (plan_.packed_[i].place == right) {
       plan_.packed_[i].is_read_often |= loop_depth_ > 0;
       return static_cast<int>(i);
     }
@@ -259,8 +257,9 @@ void PlanBuilder::add_native(const Node& node) {
   steps_->push_back(std::move(step));
 }
 
-/// A fresh output gets a buffer that nobody else has, of which it is nearly all (a stack of states lies behind the initial one); others keep their place, which must not be in the arena, nor, when they
-/// are to be apart, where an input or a fresh output lies. (Fresh ones come first.)
+/// A fresh output gets a buffer that nobody else has, of which it is nearly all (a stack of states lies behind the initial one);
+/// others keep their place, which must not be in the arena, nor, when they are to be apart, where an input or a fresh output
+/// lies. (Fresh ones come first.)
 void PlanBuilder::place_outputs(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   std::vector<bool> given_away(plan_.buffers_.size() + graph_->outputs().size(), false);
   for (size_t i = 0; i < graph_->outputs().size(); ++i) {

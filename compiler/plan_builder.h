@@ -9,8 +9,6 @@
 
 namespace calque {
 
-Strides dense_strides(const Shape& shape);
-
 class PlanBuilder {
  public:
   PlanBuilder(Plan& plan, std::span<const InputLayout> layouts);

@@ -1,6 +1,7 @@
 // Products of which each iteration of a loop reads rows of its own (x W of all steps) are made in pieces, while the loop runs.
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 #include "compiler/plan_builder.h"
 
@@ -18,6 +19,17 @@ int64_t piece_length(int64_t length, int64_t rows) {
 
 bool touches(std::span<const Place> places, int buffer) {
   return std::ranges::any_of(places, [&](const Place& place) { return place.buffer == buffer; });
+}
+
+/// The one step that reads a buffer; null where there are several, or none.
+PlanStep* only_reader(std::vector<PlanStep>& steps, int buffer) {
+  PlanStep* reader = nullptr;
+  for (PlanStep& step : steps) {
+    if (!touches(step.reads(), buffer)) continue;
+    if (reader) return nullptr;
+    reader = &step;
+  }
+  return reader;
 }
 
 /// What steps of a block read in a buffer; none where a loop in the block reads it.
@@ -51,7 +63,7 @@ bool PlanBuilder::take_in_pieces(PlanStep& loop, const PlanStep& product) {
   const Place& result = product.results[0];
   PlanBuffer& buffer = plan_.buffers_[result.buffer];
   const int64_t rows = result.type.shape[0], columns = result.type.shape[1];
-  if (buffer.kind != PlanBuffer::Kind::arena || rows == 0 || rows % loop.length != 0) return false;
+  if (buffer.kind != PlanBuffer::Kind::arena || rows == 0 || loop.length == 0 || rows % loop.length != 0) return false;
   const int64_t length = piece_length(loop.length, rows / loop.length), elements = rows / loop.length * columns;
   if (length == loop.length || (!loop.pieces.empty() && length != loop.piece_length)) return false;
   const std::optional<std::vector<Place*>> places = reads_of(loop.body, result.buffer);
@@ -73,11 +85,8 @@ void PlanBuilder::cut_products_into_pieces() {
   std::vector<PlanStep>& steps = plan_.steps_;
   for (size_t i = 0; i < steps.size(); ++i) {
     if (steps[i].kind != PlanStep::Kind::product) continue;
-    const int buffer = steps[i].results[0].buffer;
-    const auto reads = [&](const PlanStep& step) { return touches(step.reads(), buffer); };
-    const auto reader = std::ranges::find_if(steps, reads);
-    if (reader == steps.end() || reader->kind != PlanStep::Kind::loop || std::ranges::count_if(steps, reads) != 1) continue;
-    if (!take_in_pieces(*reader, steps[i])) continue;
+    PlanStep* const reader = only_reader(steps, steps[i].results[0].buffer);
+    if (!reader || reader->kind != PlanStep::Kind::loop || !take_in_pieces(*reader, steps[i])) continue;
     for (const int packed : steps[i].packed)
       if (packed >= 0) plan_.packed_[packed].is_read_often = true;
     if (reader->sharing != PlanStep::Sharing::always) {

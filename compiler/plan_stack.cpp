@@ -9,10 +9,6 @@ namespace calque {
 
 namespace {
 
-bool is_same(const Place& a, const Place& b) {
-  return a.buffer == b.buffer && a.offset == b.offset && a.strides == b.strides && a.type == b.type && a.walk == b.walk;
-}
-
 /// A product of one term that packs both of its operands.
 bool may_be_stacked(const PlanStep& step) {
   return step.kind == PlanStep::Kind::product && step.inputs.size() == 2 && step.packed[0] < 0;
@@ -51,7 +47,7 @@ void PlanBuilder::stack_products(std::vector<PlanStep>& steps) {
     std::vector<size_t> taken;
     for (size_t next = i + 1; next < steps.size() && stack.results.size() < Plan::kMostTerms; ++next) {
       const PlanStep& product = steps[next];
-      if (!may_be_stacked(product) || !is_same(product.inputs[1], stack.inputs.back())) continue;
+      if (!may_be_stacked(product) || product.inputs[1] != stack.inputs.back()) continue;
       const auto before = std::span(steps).subspan(i, next - i);
       if (std::ranges::any_of(before, [&](const PlanStep& step) { return product.depends_on(step); })) continue;
       add(stack, product);

@@ -22,17 +22,6 @@ namespace calque {
 
 namespace {
 
-/// All that the program gives.
-std::vector<uint32_t> numbers_of(std::span<const HeldValue> held) {
-  std::vector<uint32_t> numbers;
-  for (const HeldValue& value : held) {
-    if (value.steps.empty()) numbers.push_back(value.value);
-    numbers.insert(numbers.end(), value.steps.begin(), value.steps.end());
-  }
-  std::ranges::sort(numbers);
-  return numbers;
-}
-
 /// CALQUE_VERIFY: what was made without unrolling is what unrolling and rolling gives.
 void verify_rolled(const SegmentGraph& rolled, const SegmentGraph& recorded) {
   const std::string made = print(rolled.graph), expected = print(passes::roll(with_sequences_of(recorded, rolled).graph));
@@ -111,7 +100,7 @@ WriteRecorded Segment::write_later(const TraceTree& tree, TraceId end, const Seg
     snapshot_ = tree.snapshot();
     snapshot_revision_ = tree.revision();
   }
-  return [tree = snapshot_, end, sizes = current().sizes, held = numbers_of(rolled.held), name = rolled.graph.name()] {
+  return [tree = snapshot_, end, sizes = current().sizes, held = rolled.held_numbers(), name = rolled.graph.name()] {
     const ResizedWay way = resized_way(*tree, end, sizes);
     return make_segment_graph(way.tree, way.begin, way.end, held, name);
   };
@@ -142,7 +131,7 @@ bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::sp
     std::shared_ptr<const CompiledSegment> made = compile_program(tree, begin, end, held, name, stats);
     forget(plan);
     plan.compiled = std::move(made);
-    plan.held = plan.compiled->held_numbers();
+    plan.held = plan.compiled->traced.held_numbers();
   } catch (const EnvironmentError& error) {  // what the machine lacks, it lacks for every function
     plan.failure = error.what();
     warn_once("compile" + plan.failure,

@@ -186,6 +186,16 @@ SegmentGraph make_segment_graph(const TraceTree& tree, TraceId begin, TraceId en
   return segment;
 }
 
+std::vector<uint32_t> SegmentGraph::held_numbers() const {
+  std::vector<uint32_t> numbers;
+  for (const HeldValue& value : held) {
+    if (value.steps.empty()) numbers.push_back(value.value);
+    numbers.insert(numbers.end(), value.steps.begin(), value.steps.end());
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
 std::vector<bool> SegmentGraph::input_requires_grad() const {
   std::vector<bool> flags;
   for (const SlotRecord& slot : slots) flags.push_back(slot.requires_grad);

@@ -42,8 +42,8 @@ struct HeldValue {
 };
 
 struct SegmentGraph {
-  /// Inputs: the slots (or sequences of them), then padding: where loops run less often than when the way was recorded, that is put behind what their steps
-  /// are joined to, and all that follows is as it was. Outputs: the held values in order, then the roots that are not held themselves.
+  /// Inputs: the slots (or sequences of them), then padding: where loops run less often than when the way was recorded, that is put
+  /// behind what their steps are joined to, and all that follows is as it was. Outputs: the held values in order, then the roots that are not held themselves.
   Graph graph;
   std::vector<SlotRecord> slots;
   std::vector<SlotSource> sources;  // of these inputs
@@ -51,6 +51,8 @@ struct SegmentGraph {
   /// Positions among the graph's outputs of the values that must be computed.
   std::vector<int> roots;
 
+  /// Of all values that the program gives, ascending; also of those that are steps of one output.
+  std::vector<uint32_t> held_numbers() const;
   std::vector<bool> input_requires_grad() const;
   std::vector<bool> output_has_gradient() const;
 };

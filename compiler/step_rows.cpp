@@ -33,11 +33,11 @@ Tensor joined(const Type& type, std::span<const Tensor* const> steps) {
 
 Tensor step_view(const Tensor& sequence, int64_t index) {
   const TensorImpl& all = *sequence.impl();
+  const kernels::View view = step_of(all.view(), index);
   TensorImpl* const step = TensorImpl::create();
-  step->dtype = all.dtype;
-  step->shape = all.shape;
-  step->shape.erase(0);
-  std::copy(all.strides.begin() + 1, all.strides.end(), step->strides.begin());
+  step->dtype = view.dtype;
+  step->shape = view.shape;
+  step->strides = view.strides;
   step->offset = all.offset + index * all.strides[0];
   step->storage = all.storage;
   return Tensor::adopt(step);

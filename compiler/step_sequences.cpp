@@ -6,6 +6,7 @@
 #include <set>
 
 #include "compiler/extrapolate.h"
+#include "compiler/plan.h"
 #include "compiler/way_position.h"
 #include "passes/expand_gradients.h"
 #include "passes/loops/sequence.h"
@@ -135,10 +136,7 @@ class Gatherer {
     demand(record.shape.rank() < kMaxRank);
     record.shape.insert(0, static_cast<int64_t>(count));
     record.is_leaf = false;
-    TensorImpl dense;
-    dense.shape = record.shape;
-    dense.set_contiguous_strides();
-    record.strides = dense.strides;
+    record.strides = dense_strides(record.shape);
     return record;
   }
 
