@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "passes/expand_gradients.h"
 
@@ -64,6 +65,10 @@ class PeriodChecker {
           refuse(NoPeriod::attributes, origin.offset);
           return std::nullopt;
         }
+    if (joins_tensors_ && !has_product() && !has_state()) {  // as updates of many parameters: a loop would only copy
+      refuse(NoPeriod::independent, 0);
+      return std::nullopt;
+    }
     return std::move(result_);
   }
   /// Once run() gave nothing.
@@ -129,6 +134,7 @@ class PeriodChecker {
       for (int64_t i = 1; i < result_.length; ++i) constant &= node(i, offset).inputs[k] == node(0, offset).inputs[k];
       if (constant) origin.kind = OperandOrigin::Kind::invariant;
       else if (is_weight(node(0, offset), k)) return refuse(NoPeriod::weight, offset);
+      else joins_tensors_ |= are_apart(node(0, offset).inputs[k], node(1, offset).inputs[k]);
     }
     for (int64_t i = 1; i < result_.length; ++i) varies |= node(i, offset).attributes != node(0, offset).attributes;
     result_.moved[offset] = varies;
@@ -138,8 +144,33 @@ class PeriodChecker {
   /// A family of right sides of products is a stack of layers, not a sequence.
   static bool is_weight(const Node& node, size_t operand) { return node.op == Op::matmul && operand == 1; }
 
+  /// Neither steps of one sequence, nor numbers.
+  bool are_apart(ValueId a, ValueId b) const { return viewed(a) != viewed(b) && graph_.type(a).shape.element_count() > 1; }
+  ValueId viewed(ValueId value) const {
+    while (!graph_.is_input(value) && row(graph_.node(graph_.producer(value)).op).kind == OpKind::view)
+      value = graph_.node(graph_.producer(value)).inputs[0];
+    return value;
+  }
+  bool has_product() const {
+    return std::ranges::any_of(graph_.nodes().subspan(result_.first, result_.period),
+                               [](const Node& node) { return row(node.op).kind == OpKind::matmul; });
+  }
+  /// Whether a value follows from itself an iteration before. Where none does, an iteration may hand something on only because it is
+  /// cut in the middle of what belongs together.
+  bool has_state() const {
+    std::vector<bool> is_free(result_.period);  // follows from outside alone
+    const auto comes_free = [&](const OperandOrigin& origin) {
+      return origin.kind == OperandOrigin::Kind::family || origin.kind == OperandOrigin::Kind::invariant || is_free[origin.offset];
+    };
+    for (bool has_changed = true; std::exchange(has_changed, false);)
+      for (NodeId offset = 0; offset < result_.period; ++offset)
+        if (!is_free[offset] && std::ranges::all_of(result_.origins[offset], comes_free)) is_free[offset] = has_changed = true;
+    return std::ranges::find(is_free, false) != is_free.end();
+  }
+
   const Graph& graph_;
   Period result_;
+  bool joins_tensors_ = false;
   std::optional<WhyNoPeriod> refusal_;
 };
 

@@ -39,7 +39,8 @@ struct Period {
 };
 
 /// The longest period among the nodes [begin, end) that is worth a loop: at least three iterations, of at least three nodes,
-/// with something carried. Of the places where an iteration could begin, the one that carries the fewest bytes.
+/// and with something carried. Steps that only work on a tensor of their own each are none. Of the places where an iteration
+/// could begin, the one that carries the fewest bytes.
 std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end);
 
 /// A node with a result that has no room for one axis more, as a stacked value has; none where there is no such node.
@@ -48,7 +49,7 @@ std::optional<NodeId> node_of_full_rank(const Graph& graph, const Period& period
 /// Why nodes that go through the same ops several times in a row are no period.
 enum class NoPeriod : uint8_t {
   few_nodes,      // in an iteration
-  independent,    // nothing is carried
+  independent,    // nothing is carried, or only since an iteration is cut in the middle
   gradient,       // of values of one iteration
   operand_count,  // differs
   types,          // differ

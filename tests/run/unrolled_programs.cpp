@@ -21,6 +21,12 @@ std::function<std::string()> after_calls(Body body, Tensors in, int calls = 3) {
 
 Tensors two() { return {numbers({8, 4, 9}), numbers({4, 9})}; }
 
+Tensors many(int count) {
+  Tensors all;
+  for (int i = 0; i < count; ++i) all.push_back(numbers({4, 9}, -1.0 + 0.01 * i));
+  return all;
+}
+
 Tensors both(const Tensor& a, const Tensor& b) { return {a, b}; }
 
 /// Some of them ask for gradients, in no order.
@@ -153,6 +159,15 @@ const std::vector<UnrolledProgram>& unrolled_programs() {
              return y;
            },
            {numbers({4, 9}), numbers({4, 9}), numbers({4, 9}), numbers({4, 9}), numbers({4, 9})})},
+      {"many tensors, each by itself", __LINE__ + 5,
+       "no loop of the plan: 8 times 3 ops from mul at @: no step reads what the one before made [independent-steps]",
+       after_calls(
+           [](const Tensors& x) -> Tensors {
+             Tensors y;
+             for (const Tensor& each : x) y.push_back(tanh(each * x[0]) + each);
+             return y;
+           },
+           many(8))},
       {"all axes taken", __LINE__ + 5,
        "no loop of the plan: 4 times 3 ops from mul at @: no axis is left for the steps [step-rank], mul at @",
        after_calls(
