@@ -219,9 +219,8 @@ Graph without_traces_of_shortness(const Graph& graph, const Graph& shortest, siz
 
 }  // namespace
 
-SegmentGraph extrapolate(std::span<const SegmentGraph> neighbours, std::span<const int64_t> steps) {
-  Each<SegmentGraph> of;
-  for (const SegmentGraph& segment : neighbours) of.push_back(&segment);
+SegmentGraph extrapolate(std::span<const SegmentGraph* const> neighbours, std::span<const int64_t> steps) {
+  const Each<SegmentGraph> of(neighbours.begin(), neighbours.end());
   const Extrapolation reach(steps);
   SegmentGraph made;
   demand_equal(of, [](const SegmentGraph& segment) { return segment.roots; });

@@ -17,6 +17,6 @@ inline void demand(bool condition) {
 /// The program to which `steps` lead, of calls in the order of Neighbours. They must be the same but for numbers, and these must
 /// grow evenly; Uneven otherwise. Padding (see SegmentGraph) shrinks to nothing. Which slots and values sequences are of is left as it is
 /// in the first.
-SegmentGraph extrapolate(std::span<const SegmentGraph> neighbours, std::span<const int64_t> steps);
+SegmentGraph extrapolate(std::span<const SegmentGraph* const> neighbours, std::span<const int64_t> steps);
 
 }  // namespace calque

@@ -41,25 +41,34 @@ Neighbours neighbours_in(const BoundSizes& here, std::span<const Direction> dire
 
 }  // namespace
 
-std::optional<Neighbours> neighbours_of(const BoundSizes& trips, int64_t stride) {
+std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loop_count, int64_t stride) {
   constexpr int64_t kAboutAsOften = 8;
-  std::vector<size_t> loops(trips.size());  // those that run seldom first
+  std::vector<size_t> loops(loop_count);  // those that run seldom first
   std::iota(loops.begin(), loops.end(), 0);
-  const auto trips_of = [&](size_t loop) { return trips[loop].second; };
+  const auto trips_of = [&](size_t loop) { return sizes[loop].second; };
   std::ranges::stable_sort(loops, {}, trips_of);
   std::vector<Direction> directions;
+  std::vector<bool> grows(sizes.size(), false);
   int64_t least = kFewTrips;  // a loop that runs more often than another does so in all neighbours
   for (size_t i = 0, end = 0; i < loops.size(); i = end) {
-    Direction direction{Step(trips.size(), 0), (trips_of(loops[i]) - least) / stride};
-    for (end = i; end < loops.size() && trips_of(loops[end]) - trips_of(loops[i]) <= kAboutAsOften; ++end)
-      direction.step[loops[end]] = stride;
+    const int64_t fewest = trips_of(loops[i]);
+    Direction direction{Step(sizes.size(), 0), (fewest - least) / stride};
+    const auto add = [&](size_t size) {
+      const bool is_added = !grows[size] && sizes[size].second >= fewest && sizes[size].second - fewest <= kAboutAsOften;
+      if (is_added) direction.step[size] = stride;
+      return is_added;
+    };
+    for (end = i; end < loops.size() && add(loops[end]);) ++end;
     const bool is_long = direction.steps >= kLeastSteps;
     const int64_t most = trips_of(loops[end - 1]) - (is_long ? (direction.steps - 2) * stride : 0);
     least = std::max(least, most + 1);
-    if (is_long) directions.push_back(std::move(direction));
+    if (!is_long) continue;
+    for (size_t size = loop_count; size < sizes.size(); ++size)
+      if (add(size)) grows[size] = true;
+    directions.push_back(std::move(direction));
   }
   if (directions.empty()) return std::nullopt;
-  return neighbours_in(trips, directions);
+  return neighbours_in(sizes, directions);
 }
 
 }  // namespace calque

@@ -19,12 +19,13 @@ inline constexpr int64_t kWitnessSteps = 9;
 /// From the shortest of the calls, `steps[d]` steps in each direction d lead to the long one.
 struct Neighbours {
   std::vector<int64_t> steps;
-  /// How often each loop runs: in the shortest; for each direction, one and two steps from there; kWitnessSteps in all of them.
+  /// The sizes of the shortest; for each direction, those one and two steps from there; those kWitnessSteps away in all of them.
   std::vector<BoundSizes> calls;
 };
 
-/// `trips`: how often each loop runs in the long call. Loops that run about as often may well be over the same sequence, and grow
-/// together, by `stride` trips a step; others are a direction of their own. Empty where no loop is long.
-std::optional<Neighbours> neighbours_of(const BoundSizes& trips, int64_t stride);
+/// `sizes`: those of the long call, first how often each of its `loops` runs. Loops that run about as often may well be over the same
+/// sequence, and grow together, by `stride` trips a step; others are a direction of their own. So do other sizes that are as large
+/// as a loop is long; what is none of these stays as it is. Empty where no loop is long.
+std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loops, int64_t stride);
 
 }  // namespace calque

@@ -180,13 +180,17 @@ bool resize(TraceTree& tree, TraceId id, std::span<const TensorImpl* const> fres
   return true;
 }
 
-ResizedWay resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes) {
-  TraceTree sized = tree;
-  for (const auto& [symbol, value] : sizes) sized.set_size(symbol, value);
-  const StraightWay straight(sized, tree[end].segment_begin, end);
+ResizedWay resized_way(const TraceTree& tree, TraceId end) {
+  const StraightWay straight(tree, tree[end].segment_begin, end);
   ResizedWay way{straight.tree(), straight.begin(), straight.end()};
   WayResizer(way.tree).run(way.tree.path(way.begin, way.end));
   return way;
+}
+
+ResizedWay resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes) {
+  TraceTree sized = tree;
+  for (const auto& [symbol, value] : sizes) sized.set_size(symbol, value);
+  return resized_way(sized, end);
 }
 
 }  // namespace calque

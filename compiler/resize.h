@@ -22,6 +22,8 @@ struct ResizedWay {
   TraceId begin, end;
 };
 ResizedWay resized_way(const TraceTree& tree, TraceId end, const BoundSizes& sizes);
+/// With those of the tree, which its records may not hold yet.
+ResizedWay resized_way(const TraceTree& tree, TraceId end);
 
 /// What the node says of the sizes of one of its new slots; null if they never change.
 const SizedSlot* sized_slot(const TraceNode& node, size_t slot);

@@ -110,7 +110,7 @@ std::shared_ptr<const CompiledSegment> Segment::compile_program(const TraceTree&
                                                                 std::span<const uint32_t> held, const std::string& name,
                                                                 CompileStats& stats) {
   const bool may_roll = std::ranges::count(settings().disabled_passes, "roll") == 0;
-  std::optional<SegmentGraph> rolled = may_roll ? make_rolled_graph(tree, begin, end, held, name) : std::nullopt;
+  std::optional<SegmentGraph> rolled = may_roll ? make_rolled_graph(tree, begin, end, held, name, neighbours_) : std::nullopt;
   if (!rolled) return compile_segment(make_segment_graph(tree, begin, end, held, name), name);
   WriteRecorded recorded = write_later(tree, end, *rolled);
   if (settings().verify) verify_rolled(*rolled, recorded());
