@@ -31,7 +31,7 @@ struct Generated {
   Kernels forward_kernels, backward_kernels;
   GradientMap map;
   std::vector<bool> saved_is_apart;  // by saved value: see Differentiation
-  bool has_backward = false;
+  bool has_forward = false, has_backward = false;
 };
 
 PassOptions pass_options(const std::string& dump_name) {
@@ -132,6 +132,7 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   const Graph prepared = prepare(traced.graph, pass_options(name));
   std::optional<Differentiation> differentiation;
   if (wants_gradient(traced)) differentiation = differentiate_segment(traced, prepared);
+  generated.has_forward = true;
   const Graph& forward = differentiation ? differentiation->forward : prepared;
   generated.forward = lower(keep_roots(forward, traced), pass_options(part_name(name, ".forward")));
   generated.forward.set_name(traced.graph.name());
@@ -164,10 +165,16 @@ void add_backward(const Generated& generated, Blobs& blobs) {
   blobs["map"] = print(generated.map);
 }
 
-Blobs to_blobs(const Generated& generated) {
-  Blobs blobs{{kFunctionPart, generated.forward.name()}, {"forward", print_program(generated.forward)}, {"apart", ""}};
+void add_forward(const Generated& generated, Blobs& blobs) {
+  blobs["forward"] = print_program(generated.forward);
+  blobs["apart"] = "";
   for (const bool is_apart : generated.saved_is_apart) blobs["apart"] += is_apart ? '1' : '0';
   add_kernels(generated.forward_kernels, "forward", blobs);
+}
+
+Blobs to_blobs(const Generated& generated, const std::string& function) {
+  Blobs blobs{{kFunctionPart, function}};
+  if (generated.has_forward) add_forward(generated, blobs);
   if (generated.has_backward) add_backward(generated, blobs);
   return blobs;
 }
@@ -194,14 +201,19 @@ void take_backward(const Blobs& blobs, const std::string& name, Generated& gener
   generated.map = parse_gradient_map(part(blobs, "map"));
 }
 
-/// The program, under the name that it has here. Throws UserError or EnvironmentError when an entry does not hold what it
-/// must.
-Generated from_blobs(const Blobs& blobs, const std::string& name) {
-  Generated generated;
+void take_forward(const Blobs& blobs, const std::string& name, Generated& generated) {
+  generated.has_forward = true;
   generated.forward = parse(part(blobs, "forward"));
   generated.forward.set_name(name);
   for (const char flag : part(blobs, "apart")) generated.saved_is_apart.push_back(flag == '1');
   generated.forward_kernels = kernels_in(blobs, "forward", generated.forward);
+}
+
+/// The program, under the name that it has here. Throws UserError or EnvironmentError when an entry does not hold what it
+/// must.
+Generated from_blobs(const Blobs& blobs, const std::string& name) {
+  Generated generated;
+  if (blobs.contains("forward")) take_forward(blobs, name, generated);
   if (blobs.contains("backward")) take_backward(blobs, name, generated);
   return generated;
 }
@@ -259,6 +271,7 @@ void check_fits(const Generated& generated, const SegmentGraph& traced) {
   const auto demand = [](bool condition) {
     if (!condition) throw UserError("cache: an entry does not fit the program it is filed under");
   };
+  demand(generated.has_forward);
   verify(generated.forward);
   demand(generated.forward.inputs().size() == traced.slots.size());
   demand(generated.forward.outputs().size() == traced.roots.size() + generated.saved_is_apart.size());
@@ -284,27 +297,86 @@ std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& 
   }
 }
 
+// --- programs of any length
+
+/// What tells the code of a program: no kernel knows how long loops are, where lowering does not choose by it.
+std::string code_key(const Generated& generated) {
+  std::string key = print(own_plan_header());
+  if (!generated.has_forward) key += "absent gradients\n";
+  for (const Graph* graph : {&generated.forward, &generated.backward})
+    for (const KernelText& kernel : kernel_texts(*graph)) key += kernel.text;
+  return key;
+}
+
+/// False where some of it is not in memory.
+bool take_known_code(Generated& generated) {
+  std::optional<Kernels> forward = known_kernels(generated.forward), backward = known_kernels(generated.backward);
+  if (!forward || !backward) return false;
+  generated.forward_kernels = std::move(*forward);
+  generated.backward_kernels = std::move(*backward);
+  return true;
+}
+
+/// Takes the code of a program of another length, from memory or from an entry that holds it, or generates it. Another length is no
+/// reason for another entry.
+PlanOrigin find_code(Generated& generated, const std::string& function, const std::string& name, uint64_t& generations) {
+  if (take_known_code(generated)) return PlanOrigin::memory;
+  const std::string key = code_key(generated);
+  const CachedPlan cached = find_plan(key);
+  try {
+    if (cached.parts) from_blobs(*cached.parts, function);  // which makes its kernels known
+  } catch (const std::exception& error) {
+    warn_of_cache_fault(error.what());
+  }
+  const uint64_t made = generate_code(generated, name);
+  generations += made;
+  if (made == 0) return cached.origin;
+  store_plan(key, to_blobs(generated, function));
+  return PlanOrigin::compiled;
+}
+
+// --- without some gradients
+
 /// The backward pass without some gradients, from the cache or compiled.
-Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent, uint64_t& generations) {
-  const std::string key = fmt::format("{}absent {}\n", cache_key(segment.traced), fmt::join(absent, ","));
+Generated lowered_without(const CompiledSegment& segment, const std::vector<bool>& absent, const std::string& name) {
   Generated generated;
+  const Differentiation whole = differentiate_segment(segment.traced, prepared_graph(segment.traced));
+  lower_backward(without_gradients(whole, absent), segment.traced, name, generated);
+  return generated;
+}
+
+Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent, uint64_t& generations) {
+  const std::string& function = segment.traced.graph.name();
+  const std::string name = function + ".partial";
+  if (segment.is_of_any_length()) {
+    Generated generated = lowered_without(segment, absent, name);
+    find_code(generated, function, name, generations);
+    return generated;
+  }
+  const std::string key = fmt::format("{}absent {}\n", cache_key(segment.traced), fmt::join(absent, ","));
   if (const CachedPlan cached = find_plan(key); cached.parts) {
     try {
-      take_backward(*cached.parts, segment.traced.graph.name(), generated);
+      Generated generated;
+      take_backward(*cached.parts, function, generated);
       check_backward(generated, segment.traced, segment.forward->graph().outputs().size() - segment.traced.roots.size());
       return generated;
     } catch (const std::exception& error) {
       warn_of_cache_fault(error.what());
-      generated = {};
     }
   }
-  const std::string name = segment.traced.graph.name() + ".partial";
-  const Differentiation whole = differentiate_segment(segment.traced, prepared_graph(segment.traced));
-  lower_backward(without_gradients(whole, absent), segment.traced, name, generated);
-  generated.backward_kernels = generated_kernels(generated.backward, name + ".backward", generations);
-  Blobs blobs{{kFunctionPart, segment.traced.graph.name()}};
-  add_backward(generated, blobs);
-  store_plan(key, std::move(blobs));
+  Generated generated = lowered_without(segment, absent, name);
+  generations += generate_code(generated, name);
+  store_plan(key, to_blobs(generated, function));
+  return generated;
+}
+
+/// A program whose loops are as long as its sizes say is looked up.
+Generated generated_program(const SegmentGraph& traced, const std::string& name, PlanOrigin& origin, uint64_t& generations) {
+  const std::string key = cache_key(traced);
+  if (std::optional<Generated> loaded = load_plans(key, traced, origin)) return std::move(*loaded);
+  Generated generated = lower_segment(traced, name);
+  generations = generate_code(generated, name);
+  store_plan(key, to_blobs(generated, traced.graph.name()));
   return generated;
 }
 
@@ -318,18 +390,20 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   compiled->write_recorded_ = std::move(write_recorded);
   const SegmentGraph& segment = compiled->traced;
   compiled->held = held_places(segment);
-  const std::string key = cache_key(segment);
-  std::optional<Generated> generated = load_plans(key, segment, compiled->origin);
-  if (!generated) {
+  uint64_t generations = 0;
+  Generated generated;
+  if (compiled->is_of_any_length()) {
     generated = lower_segment(segment, name);
-    compiled->code_generations = generate_code(*generated, name);
-    store_plan(key, to_blobs(*generated));
+    compiled->origin = find_code(generated, segment.graph.name(), name, generations);
+  } else {
+    generated = generated_program(segment, name, compiled->origin, generations);
   }
-  compiled->forward = forward_plan(*generated, segment);
-  if (generated->has_backward) {
+  compiled->code_generations = generations;
+  compiled->forward = forward_plan(generated, segment);
+  if (generated.has_backward) {
     compiled->backward = std::make_shared<BackwardProgram>();
-    compiled->backward->plan = backward_plan(*generated, segment, *compiled->forward);
-    compiled->backward->map = std::move(generated->map);
+    compiled->backward->plan = backward_plan(generated, segment, *compiled->forward);
+    compiled->backward->map = std::move(generated.map);
   }
   const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
   compiled->compile_milliseconds = elapsed.count();

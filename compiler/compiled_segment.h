@@ -49,7 +49,9 @@ struct CompiledSegment {
   /// failed.
   std::shared_ptr<BackwardProgram> backward_without(const std::vector<bool>& absent) const;
 
-  PlanOrigin origin = PlanOrigin::compiled;
+  /// Its loops were never unrolled; the code is that of the same program of another length.
+  bool is_of_any_length() const { return write_recorded_ != nullptr; }
+  PlanOrigin origin = PlanOrigin::compiled;  // of the code
   bool is_from_cache() const { return origin != PlanOrigin::compiled; }
   double compile_milliseconds = 0;
   /// Calls of the code generator, also those that partial backward passes took.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,9 @@ struct Kernel {
 };
 /// One for each fusion of a lowered graph, in order.
 using Kernels = std::vector<Kernel>;
+
+/// The kernels of a graph, if all are in the store; none where CALQUE_DUMP asks for new ones.
+std::optional<Kernels> known_kernels(const Graph& lowered);
 
 /// The kernels of a graph; what is not in the store is generated. `generations` counts calls of the code generator.
 /// `dump_name` names the files of CALQUE_DUMP. Any number of threads. Throws EnvironmentError as generate() does.
