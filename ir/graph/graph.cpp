@@ -27,6 +27,7 @@ const Node& Graph::append(Node node, std::span<const Type> result_types) {
 
 const Node& Graph::add(Op op, std::span<const ValueId> inputs, Attributes attributes, const void* location) {
   std::vector<Type> types;
+  types.reserve(inputs.size());
   for (ValueId input : inputs) types.push_back(type(input));
   const std::vector<Type> results = infer(op, types, attributes);
   return append({op, attributes, {inputs.begin(), inputs.end()}, 0, 0, nullptr, location}, results);
@@ -66,6 +67,33 @@ const Node& Graph::add_loop(std::span<const ValueId> inputs, const LoopForm& for
   const Attributes attributes = Attributes::of(form.length, static_cast<int64_t>(form.carried),
                                                static_cast<int64_t>(form.scanned), form.reverse);
   return add_block(Op::loop, inputs, attributes, std::make_shared<const Graph>(std::move(body)), location);
+}
+
+const Node& Graph::add_copy(const Graph& source, const Node& node, std::span<const ValueId> inputs) {
+  bool has_same_types = inputs.size() == node.inputs.size();
+  for (size_t i = 0; i < inputs.size() && has_same_types; ++i) has_same_types = type(inputs[i]) == source.type(node.inputs[i]);
+  if (!has_same_types)
+    return node.body ? add_block(node.op, inputs, node.attributes, node.body, node.location)
+                     : add(node.op, inputs, node.attributes, node.location);
+  const ValueId first = static_cast<ValueId>(values_.size());
+  const NodeId id = static_cast<NodeId>(nodes_.size());
+  for (uint32_t i = 0; i < node.result_count; ++i) values_.push_back({source.type(node.result(i)), id});
+  nodes_.push_back({node.op, node.attributes, {inputs.begin(), inputs.end()}, first, node.result_count, node.body, node.location});
+  return nodes_.back();
+}
+
+void Graph::set_block(NodeId id, std::shared_ptr<const Graph> body) {
+  Node& node = nodes_[id];
+  const std::vector<Type> results = block_result_types(node.op, node.attributes, *body);
+  bool has_same_types = results.size() == node.result_count;
+  for (uint32_t i = 0; i < node.result_count && has_same_types; ++i) has_same_types = results[i] == type(node.result(i));
+  if (!has_same_types) throw InternalError("graph: a block was replaced by one that gives other types");
+  node.body = std::move(body);
+}
+
+void Graph::reserve_like(const Graph& other) {
+  nodes_.reserve(other.nodes_.size());
+  values_.reserve(other.values_.size());
 }
 
 std::vector<uint32_t> Graph::use_counts() const {

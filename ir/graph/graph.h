@@ -69,6 +69,11 @@ class Graph {
   /// Appends a node with any block: a fusion or a loop with other operands.
   const Node& add_block(Op op, std::span<const ValueId> inputs, const Attributes& attributes,
                         std::shared_ptr<const Graph> body, const void* location = nullptr);
+  /// Appends a copy of a node of `source` with other operands. Where these have the types that they have there, so do the results:
+  /// no rule is asked.
+  const Node& add_copy(const Graph& source, const Node& node, std::span<const ValueId> inputs);
+  /// Another block for a node, with outputs of the same types.
+  void set_block(NodeId id, std::shared_ptr<const Graph> body);
   void set_outputs(std::vector<ValueId> outputs) { outputs_ = std::move(outputs); }
 
   std::span<const ValueId> inputs() const { return inputs_; }
@@ -76,6 +81,8 @@ class Graph {
   std::span<const ValueId> outputs() const { return outputs_; }
   std::span<const Node> nodes() const { return nodes_; }
   const Node& node(NodeId id) const { return nodes_[id]; }
+  /// Makes room, for as many nodes and values as another graph has.
+  void reserve_like(const Graph& other);
   size_t value_count() const { return values_.size(); }
   const Type& type(ValueId value) const { return values_[value].type; }
   /// The node that makes a value; kNoNode for an input of the graph.
