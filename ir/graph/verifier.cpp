@@ -15,8 +15,8 @@ namespace {
   throw InternalError(fmt::format("graph @{}{}{}: {}", graph.name(), where.empty() ? "" : ", ", where, rule));
 }
 
-std::string describe(const Graph& graph, const Node& node) {
-  return fmt::format("%{} = {}", &node - graph.nodes().data(), row(node.op).name);
+[[noreturn]] void fail(const Graph& graph, const Node& node, std::string_view rule) {
+  fail(graph, fmt::format("%{} = {}", &node - graph.nodes().data(), row(node.op).name), rule);
 }
 
 void check_names(const Graph& graph) {
@@ -35,12 +35,12 @@ void check_attributes(const Graph& graph, const Node& node) {
   const bool has_list = !specs.empty() && specs.back().kind == AttributeKind::integers;
   const int scalars = static_cast<int>(specs.size()) - has_list;
   if (has_list ? node.attributes.size() < scalars : node.attributes.size() != scalars)
-    fail(graph, describe(graph, node), "the attributes are not those that the op specifies");
+    fail(graph, node, "the attributes are not those that the op specifies");
   for (int i = 0; i < scalars; ++i) {
     const auto word = static_cast<uint64_t>(node.attributes[i]);
     if ((specs[i].kind == AttributeKind::dtype && word >= std::size(kAllDTypes)) ||
         (specs[i].kind == AttributeKind::boolean && word > 1))
-      fail(graph, describe(graph, node), fmt::format("attribute `{}` has no such value", specs[i].name));
+      fail(graph, node, fmt::format("attribute `{}` has no such value", specs[i].name));
   }
 }
 
@@ -49,29 +49,29 @@ std::vector<Type> expected_types(const Graph& graph, const Node& node) {
   std::vector<Type> results;
   if (node.body) return block_result_types(node.op, node.attributes, *node.body);
   std::vector<Type> inputs;
+  inputs.reserve(node.inputs.size());
   for (ValueId input : node.inputs) inputs.push_back(graph.type(input));
   Attributes attributes = node.attributes;
   try {
     results = infer(node.op, inputs, attributes);
   } catch (const UserError& error) {
-    fail(graph, describe(graph, node), fmt::format("the shape rule refuses the operands: {}", error.what()));
+    fail(graph, node, fmt::format("the shape rule refuses the operands: {}", error.what()));
   }
   if (attributes != node.attributes)
-    fail(graph, describe(graph, node), "the attributes are not as the shape rule leaves them");
+    fail(graph, node, "the attributes are not as the shape rule leaves them");
   return results;
 }
 
 void check_node(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
-  const std::string where = describe(graph, node);
   for (ValueId input : node.inputs)
     if (input >= graph.value_count() || (!graph.is_input(input) && graph.producer(input) >= id))
-      fail(graph, where, "an operand is not defined before it is used");
+      fail(graph, node, "an operand is not defined before it is used");
   for (uint32_t i = 0; i < node.result_count; ++i)
     if (node.result(i) >= graph.value_count() || graph.producer(node.result(i)) != id)
-      fail(graph, where, "a result does not name this node as its producer");
+      fail(graph, node, "a result does not name this node as its producer");
   if ((node.op == Op::fusion || node.op == Op::loop) != (node.body != nullptr))
-    fail(graph, where, "a fusion or a loop, and nothing else, has a block");
+    fail(graph, node, "a fusion or a loop, and nothing else, has a block");
   check_attributes(graph, node);
   if (node.body) {
     verify(*node.body);
@@ -79,10 +79,10 @@ void check_node(const Graph& graph, NodeId id) {
   }
   const std::vector<Type> expected = expected_types(graph, node);
   if (expected.size() != node.result_count)
-    fail(graph, where, "the shape rule gives another number of results");
+    fail(graph, node, "the shape rule gives another number of results");
   for (uint32_t i = 0; i < node.result_count; ++i)
     if (graph.type(node.result(i)) != expected[i])
-      fail(graph, where,
+      fail(graph, node,
            fmt::format("result {} is {}, but the shape rule gives {}", i,
                        to_string(graph.type(node.result(i))), to_string(expected[i])));
 }
@@ -90,10 +90,12 @@ void check_node(const Graph& graph, NodeId id) {
 /// Every value is an input or a result, once.
 void check_values(const Graph& graph) {
   size_t known = graph.inputs().size();
-  std::set<ValueId> inputs;
-  for (ValueId input : graph.inputs())
-    if (input >= graph.value_count() || !graph.is_input(input) || !inputs.insert(input).second)
+  std::vector<bool> is_known(graph.value_count(), false);
+  for (ValueId input : graph.inputs()) {
+    if (input >= graph.value_count() || !graph.is_input(input) || is_known[input])
       fail(graph, "", "an input is not a value of its own");
+    is_known[input] = true;
+  }
   for (const Node& node : graph.nodes()) known += node.result_count;
   if (known != graph.value_count()) fail(graph, "", "a value is neither an input nor the result of a node");
 }
