@@ -36,14 +36,14 @@ BoundSizes sizes_of(const Way& way, size_t& loops) {
 // --- the way with fewer iterations
 
 /// What all neighbours are compared with: the numbers of the true call.
-struct Numbers {
-  explicit Numbers(const Way& way) : of_way(way.tree, way.begin, way.end), held(of_way.held(way.held)) {}
+struct TrueNumbers {
+  explicit TrueNumbers(const Way& way) : of_way(way.tree, way.begin, way.end), held(of_way.held(way.held)) {}
   WayNumbers of_way;
   WayNumbers::Held held;
 };
 
 /// The way with these sizes. `pads`: all that the sizes are not about is as it was recorded.
-RolledNeighbours::Call rolled_call(const BoundSizes& sizes, const Way& way, const Numbers& numbers, bool pads) {
+RolledNeighbours::Call rolled_call(const BoundSizes& sizes, const Way& way, const TrueNumbers& numbers, bool pads) {
   TraceTree shorter = way.tree;
   for (const auto& [symbol, value] : sizes) shorter.set_size(symbol, value);
   RolledNeighbours::Call call{.numbers = {shorter, way.begin, way.end}, .held = {}, .segment = SegmentGraph()};
@@ -62,21 +62,21 @@ RolledNeighbours::Call rolled_call(const BoundSizes& sizes, const Way& way, cons
   return call;
 }
 
-bool is_kept(const RolledNeighbours& kept, const Neighbours& neighbours, const Way& way, const Numbers& numbers) {
+bool is_kept(const RolledNeighbours& kept, const Neighbours& neighbours, const Way& way, const TrueNumbers& numbers) {
   if (kept.revision != way.tree.revision() || kept.sizes != neighbours.calls) return false;
   return std::ranges::all_of(kept.calls, [&](const RolledNeighbours::Call& call) {
     return call.numbers.reads_like(numbers.of_way) && call.numbers.held_like(numbers.of_way, numbers.held) == call.held;
   });
 }
 
-RolledNeighbours rolled_neighbours(const Neighbours& neighbours, const Way& way, const Numbers& numbers, bool pads) {
+RolledNeighbours rolled_neighbours(const Neighbours& neighbours, const Way& way, const TrueNumbers& numbers, bool pads) {
   RolledNeighbours made{way.tree.revision(), neighbours.calls, {}};
   for (const BoundSizes& sizes : neighbours.calls) made.calls.push_back(rolled_call(sizes, way, numbers, pads));
   return made;
 }
 
 /// The graph has one input or output for all these steps; now they are those of the true call.
-void set_steps(SegmentGraph& segment, const Numbers& numbers) {
+void set_steps(SegmentGraph& segment, const TrueNumbers& numbers) {
   std::set<uint32_t> are_steps;
   for (const Steps& steps : numbers.of_way.slot_steps()) are_steps.insert(steps.begin(), steps.end());
   uint32_t next = 0;
@@ -92,7 +92,7 @@ void set_steps(SegmentGraph& segment, const Numbers& numbers) {
 }
 
 std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way& way, bool pads, RolledNeighbours& kept) try {
-  const Numbers numbers(way);
+  const TrueNumbers numbers(way);
   if (!is_kept(kept, neighbours, way, numbers)) kept = rolled_neighbours(neighbours, way, numbers, pads);
   std::vector<const SegmentGraph*> segments;
   for (const RolledNeighbours::Call& call : kept.calls) segments.push_back(&call.segment);
