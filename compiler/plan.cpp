@@ -171,9 +171,9 @@ class PlanRun {
       PackedOperand& operand = plan_.packed_[i];
       const kernels::View weight = view(operand.place), memory = operand.memory.impl()->view();
       if (weight.dtype == DType::f32)
-        kernels::pack(matrix<float>(weight), weight.shape[0], weight.shape[1], memory.as<float>(), team);
+        kernels::pack(matrix<float>(weight), weight.shape[0], weight.shape[1], memory.as<float>(), team, operand.panel_columns);
       else
-        kernels::pack(matrix<double>(weight), weight.shape[0], weight.shape[1], memory.as<double>(), team);
+        kernels::pack(matrix<double>(weight), weight.shape[0], weight.shape[1], memory.as<double>(), team, operand.panel_columns);
     }
     if (stale_.empty()) return;
     team.barrier();
@@ -355,7 +355,7 @@ class PlanRun {
     }
     const Place& c = step.results[0];
     function(kernels::ProductSum<T>{c.type.shape[0], c.type.shape[1], terms, static_cast<int64_t>(count),
-                                    reinterpret_cast<T*>(address(c, iteration)), c.strides[0], false});
+                                    reinterpret_cast<T*>(address(c, iteration)), c.strides[0], false, step.panel_columns});
   }
 
   void run_stack(const PlanStep& step, const Member& member) const {

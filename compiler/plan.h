@@ -84,6 +84,7 @@ struct PlanStep {
   int64_t part_columns = 0;  // of a kernel that can be computed in parts
   // product: for each term the packed operand that may stand for its right side, or -1
   std::vector<int> packed;
+  int64_t panel_columns = 0;  // of the packed ones, see kernels::ProductSum
   // stack: products of one term that share their right side, which is the last input; a result for each left one
   Place packing;  // the team's memory for it
 
@@ -110,6 +111,7 @@ struct PlanStep {
 /// The right side of a product that comes from outside (a weight): packed once for each version of its elements.
 struct PackedOperand {
   Place place;
+  int64_t panel_columns;
   Ref<Storage> storage;      // of the last run; held so that its address means something
   int64_t offset = 0;        // of the input in it
   uint32_t version = 0;

@@ -2,6 +2,7 @@
 #include "compiler/plan_builder.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "compiler/epilogue.h"
 #include "ir/op/error.h"
@@ -91,6 +92,7 @@ PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
 void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
   for (const Node& node : graph_->nodes()) add_node(node);
   place_outputs(fresh, apart);
+  choose_packing(plan_.steps_, false);
   cut_products_into_pieces();
   stack_products(plan_.steps_);
   set_loops_beside();
@@ -225,7 +227,6 @@ void PlanBuilder::add_product(const Node& node) {
     const Place &left = places_[node.inputs[i]], &right = places_[node.inputs[i + 1]];
     step.inputs.push_back(left);
     step.inputs.push_back(right);
-    step.packed.push_back(packed_operand(right));
     step.nanoseconds += 0.02 * static_cast<double>(left.type.shape.element_count()) * static_cast<double>(right.type.shape[1]);
   }
   estimate(step.nanoseconds);
@@ -233,16 +234,37 @@ void PlanBuilder::add_product(const Node& node) {
   steps_->push_back(std::move(step));
 }
 
-int PlanBuilder::packed_operand(const Place& right) {
+/// One row by the columns of a short kernel is shared by its columns: those of a member lie together, as far as can be said before
+/// it is known how many threads will run.
+int64_t PlanBuilder::panel_columns(const PlanStep& kernel, const PlanStep& product) {
+  if (product.results[0].type.shape[0] != 1) return kernels::kWholePanels;
+  const int64_t share = std::max(kernel.part_columns / ThreadPool::instance().num_threads(), kernels::kColumnUnit);
+  return static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(share)));
+}
+
+void PlanBuilder::choose_packing(std::span<PlanStep> steps, bool is_read_often) {
+  const auto choose = [&](PlanStep& product, int64_t panel_columns) {
+    product.panel_columns = panel_columns;
+    for (size_t i = 1; i < product.inputs.size(); i += 2)
+      product.packed.push_back(packed_operand(product.inputs[i], panel_columns, is_read_often));
+  };
+  for (PlanStep& step : steps) {
+    if (step.kind == PlanStep::Kind::product) choose(step, kernels::kWholePanels);
+    for (PlanStep& product : step.products) choose(product, panel_columns(step, product));
+    choose_packing(step.body, true);
+  }
+}
+
+int PlanBuilder::packed_operand(const Place& right, int64_t panel_columns, bool is_read_often) {
   const bool is_input = plan_.buffers_[right.buffer].kind == PlanBuffer::Kind::input && right.walk == Walk{};
   if (!is_input || right.type.shape[1] < 16) return -1;
   for (size_t i = 0; i < plan_.packed_.size(); ++i) {
-    if (plan_.packed_[i].place == right) {
-      plan_.packed_[i].is_read_often |= loop_depth_ > 0;
+    if (plan_.packed_[i].place == right && plan_.packed_[i].panel_columns == panel_columns) {
+      plan_.packed_[i].is_read_often |= is_read_often;
       return static_cast<int>(i);
     }
   }
-  plan_.packed_.push_back({right, {}, 0, 0, false, loop_depth_ > 0, {}});
+  plan_.packed_.push_back({right, panel_columns, {}, 0, 0, false, is_read_often, {}});
   return static_cast<int>(plan_.packed_.size()) - 1;
 }
 

@@ -41,7 +41,10 @@ class PlanBuilder {
   };
   static constexpr double kWorthATeam = 6000;  // nanoseconds of work below which one thread is quicker than two
   void estimate(double nanoseconds) { work_.shared += nanoseconds; }
-  int packed_operand(const Place& right);
+  /// Says of every product how weights are packed for it.
+  void choose_packing(std::span<PlanStep> steps, bool is_read_often);
+  static int64_t panel_columns(const PlanStep& kernel, const PlanStep& product);
+  int packed_operand(const Place& right, int64_t panel_columns, bool is_read_often);
   /// See plan_pieces.cpp.
   void cut_products_into_pieces();
   bool take_in_pieces(PlanStep& loop, const PlanStep& product);
@@ -66,7 +69,6 @@ class PlanBuilder {
   std::map<ValueId, Place> reserved_;    // where results have to lie
   std::vector<PlanStep>* steps_;
   int buffer_count() const { return static_cast<int>(plan_.buffers_.size()); }
-  int loop_depth_ = 0;
   Work work_;                            // of one run of the block
   int next_kernel_ = 0;
 };

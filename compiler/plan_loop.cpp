@@ -167,10 +167,8 @@ class LoopPlanner {
     const Graph* outer_graph = std::exchange(builder_.graph_, &body_);
     std::vector<PlanStep>* outer_steps = std::exchange(builder_.steps_, &step_.body);
     const PlanBuilder::Work outer_work = std::exchange(builder_.work_, {});
-    ++builder_.loop_depth_;
     for (const Node& node : body_.nodes()) builder_.add_node(node);
     for (size_t i : copied) builder_.add_copy(builder_.places_[output(i)], destination(i));
-    --builder_.loop_depth_;
     std::swap(builder_.places_, inputs);
     std::swap(builder_.reserved_, reserved);
     builder_.graph_ = outer_graph;

@@ -114,12 +114,11 @@ bool reads_columns(const ProductTerm<T>& term, MatrixView<T> b, int64_t rows, in
 // One row of whole vectors by short chains: nothing is cut, carried or packed, and what that takes is as long as the product.
 // False where it is not so.
 template <class T>
-bool multiply_row(const ProductSum<T>& sum, const ProductPieces<T>& pieces, const GemmTable<T>& table) {
+bool multiply_row(const ProductSum<T>& sum, const ProductPieces<T>& pieces, const GemmTable<T>& table, const PanelGrid& grid) {
   constexpr int64_t kMostTerms = 4;
   if (sum.m != 1 || sum.term_count == 0 || sum.term_count > kMostTerms || !pieces.are_whole_vectors()) return false;
   for (const ProductTerm<T>& term : std::span(sum.terms, static_cast<size_t>(sum.term_count)))
     if (term.k == 0 || term.k > kBlockKInPlace || (term.packed_b == nullptr && term.b.col_stride != 1)) return false;
-  const PanelGrid grid(table.lanes, table.panel_vectors);
   pieces.for_each(1, [&](const Piece& piece) {
     ProductSegment<T> segments[kMostTerms];
     for (int64_t i = 0; i < sum.term_count; ++i) {
@@ -146,8 +145,8 @@ class ChunkProduct {
         problem_(problem),
         chunk_(chunk),
         table_(table),
-        grid_(table.lanes, table.panel_vectors),
-        pieces_(chunk.col_begin, chunk.col_end, repeats, stride, order, table) {}
+        grid_(table, sum.panel_columns),
+        pieces_(chunk.col_begin, chunk.col_end, repeats, stride, order, table, grid_) {}
 
   void run() {
     if (chunk_.row_begin >= chunk_.row_end || chunk_.col_begin >= chunk_.col_end) return;
@@ -465,10 +464,10 @@ int64_t packed_elements(int64_t k, int64_t n, IsaLevel level) {
 }
 
 template <class T>
-void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel level) {
+void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, int64_t panel_columns, IsaLevel level) {
   if (k <= 0) return;
   const GemmTable<T>& table = gemm_table<T>(level);
-  const int64_t panel = table.lanes * table.panel_vectors, panels = ceil_div(n, panel);
+  const int64_t panel = PanelGrid(table, panel_columns).panel, panels = ceil_div(n, panel);
   for (int64_t p = panels * team.rank / team.size; p < panels * (team.rank + 1) / team.size; ++p) {
     const int64_t columns = std::min(panel, n - p * panel),
                   width = ceil_div(columns, table.lanes) * table.lanes;
@@ -483,7 +482,8 @@ void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, i
   const GemmTable<T>& table = gemm_table<T>(level);
   Problem<T> problem = problem_of(product, table);
   if (problem.exchanged) problem = {product.m, product.n, false, product.c, product.c_row_stride, 1};
-  if (multiply_row(product, ProductPieces<T>(begin, end, repeats, stride, order, table), table)) return;
+  const PanelGrid grid(table, product.panel_columns);
+  if (multiply_row(product, ProductPieces<T>(begin, end, repeats, stride, order, table, grid), table, grid)) return;
   const ProductChunk chunk{0, product.m, begin, end};
   ChunkProduct<T>(product, problem, chunk, table, order, repeats, stride).run();
 }
@@ -493,10 +493,11 @@ void product_sum(const ProductSum<T>& product, Team& team, Order order, IsaLevel
   const GemmTable<T>& table = gemm_table<T>(level);
   const Problem<T> problem = problem_of(product, table);
   const ProductChunks chunks = chunks_of(product, problem, table, team.size);
+  const PanelGrid grid(table, product.panel_columns);
   team.share(chunks.count(), order, [&](int64_t i) {
     const ProductChunk chunk = chunks[i];
     if (!problem.exchanged &&
-        multiply_row(product, ProductPieces<T>(chunk.col_begin, chunk.col_end, 1, 0, order, table), table))
+        multiply_row(product, ProductPieces<T>(chunk.col_begin, chunk.col_end, 1, 0, order, table, grid), table, grid))
       return;
     ChunkProduct<T>(product, problem, chunk, table, order).run();
   });
@@ -504,8 +505,8 @@ void product_sum(const ProductSum<T>& product, Team& team, Order order, IsaLevel
 
 template int64_t packed_elements<float>(int64_t, int64_t, IsaLevel);
 template int64_t packed_elements<double>(int64_t, int64_t, IsaLevel);
-template void pack<float>(MatrixView<float>, int64_t, int64_t, float*, Team&, IsaLevel);
-template void pack<double>(MatrixView<double>, int64_t, int64_t, double*, Team&, IsaLevel);
+template void pack<float>(MatrixView<float>, int64_t, int64_t, float*, Team&, int64_t, IsaLevel);
+template void pack<double>(MatrixView<double>, int64_t, int64_t, double*, Team&, int64_t, IsaLevel);
 template void product_columns<float>(const ProductSum<float>&, int64_t, int64_t, int64_t, int64_t, Order,
                                      IsaLevel);
 template void product_columns<double>(const ProductSum<double>&, int64_t, int64_t, int64_t, int64_t, Order,

@@ -30,6 +30,12 @@ struct ProductTerm {
   const T* packed_b = nullptr;  // what pack() made of b at the same level
 };
 
+// Of the panels that pack() makes: as wide as is best for many rows, or at most so many columns, a power of two of kColumnUnit at
+// least. One row that is multiplied again and again is read faster where the columns of each thread lie together: else they fill
+// a part of the sets of its cache.
+inline constexpr int64_t kColumnUnit = 16;  // elements of the widest vector
+inline constexpr int64_t kWholePanels = INT64_MAX;
+
 // c[i * c_row_stride + j] = ((c_old, if accumulate) + T1) + T2 + ..., each T a product of its own, added in
 // order. Without accumulate the first product is stored as it is, and no terms at all mean zeros. m, n, k may
 // be 0. c overlaps no operand.
@@ -42,6 +48,7 @@ struct ProductSum {
   T* c = nullptr;
   int64_t c_row_stride = 0;
   bool accumulate = false;
+  int64_t panel_columns = kWholePanels;  // what pack() was told
 };
 
 // T is float or double. `level` is there for tests; both sides of a packed operand must agree on it.
@@ -54,11 +61,11 @@ int64_t packed_elements(int64_t k, int64_t n, IsaLevel level = isa_level());
 // used again. Each member packs its share: a barrier must follow before anybody uses `out` (best aligned to
 // 64 bytes).
 template <class T>
-void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, IsaLevel level = isa_level());
+void pack(MatrixView<T> b, int64_t k, int64_t n, T* out, Team& team, int64_t panel_columns = kWholePanels,
+          IsaLevel level = isa_level());
 
 // Computes the columns [begin, end) of c, and those that lie `stride`, 2 `stride`, ... behind them (`repeats` times in
 // all: the gates of a cell), in the calling thread alone. `begin` and `stride` are multiples of kColumnUnit; best of 64.
-inline constexpr int64_t kColumnUnit = 16;  // elements of the widest vector
 template <class T>
 void product_columns(const ProductSum<T>& product, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
                      Order order = Order::ascending, IsaLevel level = isa_level());

@@ -14,9 +14,12 @@ namespace calque::kernels {
 struct PanelGrid {
   int64_t lanes, panel;  // columns of a vector, and of a whole panel
   int lane_shift;
+  bool is_narrow;        // panels have less columns than the widest tile
 
-  PanelGrid(int lanes, int panel_vectors)
-      : lanes(lanes), panel(lanes * panel_vectors), lane_shift(std::countr_zero(static_cast<unsigned>(lanes))) {}
+  template <class T>
+  PanelGrid(const GemmTable<T>& table, int64_t most_columns)
+      : lanes(table.lanes), panel(std::min<int64_t>(lanes * table.panel_vectors, most_columns)),
+        lane_shift(std::countr_zero(static_cast<unsigned>(lanes))), is_narrow(panel < lanes * table.panel_vectors) {}
   int64_t vectors_of(int64_t columns) const { return (columns + lanes - 1) >> lane_shift; }
   int64_t padded(int64_t columns) const { return vectors_of(columns) << lane_shift; }
   int64_t inside_panel(int64_t column) const { return column & (panel - 1); }
@@ -35,9 +38,10 @@ struct Piece {
 template <class T>
 class ProductPieces {
  public:
-  ProductPieces(int64_t begin, int64_t end, int64_t repeats, int64_t stride, Order order, const GemmTable<T>& table)
-      : begin_(begin), end_(end), repeats_(repeats), stride_(stride), order_(order), table_(table),
-        grid_(table.lanes, table.panel_vectors), width_(grid_.padded(end - begin)) {}
+  ProductPieces(int64_t begin, int64_t end, int64_t repeats, int64_t stride, Order order, const GemmTable<T>& table,
+                const PanelGrid& grid)
+      : begin_(begin), end_(end), repeats_(repeats), stride_(stride), order_(order), table_(table), grid_(grid),
+        width_(grid_.padded(end - begin)) {}
 
   bool are_whole_vectors() const { return width_ == end_ - begin_; }
   int64_t columns() const { return repeats_ * (end_ - begin_); }
@@ -85,14 +89,14 @@ class ProductPieces {
   // How many repeats are computed side by side: a few columns of one row alone are too few independent chains.
   int64_t repeats_beside(int64_t rows) const {
     const int64_t columns = end_ - begin_;
-    const bool is_narrow = columns < table_.wide_panels[0] * grid_.panel && columns % grid_.lanes == 0;
-    if (rows != 1 || !is_narrow || grid_.inside_panel(stride_) != 0) return 1;
-    return table_.group_panels[std::min<int64_t>(grid_.vectors_of(columns), table_.panel_vectors) - 1];
+    const bool are_few = grid_.is_narrow || columns < table_.wide_panels[0] * grid_.panel;
+    if (rows != 1 || !are_few || columns % grid_.lanes != 0 || grid_.inside_panel(stride_) != 0) return 1;
+    return table_.group_panels[grid_.vectors_of(std::min(columns, grid_.panel)) - 1];
   }
 
   // How many panels are computed side by side next to `border`, on the side where there are `rest` columns.
   int panels_beside(int64_t rows, int64_t border, int64_t rest) const {
-    if (rows > kMaxWideRows || grid_.inside_panel(border) != 0) return 1;
+    if (grid_.is_narrow || rows > kMaxWideRows || grid_.inside_panel(border) != 0) return 1;
     const int panels = table_.wide_panels[rows - 1];
     return panels > 1 && rest >= panels * grid_.panel ? panels : 1;
   }

@@ -62,19 +62,20 @@ struct Case {
 
 // Packs the operands that `packed` names into memory with a guard behind, then computes into `c`.
 template <class T>
-std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigned packed, Order order) {
+std::vector<T> compute(const Case<T>& test, IsaLevel level, int threads, unsigned packed, int64_t panel_columns, Order order) {
   std::vector<T> c = test.c;
   std::vector<ProductTerm<T>> terms = test.terms;
   std::vector<std::vector<T>> buffers(terms.size());
   ProductSum<T> sum = test.sum;
   sum.c = c.data();
   sum.terms = terms.data();
+  sum.panel_columns = panel_columns;
   ThreadPool::instance().run(threads, [&](Team& team) {
     for (size_t t = 0; t < terms.size(); ++t) {
       if (t >= 32 || (packed >> t & 1) == 0) continue;
       if (team.rank == 0) buffers[t].assign(packed_elements<T>(terms[t].k, sum.n, level), T(1e30));
       team.barrier();
-      pack(test.terms[t].b, terms[t].k, sum.n, buffers[t].data(), team, level);
+      pack(test.terms[t].b, terms[t].k, sum.n, buffers[t].data(), team, panel_columns, level);
       team.barrier();
       if (team.rank == 0) {
         terms[t].packed_b = buffers[t].data();
@@ -96,8 +97,10 @@ void check(const Case<T>& test, const std::vector<int>& threads, unsigned packed
   for (IsaLevel level : levels()) {
     for (int size : threads) {
       size_t different = 0;
-      for (Order order : {Order::ascending, Order::descending}) {
-        const std::vector<T> actual = compute(test, level, size, packed, order);
+      for (const auto& [panel_columns, order] : {std::pair{kWholePanels, Order::ascending}, {kWholePanels, Order::descending},
+                                                 {int64_t{16}, Order::ascending}, {int64_t{32}, Order::descending}}) {
+        if (packed == 0 && panel_columns != kWholePanels) continue;
+        const std::vector<T> actual = compute(test, level, size, packed, panel_columns, order);
         for (size_t i = 0; i < expected.size(); ++i) different += !same_bits(expected[i], actual[i]);
       }
       INFO(name(level) << ", " << size << " threads, packed " << packed << ", m " << sum.m << ", n " << sum.n
@@ -229,6 +232,48 @@ TEST_CASE("the chunks of a product cover the result once, and are enough for the
 void multiply_parts(const ProductSum<float>& sum, int64_t width, int64_t distance, Order order, IsaLevel level) {
   for (int64_t begin = 0; begin < distance; begin += width)
     product_columns(sum, begin, std::min(begin + width, distance), sum.n / distance, distance, order, level);
+}
+
+/// Both operands packed, in panels of so many columns.
+std::vector<std::vector<float>> pack_terms(ProductSum<float>& sum, std::vector<ProductTerm<float>>& terms, int64_t panel_columns,
+                                           IsaLevel level) {
+  std::vector<std::vector<float>> memory;
+  sum.panel_columns = panel_columns;
+  for (ProductTerm<float>& term : terms) {
+    memory.emplace_back(packed_elements<float>(term.k, sum.n, level), 1e30f);
+    ThreadPool::instance().run(2, [&](Team& team) { pack(term.b, term.k, sum.n, memory.back().data(), team, panel_columns, level); });
+    term.packed_b = memory.back().data();
+    term.b = {};
+  }
+  sum.terms = terms.data();
+  return memory;
+}
+
+TEST_CASE("groups of columns of packed operands equal those of the whole product, however wide panels are") {
+  Random random(12);
+  for (const std::vector<int64_t>& ks : {std::vector<int64_t>{64}, {40, 7, 3}, {33, 1300}, {5, 5, 5, 5, 5}})
+    for (const int64_t m : {1, 2, 16})
+      for (const auto& [distance, repeats] : {std::pair<int64_t, int64_t>{64, 4}, {144, 3}, {80, 5}, {128, 2}}) {
+        Case<float> test(random, m, distance * repeats, ks, ks.size() == 2, false);
+        for (const IsaLevel level : levels())
+          for (const int64_t panel_columns : {int64_t{16}, int64_t{32}, kWholePanels}) {
+            std::vector<float> expected = test.c, actual = test.c;
+            ProductSum<float> sum = test.sum;
+            sum.c = expected.data();
+            reference_product(sum);
+            std::vector<ProductTerm<float>> terms = test.terms;
+            const auto memory = pack_terms(sum, terms, panel_columns, level);
+            sum.c = actual.data();
+            for (const int64_t width : {16, 32, 48, 64})
+              for (const Order order : {Order::ascending, Order::descending}) {
+                actual = test.c;
+                multiply_parts(sum, width, distance, order, level);
+                INFO(name(level) << ", m " << m << ", terms " << ks.size() << ", distance " << distance << ", width " << width
+                                 << ", panels " << panel_columns);
+                CHECK(std::equal(expected.begin(), expected.end(), actual.begin(), same_bits<float>));
+              }
+          }
+      }
 }
 
 TEST_CASE("groups of columns that repeat at a distance equal those of the whole product") {
