@@ -12,6 +12,10 @@ class CrowdWatch {
  public:
   bool advises_one_thread(uint64_t now) const { return now < alone_until_.load(std::memory_order_relaxed); }
 
+  // Of a wait for a member that began then: what shows that others wanted the processors. Where the wait is older, that member was
+  // asleep itself, as it is after some time without runs, and had to wake up: this says nothing of the next run.
+  static uint64_t sleep_in_crowd(uint64_t waited, uint64_t now, uint64_t began) { return now - waited > began ? waited : 0; }
+
   // A run of a team, in which some member slept for so long until others came. Members have equal shares of the work, so one thread
   // would have needed as many times what that member was awake.
   void note(int threads, uint64_t duration, uint64_t longest_sleep, uint64_t now) {

@@ -160,13 +160,17 @@ struct TeamState {
   std::array<ChunksLeft, ThreadPool::kMaxThreads> chunks;  // by rank
   uint64_t spin = kSpinTicks;                   // set before the members start
   std::array<WaitWord, ThreadPool::kMaxThreads> reached;  // by rank: the barriers of this run that the member came to
-  struct alignas(64) Slept {
-    uint64_t ticks = 0;
+  struct alignas(64) Times {
+    uint64_t began = 0;
+    uint64_t slept = 0;  // ticks while it waited for others
   };
-  std::array<Slept, ThreadPool::kMaxThreads> slept;  // by rank: while it waited for others
+  std::array<Times, ThreadPool::kMaxThreads> times;  // by rank
   alignas(64) std::atomic<bool> failed{false};  // a member threw
   std::atomic<bool> used_barrier{false};
 
+  void note_sleep(int rank, uint64_t waited, uint64_t other_began) {
+    if (waited != 0) times[rank].slept += CrowdWatch::sleep_in_crowd(waited, __rdtsc(), other_began);
+  }
   void fail() {
     failed.store(true, std::memory_order_seq_cst);
     if (used_barrier.load(std::memory_order_seq_cst)) terminate_for_exception_across_barrier();
@@ -201,6 +205,7 @@ struct PoolState {
 
 void PoolState::run_member(int rank) {
   MemberScope scope;
+  team.times[rank] = {__rdtsc(), 0};
   Team member(rank, size, &team);
   try {
     (*job)(member);
@@ -264,10 +269,7 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
   team.spin = threads > cores ? kCrowdedSpinTicks : kSpinTicks;
   team.failed.store(false, std::memory_order_relaxed);
   team.used_barrier.store(false, std::memory_order_relaxed);
-  for (int rank = 0; rank < threads; ++rank) {
-    team.reached[rank].value.store(0, std::memory_order_relaxed);
-    team.slept[rank].ticks = 0;
-  }
+  for (int rank = 0; rank < threads; ++rank) team.reached[rank].value.store(0, std::memory_order_relaxed);
   running.store(threads - 1, std::memory_order_relaxed);
   const uint64_t start = __rdtsc();
   const uint32_t before = finished.value.load(std::memory_order_relaxed);
@@ -276,14 +278,17 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
     ticket.set(ticket.value.load(std::memory_order_relaxed) + 1);
   }
   run_member(0);
-  team.slept[0].ticks += finished.wait_while(before, team.spin);
+  const uint64_t waited = finished.wait_while(before, team.spin);
+  uint64_t last_began = 0;
+  for (int rank = 1; rank < threads; ++rank) last_began = std::max(last_began, team.times[rank].began);
+  team.note_sleep(0, waited, last_began);
   note_crowd(start);
   if (team.failed.load(std::memory_order_relaxed)) rethrow_first();
 }
 
 void PoolState::note_crowd(uint64_t start) {
   uint64_t longest = 0;
-  for (int rank = 0; rank < size; ++rank) longest = std::max(longest, team.slept[rank].ticks);
+  for (int rank = 0; rank < size; ++rank) longest = std::max(longest, team.times[rank].slept);
   const uint64_t now = __rdtsc();
   crowd.note(size, now - start, longest, now);
 }
@@ -311,7 +316,11 @@ void Team::wait_for_all() {
   // that all change travels to each of them first.
   const uint32_t before = team.reached[rank].value.load(std::memory_order_relaxed);
   team.reached[rank].set(before + 1);
-  for (int i = 1; i < size; ++i) team.slept[rank].ticks += team.reached[(rank + i) % size].wait_while(before, team.spin);
+  for (int i = 1; i < size; ++i) {
+    const int other = (rank + i) % size;
+    const uint64_t waited = team.reached[other].wait_while(before, team.spin);
+    team.note_sleep(rank, waited, team.times[other].began);
+  }
 }
 
 void Team::share(int64_t chunks, Order order, FunctionRef<void(int64_t)> f) {

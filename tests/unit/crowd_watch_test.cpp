@@ -19,6 +19,12 @@ uint64_t pause(const CrowdWatch& watch, uint64_t now) {
 
 }  // namespace
 
+TEST_CASE("crowd: who waits for a member to wake up is not in a crowd") {
+  constexpr uint64_t kNow = 1'000'000;
+  CHECK(CrowdWatch::sleep_in_crowd(300'000, kNow, 500'000) == 300'000);  // both had begun
+  CHECK(CrowdWatch::sleep_in_crowd(300'000, kNow, 900'000) == 0);
+}
+
 TEST_CASE("crowd: members that hardly slept, or as long as one thread would have taken, stay a team") {
   CrowdWatch watch;
   CHECK_FALSE(watch.advises_one_thread(0));
