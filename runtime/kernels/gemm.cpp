@@ -6,6 +6,7 @@
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
+#include <span>
 
 #include "runtime/kernels/gemm_kernels.h"
 #include "runtime/kernels/kept_buffer.h"
