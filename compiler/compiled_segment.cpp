@@ -337,7 +337,6 @@ PlanOrigin find_code(Generated& generated, const std::string& function, const st
 
 // --- without some gradients
 
-/// The backward pass without some gradients, from the cache or compiled.
 Generated lowered_without(const CompiledSegment& segment, const std::vector<bool>& absent, const std::string& name) {
   Generated generated;
   const Differentiation whole = differentiate_segment(segment.traced, prepared_graph(segment.traced));
@@ -345,6 +344,7 @@ Generated lowered_without(const CompiledSegment& segment, const std::vector<bool
   return generated;
 }
 
+/// The backward pass without some gradients, from the cache or compiled.
 Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent, uint64_t& generations) {
   const std::string& function = segment.traced.graph.name();
   const std::string name = function + ".partial";
