@@ -23,6 +23,7 @@
 #include "ir/op/error.h"
 #include "runtime/crowd_watch.h"
 #include "runtime/log.h"
+#include "runtime/processors.h"
 #include "runtime/try_lock.h"
 
 namespace calque {
@@ -103,19 +104,13 @@ class MemberScope {
   std::terminate();
 }
 
-int allowed_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 int initial_num_threads() {
   const char* text = std::getenv("CALQUE_NUM_THREADS");
-  if (text == nullptr || *text == '\0') return std::min(allowed_cores(), ThreadPool::kMaxThreads);
+  if (text == nullptr || *text == '\0') return std::min(allowed_processors(), ThreadPool::kMaxThreads);
   char* end = nullptr;
   const long threads = std::strtol(text, &end, 10);
   if (*end == '\0' && threads >= 1 && threads <= ThreadPool::kMaxThreads) return static_cast<int>(threads);
-  const int cores = std::min(allowed_cores(), ThreadPool::kMaxThreads);
+  const int cores = std::min(allowed_processors(), ThreadPool::kMaxThreads);
   warn(std::string("CALQUE_NUM_THREADS=") + text + " is not a number from 1 to " +
        std::to_string(ThreadPool::kMaxThreads) + "; using " + std::to_string(cores));
   return cores;
@@ -158,24 +153,51 @@ class alignas(64) ChunksLeft {
 // What the members of the running team share.
 struct TeamState {
   std::array<ChunksLeft, ThreadPool::kMaxThreads> chunks;  // by rank
-  uint64_t spin = kSpinTicks;                   // set before the members start
+  int size = 0;                // set before the members start, as is the next
+  uint64_t spin = kSpinTicks;
   std::array<WaitWord, ThreadPool::kMaxThreads> reached;  // by rank: the barriers of this run that the member came to
   struct alignas(64) Times {
     uint64_t began = 0;
     uint64_t slept = 0;  // ticks while it waited for others
+    std::atomic<int> processor{-1};  // where it was when it began, or last woke up
   };
   std::array<Times, ThreadPool::kMaxThreads> times;  // by rank
   alignas(64) std::atomic<bool> failed{false};  // a member threw
   std::atomic<bool> used_barrier{false};
 
-  void note_sleep(int rank, uint64_t waited, uint64_t other_began) {
-    if (waited != 0) times[rank].slept += CrowdWatch::sleep_in_crowd(waited, __rdtsc(), other_began);
+  void begin(int rank) {
+    times[rank].began = __rdtsc();
+    times[rank].slept = 0;
+    times[rank].processor.store(sched_getcpu(), std::memory_order_relaxed);
   }
+  void note_sleep(int rank, uint64_t waited, uint64_t other_began) {
+    if (waited == 0) return;
+    times[rank].slept += CrowdWatch::sleep_in_crowd(waited, __rdtsc(), other_began);
+    part_from_others(rank);
+  }
+  void part_from_others(int rank);
   void fail() {
     failed.store(true, std::memory_order_seq_cst);
     if (used_barrier.load(std::memory_order_seq_cst)) terminate_for_exception_across_barrier();
   }
 };
+
+// Of a member that slept: the kernel often wakes it where its waker runs and leaves it there for as long as both sleep now and
+// then, while each spins for as long as it may before the other gets to work. The caller's thread is not ours to move.
+void TeamState::part_from_others(int rank) {
+  const int processor = sched_getcpu();
+  const auto is_at = [&](int here) { times[rank].processor.store(here, std::memory_order_relaxed); };
+  is_at(processor);
+  if (rank == 0 || spin == kCrowdedSpinTicks) return;
+  std::array<int, ThreadPool::kMaxThreads> taken;
+  int others = 0;
+  for (int other = 0; other < size; ++other)
+    if (other != rank) taken[others++] = times[other].processor.load(std::memory_order_relaxed);
+  const auto end = taken.begin() + others;
+  if (std::find(taken.begin(), end, processor) == end) return;
+  leave_processors({taken.begin(), end});
+  is_at(sched_getcpu());
+}
 
 struct Worker {
   WaitWord ticket;  // counts the jobs given to this worker
@@ -185,8 +207,7 @@ struct Worker {
 struct PoolState {
   TryLock busy;  // held by the caller whose job runs
   TeamState team;
-  const int cores = allowed_cores();
-  int size = 0;
+  const int cores = allowed_processors();
   const FunctionRef<void(Team&)>* job = nullptr;
   CrowdWatch crowd;
   WaitWord finished;  // counts the jobs all of whose workers are done
@@ -205,8 +226,8 @@ struct PoolState {
 
 void PoolState::run_member(int rank) {
   MemberScope scope;
-  team.times[rank] = {__rdtsc(), 0};
-  Team member(rank, size, &team);
+  team.begin(rank);
+  Team member(rank, team.size, &team);
   try {
     (*job)(member);
   } catch (...) {
@@ -215,21 +236,10 @@ void PoolState::run_member(int rank) {
   }
 }
 
-/// Moves the calling thread, just started, to another processor than its starter's, where the kernel leaves it for some
-/// milliseconds: meanwhile each would wait in vain for the other. It may go anywhere afterwards.
-static void leave_processor(int starter) {
-  cpu_set_t allowed, others;
-  if (starter < 0 || starter >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  others = allowed;
-  CPU_CLR(starter, &others);
-  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
-  sched_setaffinity(0, sizeof allowed, &allowed);
-}
-
 void PoolState::work(Worker& worker) {
   uint64_t spin = 0;
   for (uint32_t seen = 0;; ++seen) {
-    worker.ticket.wait_while(seen, spin);
+    if (worker.ticket.wait_while(seen, spin) != 0) team.part_from_others(worker.rank);
     run_member(worker.rank);
     spin = team.spin;
     if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) {
@@ -249,7 +259,7 @@ void PoolState::start_workers(int threads) {
       auto worker = std::make_unique<Worker>();
       worker->rank = started;
       std::thread([this, w = worker.get(), starter = sched_getcpu()] {
-        leave_processor(starter);
+        leave_processors({&starter, 1});  // there it would stay for some milliseconds
         work(*w);
       }).detach();
       workers[started] = std::move(worker);
@@ -264,13 +274,14 @@ void PoolState::start_workers(int threads) {
 
 void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
   start_workers(threads);
-  size = threads;
   job = &f;
+  team.size = threads;
   team.spin = threads > cores ? kCrowdedSpinTicks : kSpinTicks;
   team.failed.store(false, std::memory_order_relaxed);
   team.used_barrier.store(false, std::memory_order_relaxed);
   for (int rank = 0; rank < threads; ++rank) team.reached[rank].value.store(0, std::memory_order_relaxed);
   running.store(threads - 1, std::memory_order_relaxed);
+  team.times[0].processor.store(sched_getcpu(), std::memory_order_relaxed);
   const uint64_t start = __rdtsc();
   const uint32_t before = finished.value.load(std::memory_order_relaxed);
   for (int rank = 1; rank < threads; ++rank) {
@@ -288,15 +299,15 @@ void PoolState::run(int threads, const FunctionRef<void(Team&)>& f) {
 
 void PoolState::note_crowd(uint64_t start) {
   uint64_t longest = 0;
-  for (int rank = 0; rank < size; ++rank) longest = std::max(longest, team.times[rank].slept);
+  for (int rank = 0; rank < team.size; ++rank) longest = std::max(longest, team.times[rank].slept);
   const uint64_t now = __rdtsc();
-  crowd.note(size, now - start, longest, now);
+  crowd.note(team.size, now - start, longest, now);
 }
 
 void PoolState::rethrow_first() {
   for (ChunksLeft& left : team.chunks) left.fill(0, 0);  // who threw left some that nobody may take in the next run
   std::exception_ptr first;
-  for (int rank = size; rank-- > 0;) {
+  for (int rank = team.size; rank-- > 0;) {
     if (exceptions[rank]) first = std::move(exceptions[rank]);
     exceptions[rank] = nullptr;
   }
