@@ -104,26 +104,30 @@ void DiskCache::store_bytes(std::string_view key, std::string_view bytes) {
     throw EnvironmentError(fmt::format("the cache folder {} takes no entries: {}", folder_, fault));
   ++counts_.stored;
   log(LogTopic::cache, "stored {}, {} bytes", name, bytes.size());
-  // The folder is looked through at the first store, and then only when the bound may have been passed.
-  if (known_bytes_.load() == UINT64_MAX || known_bytes_.fetch_add(bytes.size()) + bytes.size() > most_bytes_)
+  // The folder is looked through at the first store, and then only when a bound may have been passed.
+  if (known_bytes_.load() == UINT64_MAX || known_bytes_.fetch_add(bytes.size()) + bytes.size() > most_bytes_ ||
+      known_entries_.fetch_add(1) + 1 > kMostEntries)
     remove_unused(folder);
 }
 
 void DiskCache::remove_unused(const CacheFolder& folder) {
-  folder.remove_left_over();
-  const std::vector<FolderFile> files = folder.files(is_entry_file_name);
+  std::vector<FolderFile> files = folder.files_and_no_left_over(is_entry_file_name);
   uint64_t total = 0;
   for (const FolderFile& file : files) total += file.bytes;
-  if (total > most_bytes_) {
-    for (size_t i = 0; i + 1 < files.size() && total > kept_bytes(); ++i) {
+  size_t entries = files.size();
+  if (total > most_bytes_ || entries > kMostEntries) {
+    oldest_first(files);
+    for (size_t i = 0; i + 1 < files.size() && (total > kept_bytes() || entries > kKeptEntries); ++i) {
       if (folder.remove(files[i].name) == 0) {
         ++counts_.evicted;
         log(LogTopic::cache, "removed {}", files[i].name);
       }
       total -= files[i].bytes;
+      --entries;
     }
   }
   known_bytes_.store(total);
+  known_entries_.store(entries);
 }
 
 void DiskCache::visit(const Visitor& visitor) const {
@@ -131,6 +135,7 @@ void DiskCache::visit(const Visitor& visitor) const {
   const CacheFolder folder = CacheFolder::open(folder_);
   if (!folder.is_open()) return;
   std::vector<FolderFile> files = folder.files(is_entry_file_name);
+  oldest_first(files);
   std::ranges::reverse(files);
   for (const FolderFile& file : files) {
     EntryInfo info{file.name, file.bytes, file.modified, "", ""};
@@ -177,8 +182,7 @@ ClearedEntries DiskCache::clear() {
   if (folder_.empty()) return cleared;
   const CacheFolder folder = CacheFolder::open(folder_);
   if (!folder.is_open()) return cleared;
-  folder.remove_left_over();
-  for (const FolderFile& file : folder.files(is_entry_file_name)) {
+  for (const FolderFile& file : folder.files_and_no_left_over(is_entry_file_name)) {
     const int error = folder.remove(file.name);
     if (error == ENOENT || error == EISDIR) continue;  // somebody was quicker; a folder is not ours
     if (error != 0)

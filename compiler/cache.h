@@ -44,6 +44,9 @@ struct ClearedEntries {
 
 class DiskCache {
  public:
+  /// How many entries the folder may hold. A process that stores something looks at each of them once, 2 us each.
+  static constexpr size_t kMostEntries = 2048, kKeptEntries = kMostEntries - kMostEntries / 4;
+
   /// An empty `folder` is a cache that holds nothing. The folder is created when something is first stored;
   /// it must belong to this user, be writable by nobody else and not be a symbolic link, else nothing is read
   /// or written there.
@@ -59,7 +62,7 @@ class DiskCache {
   /// The parts stored under exactly this key text.
   std::optional<Blobs> load(std::string_view key) noexcept;
   /// Stores, replacing what was there; removes entries, the one not used for longest first, once the folder
-  /// holds more than the bound.
+  /// holds more bytes than the bound, or more than `kMostEntries`.
   void store(std::string_view key, const Blobs& parts) noexcept;
 
   /// Stores the bytes of a whole entry under its key. Throws EnvironmentError when the folder is refused or
@@ -89,6 +92,7 @@ class DiskCache {
   uint64_t most_bytes_;
   std::atomic<uint64_t> known_bytes_{
       UINT64_MAX};  // held at the last look plus stored since; maximum: not looked yet
+  std::atomic<size_t> known_entries_{0};
   DiskCacheCounts counts_;
 };
 

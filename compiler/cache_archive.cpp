@@ -211,6 +211,9 @@ std::set<std::string> check(Archive& archive, uint64_t most_bytes, CacheTransfer
     throw UserError(fmt::format(
         "the entries to import have {} bytes, and the cache keeps at most {}; raise CALQUE_CACHE_MAX_BYTES",
         total, most_bytes));
+  if (usable.size() > DiskCache::kMostEntries)
+    throw UserError(fmt::format("there are {} entries to import, and the cache holds at most {}; export fewer programs",
+                                usable.size(), DiskCache::kMostEntries));
   return usable;
 }
 

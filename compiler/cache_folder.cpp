@@ -188,12 +188,21 @@ std::vector<FolderFile> CacheFolder::files(const std::function<bool(std::string_
     files.push_back({entry->d_name, static_cast<uint64_t>(status.st_size), status.st_mtime});
   }
   closedir(stream);
-  std::ranges::sort(files, {}, [](const FolderFile& file) { return std::tie(file.modified, file.name); });
   return files;
 }
 
-void CacheFolder::remove_left_over() const {
-  for (const FolderFile& file : files(is_temporary)) remove_if_left_over(folder_.get(), file);
+std::vector<FolderFile> CacheFolder::files_and_no_left_over(const std::function<bool(std::string_view)>& is_wanted) const {
+  std::vector<FolderFile> found = files([&](std::string_view name) { return is_temporary(name) || is_wanted(name); });
+  std::erase_if(found, [&](const FolderFile& file) {
+    if (!is_temporary(file.name)) return false;
+    remove_if_left_over(folder_.get(), file);
+    return true;
+  });
+  return found;
+}
+
+void oldest_first(std::vector<FolderFile>& files) {
+  std::ranges::sort(files, {}, [](const FolderFile& file) { return std::tie(file.modified, file.name); });
 }
 
 }  // namespace calque

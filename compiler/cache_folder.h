@@ -36,6 +36,9 @@ struct FolderFile {
   int64_t modified;  // seconds since 1970
 };
 
+/// Sorts them: the one not used for longest first.
+void oldest_first(std::vector<FolderFile>& files);
+
 /// An open folder that only this user may write. All files are opened relative to it, so that it cannot be
 /// exchanged in between.
 class CacheFolder {
@@ -56,10 +59,10 @@ class CacheFolder {
   std::string write(const std::string& name, std::string_view bytes) const;
   /// Gives 0 or an error number.
   int remove(const std::string& name) const;
-  /// Whatever has such a name, the one not used for longest first.
+  /// Whatever has such a name, in no order.
   std::vector<FolderFile> files(const std::function<bool(std::string_view)>& is_wanted) const;
-  /// Removes the temporary files of writers that are gone; those of living ones stay.
-  void remove_left_over() const;
+  /// The same; removes the temporary files of writers that are gone, those of living ones stay.
+  std::vector<FolderFile> files_and_no_left_over(const std::function<bool(std::string_view)>& is_wanted) const;
 
  private:
   explicit CacheFolder(int descriptor) : folder_(descriptor) {}

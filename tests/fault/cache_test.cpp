@@ -255,6 +255,22 @@ TEST_CASE("the oldest entries go when the folder is full") {
   CHECK(cache.load(key_of(40)) == parts);  // for which nothing was removed
 }
 
+TEST_CASE("a folder of many small entries is cut down, too: who stores something looks at each") {
+  const Scratch scratch;
+  DiskCache cache(scratch / "cache", kPlenty);
+  cache.store("first", kSmall);
+  make_old(path_of(cache, "first"));
+  for (size_t i = 0; i < DiskCache::kMostEntries; ++i)
+    write_all(scratch / fmt::format("cache/{:032x}.calque", i), "x");
+  DiskCache other(scratch / "cache", kPlenty);
+  other.store("last", kSmall);
+  CHECK(other.load("last") == kSmall);
+  CHECK_FALSE(other.load("first"));
+  CHECK(other.list().size() == DiskCache::kKeptEntries);
+  other.store("one more", kSmall);
+  CHECK(other.list().size() == DiskCache::kKeptEntries + 1);
+}
+
 TEST_CASE("an entry that is used counts as young, and outlives those that are not") {
   const Scratch scratch;
   DiskCache full(scratch / "full", 100'000);
