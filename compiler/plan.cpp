@@ -29,6 +29,37 @@ Plan::Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts,
   PlanBuilder(*this, layouts).build(fresh, apart);
 }
 
+static int64_t bytes_of(int64_t elements, const Place& place) {
+  return elements * static_cast<int64_t>(size_of(place.type.dtype));
+}
+
+static int64_t row_stride(const Place& place) {
+  const Shape& shape = place.type.shape;
+  for (int axis = shape.rank() - 2; axis >= 0; --axis)
+    if (shape[axis] != 1) return bytes_of(place.strides[axis], place);
+  return 0;
+}
+
+Operand::Operand(const Place& place)
+    : offset(bytes_of(place.offset, place)), step(bytes_of(place.walk.step, place)), row_stride(calque::row_stride(place)),
+      buffer(place.buffer), alternates(place.walk.alternates), starts_behind(place.walk.starts_behind),
+      in_piece(place.walk.in_piece) {}
+
+void PlanStep::prepare(const Kernels& all_kernels) {
+  for (std::vector<PlanStep>* inner : {&products, &body, &pieces})
+    for (PlanStep& step : *inner) step.prepare(all_kernels);
+  operands.clear();
+  for (const std::vector<Place>* places : {&inputs, &results})
+    for (const Place& place : *places) operands.emplace_back(place);
+  if (kind == Kind::kernel) function = all_kernels[static_cast<size_t>(kernel)].image->kernel(0);
+  if (kind != Kind::product) return;
+  form = {{}, results[0].type.shape[0], results[0].type.shape[1], results[0].strides[0]};
+  for (size_t i = 0; i < packed.size(); ++i) {
+    const ProductForm::Factor left(inputs[2 * i]), right(inputs[2 * i + 1]);
+    form.terms.push_back({left, right, inputs[2 * i].type.shape[1], packed[i]});
+  }
+}
+
 uint64_t Plan::loop_count() const {
   return static_cast<uint64_t>(std::count_if(
       steps_.begin(), steps_.end(), [](const PlanStep& step) { return step.kind == PlanStep::Kind::loop; }));
@@ -65,7 +96,8 @@ size_t Plan::peak_bytes() const {
 class PlanRun {
  public:
   PlanRun(Plan& plan, std::span<const Tensor> inputs)
-      : plan_(plan), inputs_(inputs.size()), owned_(plan.owned_count_), starts_(plan.buffers_.size()) {
+      : plan_(plan), inputs_(inputs.size()), owned_(plan.owned_count_), starts_(plan.buffers_.size()),
+        packed_(plan.packed_.size()) {
     if (!plan.packed_.empty()) lock_ = std::unique_lock(plan.packed_lock_, std::try_to_lock);
     for (size_t i = 0; i < inputs.size(); ++i) inputs_[i] = laid_out(inputs[i], plan.inputs_[i]);
     for (const PlanBuffer& buffer : plan.buffers_)
@@ -125,6 +157,9 @@ class PlanRun {
     }
     return nullptr;
   }
+  std::byte* address(const Operand& operand, const Iteration& iteration) const {
+    return starts_[operand.buffer] + operand.at(iteration);
+  }
   std::byte* address(const Place& place, const Iteration& iteration) const {
     return starts_[place.buffer] +
            (place.offset + place.walk.offset(iteration)) * static_cast<int64_t>(size_of(place.type.dtype));
@@ -148,6 +183,7 @@ class PlanRun {
       operand.storage = input.storage;
       operand.offset = input.offset;
       operand.version = version;
+      if (operand.is_packed) packed_[i] = start_of(operand);
     }
     for (int i : stale_) {
       PackedOperand& operand = plan_.packed_[i];
@@ -156,11 +192,19 @@ class PlanRun {
     }
   }
 
+  static const std::byte* start_of(const PackedOperand& operand) {
+    return static_cast<const std::byte*>(operand.memory.impl()->view().data);
+  }
+
   template <class T>
   static kernels::MatrixView<T> matrix(const kernels::View& view) {
     return {view.as<const T>(), view.strides[0], view.strides[1]};
   }
 
+  template <class T>
+  kernels::MatrixView<T> matrix(const ProductForm::Factor& factor, const Iteration& iteration) const {
+    return {reinterpret_cast<const T*>(address(factor.operand, iteration)), factor.row_stride, factor.col_stride};
+  }
   template <class T>
   kernels::MatrixView<T> matrix(const Place& place, const Iteration& iteration) const {
     return {reinterpret_cast<const T*>(address(place, iteration)), place.strides[0], place.strides[1]};
@@ -178,7 +222,10 @@ class PlanRun {
     if (stale_.empty()) return;
     team.barrier();
     if (team.rank == 0)
-      for (int i : stale_) plan_.packed_[i].is_packed = true;
+      for (int i : stale_) {
+        plan_.packed_[i].is_packed = true;
+        packed_[i] = start_of(plan_.packed_[i]);
+      }
     team.barrier();
   }
 
@@ -298,32 +345,30 @@ class PlanRun {
     void* buffers[Plan::kMostOperands];
     int64_t row_strides[Plan::kMostOperands];
     size_t count = 0;
-    const bool is_part = step.domain == Domain::rows && other_end - other_begin < step.part_columns;
-    const auto add = [&](const std::vector<Place>& places, bool is_written) {
-      for (const Place& place : places) {
-        buffers[count] = address(place, member.iteration);
-        row_strides[count] = row_stride(place);
-        if (kAnnouncesAccess && !is_part)  // a part of the columns is not described exactly
-          announce_operand(step, place, address(place, member.iteration), row_strides[count], begin, end, is_written);
-        ++count;
-      }
+    const auto add = [&](const Operand& operand) {
+      buffers[count] = address(operand, member.iteration);
+      row_strides[count++] = operand.row_stride;
     };
-    add(step.inputs, false);
+    const size_t inputs = step.inputs.size();
+    for (size_t i = 0; i < inputs; ++i) add(step.operands[i]);
     for (size_t i = 0; i < step.constants; ++i) {
       buffers[count] = &plan_.constants_[step.first_constant + i];
       row_strides[count++] = 0;
     }
-    add(step.results, true);
+    for (size_t i = inputs; i < step.operands.size(); ++i) add(step.operands[i]);
+    if (kAnnouncesAccess) announce(step, member, begin, end, other_end - other_begin);
     void* scratch = arena_->data() + plan_.arena_bytes_ + plan_.scratch_bytes_ * member.scratch;
-    plan_.kernels_[step.kernel].image->kernel(0)(buffers, row_strides, begin, end, other_begin, other_end, scratch);
+    step.function(buffers, row_strides, begin, end, other_begin, other_end, scratch);
   }
 
-  /// Bytes from one row to the next; 0 where there is one row only.
-  static int64_t row_stride(const Place& place) {
-    const Shape& shape = place.type.shape;
-    for (int axis = shape.rank() - 2; axis >= 0; --axis)
-      if (shape[axis] != 1) return place.strides[axis] * static_cast<int64_t>(size_of(place.type.dtype));
-    return 0;
+  void announce(const PlanStep& step, const Member& member, int64_t begin, int64_t end, int64_t columns) const {
+    if (step.domain == Domain::rows && columns < step.part_columns) return;  // a part of the columns is not described exactly
+    size_t i = 0;
+    for (const std::vector<Place>* places : {&step.inputs, &step.results})
+      for (const Place& place : *places) {
+        const Operand& operand = step.operands[i++];
+        announce_operand(step, place, address(operand, member.iteration), operand.row_stride, begin, end, places == &step.results);
+      }
   }
 
   void run_product(const PlanStep& step, const Member& member) const {
@@ -345,17 +390,16 @@ class PlanRun {
     using Term = kernels::ProductTerm<T>;
     alignas(Term) std::byte memory[Plan::kMostTerms * sizeof(Term)];  // to initialize all takes longer than a small product
     Term* const terms = reinterpret_cast<Term*>(memory);
-    const size_t count = step.packed.size();
-    for (size_t i = 0; i < count; ++i) {
-      const Place& left = step.inputs[2 * i];
-      std::construct_at(terms + i, matrix<T>(left, iteration), matrix<T>(step.inputs[2 * i + 1], iteration),
-                        left.type.shape[1], nullptr);
-      if (step.packed[i] >= 0 && lock_.owns_lock() && plan_.packed_[step.packed[i]].is_packed)
-        terms[i].packed_b = plan_.packed_[step.packed[i]].memory.impl()->view().template as<T>();
+    const ProductForm& form = step.form;
+    for (size_t i = 0; i < form.terms.size(); ++i) {
+      const ProductForm::Term& term = form.terms[i];
+      const std::byte* const packed = term.packed >= 0 ? packed_[term.packed] : nullptr;
+      std::construct_at(terms + i, matrix<T>(term.left, iteration), matrix<T>(term.right, iteration), term.k,
+                        reinterpret_cast<const T*>(packed));
     }
-    const Place& c = step.results[0];
-    function(kernels::ProductSum<T>{c.type.shape[0], c.type.shape[1], terms, static_cast<int64_t>(count),
-                                    reinterpret_cast<T*>(address(c, iteration)), c.strides[0], false, step.panel_columns});
+    function(kernels::ProductSum<T>{form.m, form.n, terms, static_cast<int64_t>(form.terms.size()),
+                                    reinterpret_cast<T*>(address(step.operands.back(), iteration)), form.row_stride, false,
+                                    step.panel_columns});
   }
 
   void run_stack(const PlanStep& step, const Member& member) const {
@@ -413,6 +457,7 @@ class PlanRun {
   InlineArray<Ref<Storage>, 8> owned_;
   Ref<Storage> arena_;
   InlineArray<std::byte*, 32> starts_;  // of the buffers
+  InlineArray<const std::byte*, 16> packed_;  // null: is not packed
   std::vector<int> stale_;
   bool shares_small_loops_ = false;
   int team_size_ = 0;

@@ -58,6 +58,38 @@ struct Place {
   bool operator==(const Place&) const = default;
 };
 
+/// What a step has to know of a place each time it runs, in half a line of the cache: beside weights that a loop reads again and
+/// again there is no room for more.
+struct Operand {
+  explicit Operand(const Place& place);
+
+  /// Bytes from the begin of the buffer.
+  int64_t at(const Iteration& iteration) const {
+    return offset + Walk{step, alternates, starts_behind, in_piece}.offset(iteration);
+  }
+
+  int64_t offset, step;  // bytes
+  int64_t row_stride;    // bytes from one row to the next; 0 where there is one row only
+  int buffer;
+  bool alternates, starts_behind, in_piece;  // see Walk
+};
+
+/// The same of a product.
+struct ProductForm {
+  struct Factor {
+    explicit Factor(const Place& place) : operand(place), row_stride(place.strides[0]), col_stride(place.strides[1]) {}
+    Operand operand;
+    int64_t row_stride, col_stride;  // elements
+  };
+  struct Term {
+    Factor left, right;
+    int64_t k;
+    int packed;  // see PlanStep::packed
+  };
+  std::vector<Term> terms;
+  int64_t m = 0, n = 0, row_stride = 0;  // of the result; elements
+};
+
 struct PlanBuffer {
   enum class Kind : uint8_t { input, owned, arena };
   Kind kind;
@@ -74,8 +106,10 @@ struct PlanStep {
   const Node* node = nullptr;  // of the lowered graph; none of a copy
   std::vector<Place> inputs, results;
   double nanoseconds = 0;  // of one core, about; of a kernel with its products, of all steps of a loop
+  std::vector<Operand> operands;  // inputs, then results; prepared
   // kernel
   int kernel = -1;
+  calque_kernel function = nullptr;  // prepared
   Domain domain = Domain::flat;
   int64_t rows = 0, columns = 0;
   /// Matrix products whose columns this kernel goes on with, part by part (see compiler/epilogue.h).
@@ -84,6 +118,7 @@ struct PlanStep {
   int64_t part_columns = 0;  // of a kernel that can be computed in parts
   // product: for each term the packed operand that may stand for its right side, or -1
   std::vector<int> packed;
+  ProductForm form;  // prepared
   int64_t panel_columns = 0;  // of the packed ones, see kernels::ProductSum
   // stack: products of one term that share their right side, which is the last input; a result for each left one
   Place packing;  // the team's memory for it
@@ -106,6 +141,8 @@ struct PlanStep {
   std::vector<Place> writes() const;
   /// Whether it matters which of the two comes first.
   bool depends_on(const PlanStep& other) const;
+  /// Fills in what is marked so, of the steps in it too, once nothing else of them changes.
+  void prepare(const Kernels& kernels);
 };
 
 /// The right side of a product that comes from outside (a weight): packed once for each version of its elements.

@@ -107,6 +107,7 @@ void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>&
   Touched touched;
   place_barriers(plan_.steps_, touched);
   if (next_kernel_ != plan_.kernel_count()) throw InternalError("plan: there is another number of kernels than fusions");
+  for (PlanStep& step : plan_.steps_) step.prepare(plan_.kernels_);
 }
 
 void PlanBuilder::add_node(const Node& node) {
