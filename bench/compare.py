@@ -133,12 +133,16 @@ def contenders_of(options, processes, workload, data, folder):
 
 
 def measure(contenders, options):
-    """Turns of about TURN_US each; who is many times slower than the best gets only two of them."""
-    counts, fastest = {}, None
+    """Turns of about TURN_US each; who is many times slower than the best gets only two of them. Gives what a barrier of our
+    threads took between the rounds, {threads: [ns]}: a virtual machine's host moves its processors, and then it changes."""
+    counts, fastest, barriers = {}, None, {}
+    teams = {contender.process for contender in contenders if contender.is_ours and contender.process.threads > 1}
     start = time.perf_counter()
     for number in range(options.rounds):
         if number > 0 and time.perf_counter() - start > options.most_seconds:
             break
+        for process in teams:
+            barriers.setdefault(process.threads, []).append(float(process.ask("barrier")[0]))
         turn = number % len(contenders)
         for contender in contenders[turn:] + contenders[:turn]:
             if number >= 2 and statistics.median(contender.us) > HOPELESS * fastest:
@@ -148,9 +152,10 @@ def measure(contenders, options):
             counts[contender] = 1 if options.quick else max(2, min(500, int(TURN_US / once)))
             contender.us += contender.run(counts[contender])
         fastest = min(statistics.median(contender.us) for contender in contenders)
+    return barriers
 
 
-def row_of(options, workload, contenders, left_out, threads, limit):
+def row_of(options, workload, contenders, left_out, threads, limit, barrier_ns):
     """One object of the results. Peers may use fewer threads than we do."""
     cell, shape, steps, mode = workload
     ours = [c for c in contenders if c.is_ours and c.process.threads == threads]
@@ -168,7 +173,7 @@ def row_of(options, workload, contenders, left_out, threads, limit):
             "ratio_of_minima": min(peer.us) / min(best.us) if best and peer else None, "limit_us": limit,
             "fraction_of_limit": limit / median(best) if best and limit else None,
             "goal_ratio": goals and goals[mode == "training"], "load": os.getloadavg()[0],
-            "all": {c.name: {"median_us": median(c), "minimum_us": min(c.us), "samples": len(c.us), "first_calls_ms": c.first_ms,
+            "barrier_ns": barrier_ns, "all": {c.name: {"median_us": median(c), "minimum_us": min(c.us), "samples": len(c.us), "first_calls_ms": c.first_ms,
                              "difference": c.difference} for c in contenders if c.process.threads == threads},
             "left_out": left_out}
 
@@ -178,10 +183,11 @@ def number(value, digits=4):
 
 
 def print_row(row):
+    barrier = f", a barrier takes {min(row['barrier_ns']):.0f} to {max(row['barrier_ns']):.0f} ns" if row["barrier_ns"] else ""
     print(f"\n{row['workload']} {row['shape']} T={row['steps']} {row['mode']}, {row['threads']} threads, load {row['load']:.1f}: "
           f"ours {row['ours']} {number(row['ours_us'])} us, best peer {row['best_peer']} {number(row['best_peer_us'])} us, "
           f"ratio {number(row['ratio'], 3)} (of minima {number(row['ratio_of_minima'], 3)}, goal {number(row['goal_ratio'])}), "
-          f"limit {number(row['limit_us'])} us ({number(row['fraction_of_limit'], 2)} of it reached)")
+          f"limit {number(row['limit_us'])} us ({number(row['fraction_of_limit'], 2)} of it reached)" + barrier)
     print(f"  {'':<28}{'median us':>12}{'minimum us':>12}{'x ours':>9}{'first ms':>11}{'difference':>12}")
     for name, figures in sorted(row["all"].items(), key=lambda item: item[1]["median_us"]):
         times = figures["median_us"] / row["ours_us"] if row["ours_us"] else None
@@ -200,10 +206,10 @@ def rows_of(options, processes, speeds, machine, folder):
             for mode in options.mode:
                 workload = (cell, f"{batch},{inputs},{hidden}", steps, mode)
                 contenders, left_out = contenders_of(options, processes, workload, data, folder)
-                measure(contenders, options)
+                barriers = measure(contenders, options)
                 for threads in options.threads:
                     limit = limit_us([flops[mode], *bytes_read], speeds.get(threads, {}), machine["caches"], threads, steps)
-                    row = row_of(options, workload, contenders, left_out, threads, limit)
+                    row = row_of(options, workload, contenders, left_out, threads, limit, barriers.get(threads))
                     print_row(row)
                     yield row
                 for contender in contenders:

@@ -139,4 +139,20 @@ inline size_t cache_bytes(int level, size_t otherwise) {
   return otherwise;
 }
 
+/// What the pool's threads need to meet once, in nanoseconds: the median of some thousands in a row. A virtual machine's host moves
+/// its processors, so this changes while it runs.
+inline double barrier_ns() {
+  constexpr int kPieces = 9, kBarriers = 2000;
+  Samples samples;
+  ThreadPool& pool = ThreadPool::instance();
+  for (int piece = 0; piece < kPieces; ++piece)
+    pool.run(pool.num_threads(), [&](Team& team) {
+      team.barrier();
+      const double start = now_us();
+      for (int i = 0; i < kBarriers; ++i) team.barrier();
+      if (team.rank == 0) samples.us.push_back((now_us() - start) * 1e3 / kBarriers);
+    });
+  return samples.median();
+}
+
 }  // namespace calque::bench

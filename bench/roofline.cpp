@@ -1,5 +1,5 @@
 // The machine's roofline: peak of f32 FMAs, and bytes a second read from L1, L2, L3 and memory, by one thread
-// and by all.
+// and by all; and what a barrier of all threads takes.
 //
 // A level's data are half of its cache for each thread (of L3: half of it, divided among the threads); memory
 // is read from four times the L3. The median is of samples that one interruption can spoil, so limits use the
@@ -41,6 +41,12 @@ int main(int argc, char** argv) {
   const int threads = ThreadPool::instance().num_threads();
   Report report("roofline", options);
   rows(report, 1, options.quick);
-  if (threads > 1) rows(report, threads, options.quick);
+  if (threads > 1) {
+    rows(report, threads, options.quick);
+    const double ns = barrier_ns();
+    Row row{"barrier", "", "meet", ns / 1e3, ns / 1e3};
+    row.more = {{"ns", ns}};
+    report.add(row);
+  }
   return report.finish();
 }

@@ -8,6 +8,7 @@
 //   results SLOT FILE                 one call, its results into a file -> ok
 //   compare FILE FILE                 -> ok DIFFERENCE NAME  (the largest, relative to the largest element)
 //   run SLOT N                        -> us T1 T2 ...
+//   barrier                           -> ok NANOSECONDS  (ours only: for all threads to meet once, now)
 //   drop SLOT                         -> ok
 //   quit                              ends, as does the end of the input
 //
@@ -66,6 +67,7 @@ class Server {
     if (command == "data") return make_data(line);
     if (command == "setup") return set_up(line);
     if (command == "run") return time_calls(line);
+    if (command == "barrier") return fmt::format("ok {:.1f}", barrier_ns());
     if (command == "ways") return fmt::format("ok {}", fmt::join(way_names(what_), " "));
     read(line, name);
     if (command == "drop") return slots_.erase(name), "ok";
