@@ -44,14 +44,14 @@ struct alignas(64) WaitWord {
 
   // Returns when the word is no longer `old`; sleeps after `spin` ticks. Gives how many it waited, if it slept.
   uint64_t wait_while(uint32_t old, uint64_t spin) {
+    if (changes_within_pauses(old)) return 0;
     const uint64_t start = __rdtsc();
-    while (value.load(std::memory_order_acquire) == old) {
+    do {
       if (__rdtsc() - start > spin) {
         sleep_while(old);
         return __rdtsc() - start;
       }
-      _mm_pause();
-    }
+    } while (!changes_within_pauses(old));
     return 0;
   }
 
@@ -63,6 +63,16 @@ struct alignas(64) WaitWord {
   }
 
  private:
+  // Reading the clock takes as long as a pause: a member that waits shortly would see the change that much later.
+  bool changes_within_pauses(uint32_t old) const {
+    constexpr int kPauses = 16;  // of 10 to 40 ns
+    for (int i = 0; i < kPauses; ++i) {
+      if (value.load(std::memory_order_acquire) != old) return true;
+      _mm_pause();
+    }
+    return false;
+  }
+
   void sleep_while(uint32_t old) {
     sleepers.fetch_add(1, std::memory_order_seq_cst);
     while (value.load(std::memory_order_seq_cst) == old) futex(FUTEX_WAIT_PRIVATE, old);
