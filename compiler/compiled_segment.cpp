@@ -240,7 +240,7 @@ std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& tr
         layouts.push_back({forward.output(traced.roots.size() + source.index).strides});
         break;
       case Differentiation::SourceKind::output_gradient:
-        layouts.push_back({dense_strides(generated.backward.type(generated.backward.inputs()[i]).shape)});
+        layouts.push_back({row_major_strides(generated.backward.type(generated.backward.inputs()[i]).shape)});
         break;
     }
   }

@@ -416,7 +416,7 @@ class PlanRun {
     }
     const Place& right = step.inputs.back();
     const kernels::ProductStack<T> stack{blocks.data(), static_cast<int64_t>(step.results.size()),
-                                         matrix<T>(right, member.iteration), right.type.shape[1], right.type.shape[0], false};
+                                         matrix<T>(right, member.iteration), right.type.shape[1], right.type.shape[0]};
     kernels::product_stack(stack, reinterpret_cast<T*>(address(step.packing, {})), member.team);
   }
 

@@ -2,7 +2,6 @@
 // team of threads with a barrier only where one step reads what another wrote.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -18,10 +17,6 @@
 #include "runtime/try_lock.h"
 
 namespace calque {
-
-using Strides = std::array<int64_t, kMaxRank>;
-/// Of elements that lie row by row, one behind the other.
-Strides dense_strides(const Shape& shape);
 
 /// How an input of a plan must lie in memory; one that does not is copied first.
 struct InputLayout {

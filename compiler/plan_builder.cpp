@@ -11,16 +11,6 @@
 
 namespace calque {
 
-Strides dense_strides(const Shape& shape) {
-  Strides strides{};
-  int64_t step = 1;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    strides[axis] = step;
-    step *= shape[axis];
-  }
-  return strides;
-}
-
 namespace {
 
 /// Of an output's buffer, one part in so many may be of no use.
@@ -123,7 +113,7 @@ void PlanBuilder::add_node(const Node& node) {
 
 Place PlanBuilder::new_place(const Type& type) {
   plan_.buffers_.push_back({PlanBuffer::Kind::arena, 0, dense_bytes(type), 0, 0, 0});
-  return {static_cast<int>(plan_.buffers_.size()) - 1, type, dense_strides(type.shape), 0};
+  return {static_cast<int>(plan_.buffers_.size()) - 1, type, row_major_strides(type.shape), 0};
 }
 
 std::vector<Place> PlanBuilder::result_places(const Node& node) {

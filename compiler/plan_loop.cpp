@@ -15,7 +15,7 @@ constexpr double kTooSmallToShare = 200, kWorthSharing = 6000;
 Place place_of_steps(int buffer, const Type& element, int64_t first, int64_t length) {
   Type type = element;
   type.shape.insert(0, length);
-  return {buffer, type, dense_strides(type.shape), first * element.shape.element_count()};
+  return {buffer, type, row_major_strides(type.shape), first * element.shape.element_count()};
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ class LoopPlanner {
       const Type type = body_.type(body_.inputs()[i]);
       const bool keeps_all = is_stacked(output(i)) || is_stacked(body_.inputs()[i]);
       const int64_t slots = keeps_all ? form_.length + 1 : 2;
-      const Place whole{new_buffer(type, slots), type, dense_strides(type.shape), 0};
+      const Place whole{new_buffer(type, slots), type, row_major_strides(type.shape), 0};
       keeps_all_.push_back(keeps_all);
       enters_.push_back(keeps_all ? slot(whole, 0) : alternating(whole, false));
       leaves_.push_back(keeps_all ? slot(whole, 1) : alternating(whole, true));

@@ -32,7 +32,7 @@ int64_t packing_elements(const PlanStep& stack) {
   std::vector<kernels::StackedRows<T>> blocks;
   for (const Place& result : stack.results) blocks.push_back({result.type.shape[0], {}, nullptr, 0});
   const Shape& right = stack.inputs.back().type.shape;
-  return kernels::stack_elements<T>({blocks.data(), static_cast<int64_t>(blocks.size()), {}, right[1], right[0], false});
+  return kernels::stack_elements<T>({blocks.data(), static_cast<int64_t>(blocks.size()), {}, right[1], right[0]});
 }
 
 }  // namespace

@@ -16,7 +16,6 @@ const SizedSlot* sized_slot(const TraceNode& node, size_t slot) {
 
 namespace {
 
-using Strides = std::array<int64_t, kMaxRank>;
 using Types = InlineArray<Type, 8>;
 
 bool bind_dims(TraceTree& tree, const SlotRecord& record, const SizedSlot* sized, const Shape& shape) {
@@ -117,21 +116,6 @@ class WayResizer {
 };
 
 }  // namespace
-
-std::array<int64_t, kMaxRank> row_major_strides(const Shape& shape) {
-  Strides strides{};
-  int64_t step = 1;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    strides[axis] = step;
-    step *= shape[axis];
-  }
-  return strides;
-}
-
-bool is_row_major(const Shape& shape, const Strides& strides) {
-  const Strides dense = row_major_strides(shape);
-  return std::equal(dense.begin(), dense.begin() + shape.rank(), strides.begin());
-}
 
 namespace {
 

@@ -28,9 +28,4 @@ ResizedWay resized_way(const TraceTree& tree, TraceId end);
 /// What the node says of the sizes of one of its new slots; null if they never change.
 const SizedSlot* sized_slot(const TraceNode& node, size_t slot);
 
-/// Strides of elements that lie in row-major order.
-std::array<int64_t, kMaxRank> row_major_strides(const Shape& shape);
-/// Whether the recorded strides are those.
-bool is_row_major(const Shape& shape, const std::array<int64_t, kMaxRank>& strides);
-
 }  // namespace calque

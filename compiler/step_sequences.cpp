@@ -136,7 +136,7 @@ class Gatherer {
     demand(record.shape.rank() < kMaxRank);
     record.shape.insert(0, static_cast<int64_t>(count));
     record.is_leaf = false;
-    record.strides = dense_strides(record.shape);
+    record.strides = row_major_strides(record.shape);
     return record;
   }
 

@@ -20,6 +20,7 @@
 
 #include "compiler/sizes.h"
 #include "ir/op/op.h"
+#include "runtime/strides.h"
 #include "runtime/tensor_impl.h"
 
 namespace calque {
@@ -51,7 +52,7 @@ struct SlotRecord {
   bool is_leaf;         // its gradient goes to .grad()
   bool is_of_this_call; // made in an earlier segment; not compared, for a plan takes whatever tensor it is given
   Shape shape;
-  std::array<int64_t, kMaxRank> strides;
+  Strides strides;
 
   bool fits(const TensorImpl& tensor) const {
     return fits_but_for_sizes(tensor) && tensor.shape == shape &&
@@ -77,7 +78,7 @@ struct ResultRecord {
   DType dtype;
   bool requires_grad;
   Shape shape;
-  std::array<int64_t, kMaxRank> strides;
+  Strides strides;
 };
 
 /// A slot some of whose sizes differ from call to call.

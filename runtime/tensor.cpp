@@ -46,7 +46,7 @@ void Storage::release() noexcept {
 }
 
 TensorImpl::TensorImpl() = default;
-TensorImpl::TensorImpl(DType dtype, bool requires_grad, const Shape& shape, const std::array<int64_t, kMaxRank>& strides)
+TensorImpl::TensorImpl(DType dtype, bool requires_grad, const Shape& shape, const Strides& strides)
     : dtype(dtype), requires_grad(requires_grad), shape(shape), strides(strides) {}
 TensorImpl::~TensorImpl() = default;
 
@@ -90,13 +90,7 @@ void release(TensorImpl* impl) noexcept {
 
 // --- views of memory
 
-void TensorImpl::set_contiguous_strides() {
-  int64_t step = 1;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    strides[axis] = step;
-    step *= shape[axis];
-  }
-}
+void TensorImpl::set_contiguous_strides() { strides = row_major_strides(shape); }
 
 kernels::View TensorImpl::view() const {
   return {storage->data() + offset * static_cast<int64_t>(size_of(dtype)), dtype, shape, strides};

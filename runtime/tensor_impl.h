@@ -90,7 +90,7 @@ struct TensorImpl {
   bool requires_grad = false;             // a leaf that asks for it, or made by a recorded op
   int32_t result_index = 0;               // which result of `producer`
   Shape shape;
-  std::array<int64_t, kMaxRank> strides{};  // in elements
+  Strides strides{};  // in elements
   int64_t offset = 0;                     // in elements, into the storage
   Ref<Storage> storage;                   // null: a placeholder whose observer makes it when needed
   Ref<TapeNode> producer;                 // null: a leaf
@@ -106,14 +106,14 @@ struct TensorImpl {
   TensorImpl *previous = nullptr, *next = nullptr;
 
   TensorImpl();
-  TensorImpl(DType dtype, bool requires_grad, const Shape& shape, const std::array<int64_t, kMaxRank>& strides);
+  TensorImpl(DType dtype, bool requires_grad, const Shape& shape, const Strides& strides);
   ~TensorImpl();
   TensorImpl(const TensorImpl&) = delete;
   TensorImpl& operator=(const TensorImpl&) = delete;
   static TensorImpl* create() { return new (memory::allocate_for<TensorImpl>()) TensorImpl; }
   /// One without elements.
   static TensorImpl* create(DType dtype, bool requires_grad, const Shape& shape,
-                            const std::array<int64_t, kMaxRank>& strides) {
+                            const Strides& strides) {
     return new (memory::allocate_for<TensorImpl>()) TensorImpl(dtype, requires_grad, shape, strides);
   }
   void destroy() noexcept;

@@ -7,8 +7,6 @@ namespace calque {
 
 namespace {
 
-using Strides = std::array<int64_t, kMaxRank>;
-
 /// Strides of a reshape without copying: each group of axes whose elements are evenly spaced can be cut anew.
 bool reshape_strides(const Shape& from, const Strides& strides, const Shape& to, Strides& result) {
   int source = from.rank() - 1, target = to.rank() - 1;

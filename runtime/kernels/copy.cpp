@@ -21,13 +21,7 @@ bool is_contiguous(const View& view) {
 }
 
 View contiguous_view(void* data, DType dtype, const Shape& shape) {
-  View view{data, dtype, shape};
-  int64_t step = 1;
-  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    view.strides[axis] = step;
-    step *= shape[axis];
-  }
-  return view;
+  return {data, dtype, shape, row_major_strides(shape)};
 }
 
 View contiguous(const View& x, Scratch& scratch) {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ir/op/op.h"
+#include "runtime/strides.h"
 
 namespace calque::kernels {
 
@@ -14,7 +15,7 @@ struct View {
   void* data = nullptr;
   DType dtype = DType::f32;
   Shape shape;
-  std::array<int64_t, kMaxRank> strides{};
+  Strides strides{};
 
   template <class T>
   T* as() const { return static_cast<T*>(data); }

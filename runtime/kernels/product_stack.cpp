@@ -104,7 +104,7 @@ class StackProduct {
     segment.b = pack_panel(block, panel);
     segment.b_row_stride = vectors * table_.lanes;
     segment.k = k_of(block);
-    segment.starts = block == 0 && !stack_.continues;
+    segment.starts = block == 0;
     segment.ends = true;
     for_each_strip(strip_begin, strip_end, [&](int64_t strip, const StackedRows<T>& rows, int64_t first, int64_t end) {
       segment.a = strip_at(block, strip);

@@ -25,7 +25,6 @@ struct ProductStack {
   int64_t block_count = 0;
   MatrixView<T> b;
   int64_t n = 0, k = 0;
-  bool continues = false;  // chains go on from what c holds: one long k may come in pieces, call by call
 };
 
 // Whether products of so many rows in all are large enough for this way, and take no more memory than some megabytes.

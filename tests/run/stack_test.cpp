@@ -12,7 +12,7 @@ namespace {
 Plan plan_of(const std::string& text) {
   Graph graph = parse(text);
   std::vector<InputLayout> layouts;
-  for (const ValueId input : graph.inputs()) layouts.push_back({dense_strides(graph.type(input).shape)});
+  for (const ValueId input : graph.inputs()) layouts.push_back({row_major_strides(graph.type(input).shape)});
   const std::vector<bool> fresh(graph.outputs().size(), true);
   return Plan(std::move(graph), {}, layouts, fresh);
 }

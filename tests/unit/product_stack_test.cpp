@@ -21,10 +21,9 @@ struct Stack {
   std::vector<Matrix<T>> lefts;
   std::vector<std::vector<T>> results;  // before
   std::vector<int64_t> row_strides;
-  bool continues;
 
-  Stack(Random& random, std::vector<int64_t> rows, int64_t n, int64_t k, bool continues, bool special)
-      : n(n), k(k), b(random, k, n, special), heights(std::move(rows)), continues(continues) {
+  Stack(Random& random, std::vector<int64_t> rows, int64_t n, int64_t k, bool special)
+      : n(n), k(k), b(random, k, n, special), heights(std::move(rows)) {
     for (const int64_t m : heights) {
       lefts.emplace_back(random, m, k, special);
       row_strides.push_back(n + pick(random, 0, 2) * 3);
@@ -33,17 +32,9 @@ struct Stack {
     }
   }
 
-  /// The columns of the left operands and rows of b from `begin` on, into `c`.
-  ProductStack<T> of(std::vector<std::vector<T>>& c, std::vector<StackedRows<T>>& blocks, int64_t begin, int64_t end) const {
-    blocks.clear();
-    for (size_t i = 0; i < heights.size(); ++i) {
-      MatrixView<T> a = lefts[i].view;
-      a.data += begin * a.col_stride;
-      blocks.push_back({heights[i], a, c[i].data(), row_strides[i]});
-    }
-    MatrixView<T> right = b.view;
-    right.data += begin * right.row_stride;
-    return {blocks.data(), static_cast<int64_t>(blocks.size()), right, n, end - begin, continues || begin > 0};
+  ProductStack<T> into(std::vector<std::vector<T>>& c, std::vector<StackedRows<T>>& blocks) const {
+    for (size_t i = 0; i < heights.size(); ++i) blocks.push_back({heights[i], lefts[i].view, c[i].data(), row_strides[i]});
+    return {blocks.data(), static_cast<int64_t>(blocks.size()), b.view, n, k};
   }
 
   std::vector<std::vector<T>> expected() const {
@@ -52,7 +43,7 @@ struct Stack {
       for (int64_t row = 0; row < heights[i]; ++row)
         for (int64_t column = 0; column < n; ++column) {
           T& chain = c[i][row * row_strides[i] + column];
-          if (!continues) chain = T{0};
+          chain = T{0};
           const MatrixView<T>&x = lefts[i].view, &y = b.view;
           for (int64_t at = 0; at < k; ++at)
             chain = std::fma(x.data[row * x.row_stride + at * x.col_stride], y.data[at * y.row_stride + column * y.col_stride],
@@ -61,34 +52,29 @@ struct Stack {
     return c;
   }
 
-  /// With k in pieces that end at `ends`, in memory of which the last elements must stay as they are.
-  std::vector<std::vector<T>> computed(const std::vector<int64_t>& ends, int threads, IsaLevel level) const {
+  /// In memory of which the last elements must stay as they are.
+  std::vector<std::vector<T>> computed(int threads, IsaLevel level) const {
     constexpr size_t kGuard = 64;
     const T guard = T(1e30);
     std::vector<std::vector<T>> c = results;
     std::vector<StackedRows<T>> blocks;
-    int64_t begin = 0;
-    for (const int64_t end : ends) {
-      const ProductStack<T> stack = of(c, blocks, begin, end);
-      std::vector<T> memory(static_cast<size_t>(stack_elements(stack, level)), std::numeric_limits<T>::quiet_NaN());
-      memory.insert(memory.end(), kGuard, guard);
-      ThreadPool::instance().run(threads, [&](Team& team) { product_stack(stack, memory.data(), team, level); });
-      CHECK(std::count(memory.end() - kGuard, memory.end(), guard) == kGuard);
-      begin = end;
-    }
+    const ProductStack<T> stack = into(c, blocks);
+    std::vector<T> memory(static_cast<size_t>(stack_elements(stack, level)), std::numeric_limits<T>::quiet_NaN());
+    memory.insert(memory.end(), kGuard, guard);
+    ThreadPool::instance().run(threads, [&](Team& team) { product_stack(stack, memory.data(), team, level); });
+    CHECK(std::count(memory.end() - kGuard, memory.end(), guard) == kGuard);
     return c;
   }
 };
 
 template <class T>
-void check(const Stack<T>& stack, const std::vector<int64_t>& ends, int threads) {
+void check(const Stack<T>& stack, int threads) {
   const std::vector<std::vector<T>> expected = stack.expected();
   for (const IsaLevel level : levels()) {
-    const std::vector<std::vector<T>> actual = stack.computed(ends, threads, level);
+    const std::vector<std::vector<T>> actual = stack.computed(threads, level);
     for (size_t i = 0; i < expected.size(); ++i) {
       INFO(name(level) << ", " << threads << " threads, product " << i << " of " << expected.size() << ", m " << stack.heights[i]
-                       << ", n " << stack.n << ", k " << stack.k << " in " << ends.size() << ", continues " << stack.continues
-                       << ", " << sizeof(T) << " bytes");
+                       << ", n " << stack.n << ", k " << stack.k << ", " << sizeof(T) << " bytes");
       CHECK(std::equal(expected[i].begin(), expected[i].end(), actual[i].begin(), same_bits<T>));
     }
   }
@@ -103,8 +89,8 @@ void check_random(uint64_t seed, int cases) {
     std::vector<int64_t> heights(pick(random, 0, 4));
     for (int64_t& m : heights) m = size();
     const int64_t n = size(), k = size();
-    const Stack<T> stack(random, heights, n, k, pick(random, 0, 1) != 0, pick(random, 0, 2) == 0);
-    check(stack, {k}, static_cast<int>(pick(random, 1, 4)));
+    const Stack<T> stack(random, heights, n, k, pick(random, 0, 2) == 0);
+    check(stack, static_cast<int>(pick(random, 1, 4)));
   }
 }
 
@@ -113,20 +99,9 @@ TEST_CASE("double stacks of random heights equal the reference in every bit") { 
 
 TEST_CASE("stacks of several blocks of k and of columns") {
   Random random(23);
-  for (const bool continues : {false, true}) {
-    check(Stack<float>(random, {70, 3, 130}, 150, 1000, continues, false), {1000}, 2);
-    check(Stack<float>(random, {7, 12}, 4200, 700, continues, true), {700}, 3);
-    check(Stack<double>(random, {600, 1}, 90, 330, continues, false), {330}, 2);
-  }
-}
-
-TEST_CASE("a chain whose k comes in pieces is the whole one") {
-  Random random(24);
-  for (const int64_t k : {5, 64, 650}) {
-    const std::vector<int64_t> ends = {1, k / 2, k / 2, k - 1, k};
-    check(Stack<float>(random, {20, 6}, 80, k, false, false), ends, 2);
-    check(Stack<double>(random, {9}, 17, k, true, true), ends, 1);
-  }
+  check(Stack<float>(random, {70, 3, 130}, 150, 1000, false), 2);
+  check(Stack<float>(random, {7, 12}, 4200, 700, true), 3);
+  check(Stack<double>(random, {600, 1}, 90, 330, false), 2);
 }
 
 TEST_CASE("products that are small, or would take much memory, are not worth a stack") {
