@@ -3,6 +3,7 @@
 #include "tests/fault/folders.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
