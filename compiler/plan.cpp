@@ -115,7 +115,8 @@ class PlanRun {
     find_stale_packing();
     const uint64_t start = is_tried ? __rdtsc() : 0;
     ThreadPool::instance().run(threads, [this](Team& team) { work(team); });
-    if (is_tried && team_size_ == threads) plan_.trial_->note(shares_small_loops_, __rdtsc() - start);
+    if (const uint64_t end = is_tried ? __rdtsc() : 0; is_tried && team_size_ == threads)
+      plan_.trial_->note(shares_small_loops_, end - start, end);
     if (failure_) std::rethrow_exception(failure_);
     return outputs();
   }

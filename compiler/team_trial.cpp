@@ -8,22 +8,22 @@ namespace calque {
 
 bool TeamTrial::with_team() {
   const std::unique_lock lock(busy_, std::try_to_lock);
-  if (!lock.owns_lock()) return team_is_quicker_.load(std::memory_order_relaxed);
-  if (rest_ > 0) {
-    --rest_;
-    return team_is_quicker_.load(std::memory_order_relaxed);
-  }
+  if (!lock.owns_lock() || rests_) return team_is_quicker_.load(std::memory_order_relaxed);
   return is_tried(false);
 }
 
-void TeamTrial::note(bool with_team, uint64_t duration) {
+void TeamTrial::note(bool with_team, uint64_t duration, uint64_t now) {
   const std::unique_lock lock(busy_, std::try_to_lock);
   if (!lock.owns_lock()) return;
+  if (rests_) {
+    if (with_team == team_is_quicker_.load(std::memory_order_relaxed)) rest(duration, now);
+    return;
+  }
+  if (is_tried(with_team)) return;  // of a run that began before others had made theirs
   Way& way = ways_[with_team];
-  if (rest_ > 0 || is_tried(with_team)) return;  // of a run that began before others decided
   if (way.runs >= kUncounted) way.durations[way.runs - kUncounted] = duration;
   ++way.runs;
-  if (is_tried(false) && is_tried(true)) decide();
+  if (is_tried(false) && is_tried(true)) decide(now);
 }
 
 uint64_t TeamTrial::median(bool with_team) const {
@@ -32,13 +32,22 @@ uint64_t TeamTrial::median(bool with_team) const {
   return durations[kCounted / 2];
 }
 
-void TeamTrial::decide() {
+void TeamTrial::decide(uint64_t now) {
   const bool team_is_quicker = median(true) < median(false);
-  if (team_is_quicker_.exchange(team_is_quicker, std::memory_order_relaxed) != team_is_quicker)
-    next_rest_ = kFirstRest;
-  rest_ = next_rest_;
-  next_rest_ = std::min(2 * next_rest_, kLongestRest);
+  team_is_quicker_.store(team_is_quicker, std::memory_order_relaxed);
+  other_median_ = median(!team_is_quicker);
+  decided_at_ = now;
+  rested_ = slow_runs_ = 0;
+  rests_ = true;
+}
+
+void TeamTrial::rest(uint64_t duration, uint64_t now) {
+  ++rested_;
+  slow_runs_ = duration > other_median_ ? slow_runs_ + 1 : 0;
+  const bool was_long = rested_ >= kLeastRest && now - decided_at_ >= kLeastTime;
+  if (!was_long && slow_runs_ < kSlowRuns) return;
   ways_ = {};
+  rests_ = false;
 }
 
 }  // namespace calque
