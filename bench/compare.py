@@ -173,7 +173,8 @@ def row_of(options, workload, contenders, left_out, threads, limit, barrier_ns):
             "ratio_of_minima": min(peer.us) / min(best.us) if best and peer else None, "limit_us": limit,
             "fraction_of_limit": limit / median(best) if best and limit else None,
             "goal_ratio": goals and goals[mode == "training"], "load": os.getloadavg()[0],
-            "barrier_ns": barrier_ns, "all": {c.name: {"median_us": median(c), "minimum_us": min(c.us), "samples": len(c.us), "first_calls_ms": c.first_ms,
+            "barrier_ns": barrier_ns,
+            "all": {c.name: {"median_us": median(c), "minimum_us": min(c.us), "samples": len(c.us), "first_calls_ms": c.first_ms,
                              "difference": c.difference} for c in contenders if c.process.threads == threads},
             "left_out": left_out}
 

@@ -115,8 +115,10 @@ class PlanRun {
     find_stale_packing();
     const uint64_t start = is_tried ? __rdtsc() : 0;
     ThreadPool::instance().run(threads, [this](Team& team) { work(team); });
-    if (const uint64_t end = is_tried ? __rdtsc() : 0; is_tried && team_size_ == threads)
-      plan_.trial_->note(shares_small_loops_, end - start, end);
+    if (is_tried && team_size_ == threads) {
+      const uint64_t now = __rdtsc();
+      plan_.trial_->note(shares_small_loops_, now - start, now);
+    }
     if (failure_) std::rethrow_exception(failure_);
     return outputs();
   }
@@ -162,8 +164,7 @@ class PlanRun {
     return starts_[operand.buffer] + operand.at(iteration);
   }
   std::byte* address(const Place& place, const Iteration& iteration) const {
-    return starts_[place.buffer] +
-           (place.offset + place.walk.offset(iteration)) * static_cast<int64_t>(size_of(place.type.dtype));
+    return address(Operand(place), iteration);
   }
   kernels::View view(const Place& place, const Iteration& iteration = {}) const {
     return {address(place, iteration), place.type.dtype, place.type.shape, place.strides};
@@ -208,7 +209,7 @@ class PlanRun {
   }
   template <class T>
   kernels::MatrixView<T> matrix(const Place& place, const Iteration& iteration) const {
-    return {reinterpret_cast<const T*>(address(place, iteration)), place.strides[0], place.strides[1]};
+    return matrix<T>(ProductForm::Factor(place), iteration);
   }
 
   void pack_stale(Team& team) {

@@ -24,9 +24,9 @@ class TeamTrial {
   static constexpr int kUncounted = 2, kCounted = 7;  // runs of each way in a trial: the first fetch data and threads
   // A trial costs nine runs of the slower way: of so many runs, one in a hundred or less. The host of a virtual machine moves its
   // processors every few seconds.
-  static constexpr int kLeastRest = 256;             // runs between trials
+  static constexpr int kLeastRest = 256;               // runs between trials
   static constexpr uint64_t kLeastTime = 200'000'000;  // ticks between trials: 50 to 100 ms
-  static constexpr int kSlowRuns = 16;               // in a row, which end a rest
+  static constexpr int kSlowRuns = 16;                 // in a row, which end a rest
 
   struct Way {
     int runs = 0;

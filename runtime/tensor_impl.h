@@ -112,8 +112,7 @@ struct TensorImpl {
   TensorImpl& operator=(const TensorImpl&) = delete;
   static TensorImpl* create() { return new (memory::allocate_for<TensorImpl>()) TensorImpl; }
   /// One without elements.
-  static TensorImpl* create(DType dtype, bool requires_grad, const Shape& shape,
-                            const Strides& strides) {
+  static TensorImpl* create(DType dtype, bool requires_grad, const Shape& shape, const Strides& strides) {
     return new (memory::allocate_for<TensorImpl>()) TensorImpl(dtype, requires_grad, shape, strides);
   }
   void destroy() noexcept;

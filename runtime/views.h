@@ -15,7 +15,8 @@ struct ViewMap {
 
 /// The map of result `index` of a view op over a base with the given shape and strides; false when strides cannot express
 /// it (a reshape of permuted elements), so that a copy is needed.
-bool map_view(Op op, const Attributes& attributes, const Shape& base_shape, const Strides& base_strides, int index, const Shape& result_shape, ViewMap& map);
+bool map_view(Op op, const Attributes& attributes, const Shape& base_shape, const Strides& base_strides, int index,
+              const Shape& result_shape, ViewMap& map);
 
 /// Fills `result` (shape, dtype set) as a view of `base`, or as a reshaped copy where strides do not allow a view.
 void make_view(Op op, const Attributes& attributes, TensorImpl& base, int index, TensorImpl& result);
