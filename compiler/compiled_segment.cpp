@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
+#include <sstream>
 
 #include "compiler/absent_gradients.h"
 #include "compiler/codegen_client.h"
@@ -30,7 +32,7 @@ struct Generated {
   Graph forward{"forward"}, backward{"backward"};
   Kernels forward_kernels, backward_kernels;
   GradientMap map;
-  std::vector<bool> saved_is_apart;  // by saved value: see Differentiation
+  std::vector<int> saved_as;  // by saved value: see Plan's same_as
   bool has_forward = false, has_backward = false;
 };
 
@@ -71,6 +73,20 @@ Graph keep_roots(const Graph& forward, const SegmentGraph& traced) {
   for (size_t i = traced.graph.outputs().size(); i < forward.outputs().size(); ++i)
     outputs.push_back(forward.outputs()[i]);
   return with_outputs(forward, std::move(outputs));
+}
+
+/// By saved value: the root that is the tensor which a tape would keep. Others may be equal to it, but are written on their own.
+std::vector<int> memory_of_saved(const Differentiation& differentiation, const SegmentGraph& traced) {
+  const std::span<const ValueId> outputs = differentiation.forward.outputs();
+  std::vector<int> as;
+  for (size_t i = 0; i < differentiation.saved_is_apart.size(); ++i) {
+    const ValueId saved = outputs[traced.graph.outputs().size() + i];
+    const auto root = std::ranges::find_if(traced.roots, [&](int root) { return outputs[static_cast<size_t>(root)] == saved; });
+    as.push_back(differentiation.saved_is_apart[i] ? Plan::kApart
+                 : root == traced.roots.end()      ? Plan::kAnywhere
+                                                   : static_cast<int>(root - traced.roots.begin()));
+  }
+  return as;
 }
 
 /// Whether a matrix product has more elements than its factors: then keeping the factors costs less than the product.
@@ -136,7 +152,7 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   const Graph& forward = differentiation ? differentiation->forward : prepared;
   generated.forward = lower(keep_roots(forward, traced), pass_options(part_name(name, ".forward")));
   generated.forward.set_name(traced.graph.name());
-  if (differentiation) generated.saved_is_apart = differentiation->saved_is_apart;
+  if (differentiation) generated.saved_as = memory_of_saved(*differentiation, traced);
   if (differentiation && !differentiation->wanted.empty()) lower_backward(*differentiation, traced, name, generated);
   return generated;
 }
@@ -167,8 +183,7 @@ void add_backward(const Generated& generated, Blobs& blobs) {
 
 void add_forward(const Generated& generated, Blobs& blobs) {
   blobs["forward"] = print_program(generated.forward);
-  blobs["apart"] = "";
-  for (const bool is_apart : generated.saved_is_apart) blobs["apart"] += is_apart ? '1' : '0';
+  blobs["saved"] = fmt::format("{}", fmt::join(generated.saved_as, " "));
   add_kernels(generated.forward_kernels, "forward", blobs);
 }
 
@@ -205,7 +220,8 @@ void take_forward(const Blobs& blobs, const std::string& name, Generated& genera
   generated.has_forward = true;
   generated.forward = parse(part(blobs, "forward"));
   generated.forward.set_name(name);
-  for (const char flag : part(blobs, "apart")) generated.saved_is_apart.push_back(flag == '1');
+  std::istringstream saved(part(blobs, "saved"));
+  for (int as = 0; saved >> as;) generated.saved_as.push_back(as);
   generated.forward_kernels = kernels_in(blobs, "forward", generated.forward);
 }
 
@@ -225,9 +241,9 @@ std::unique_ptr<Plan> forward_plan(Generated& generated, const SegmentGraph& tra
   std::fill_n(fresh.begin(), traced.roots.size(), true);
   for (const HeldValue& value : traced.held)
     if (!value.steps.empty()) fresh[static_cast<size_t>(value.root)] = false;  // each step is copied
-  std::vector<bool> apart(traced.roots.size(), false);
-  apart.insert(apart.end(), generated.saved_is_apart.begin(), generated.saved_is_apart.end());
-  return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh, apart);
+  std::vector<int> same_as(traced.roots.size(), Plan::kAnywhere);
+  same_as.insert(same_as.end(), generated.saved_as.begin(), generated.saved_as.end());
+  return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh, same_as);
 }
 
 std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& traced, const Plan& forward) {
@@ -274,7 +290,13 @@ void check_fits(const Generated& generated, const SegmentGraph& traced) {
   demand(generated.has_forward);
   verify(generated.forward);
   demand(generated.forward.inputs().size() == traced.slots.size());
-  demand(generated.forward.outputs().size() == traced.roots.size() + generated.saved_is_apart.size());
+  demand(generated.forward.outputs().size() == traced.roots.size() + generated.saved_as.size());
+  const auto type_of = [&](size_t output) { return generated.forward.type(generated.forward.outputs()[output]); };
+  for (size_t i = 0; i < generated.saved_as.size(); ++i) {
+    const int as = generated.saved_as[i];
+    demand(as >= Plan::kApart && as < std::ssize(traced.roots));
+    demand(as < 0 || type_of(static_cast<size_t>(as)) == type_of(traced.roots.size() + i));
+  }
   for (size_t i = 0; i < traced.slots.size(); ++i)
     demand(generated.forward.type(generated.forward.inputs()[i]) == traced.graph.type(traced.graph.inputs()[i]));
   for (size_t i = 0; i < traced.roots.size(); ++i)

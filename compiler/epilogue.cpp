@@ -35,7 +35,22 @@ int64_t row_stride(const Place& place) {
   return place.type.shape.rank() < 2 ? 0 : place.strides[place.type.shape.rank() - 2];
 }
 
+/// Whether column j of a result is made of columns j + k * part_columns, once those of the operand are counted from `first`.
+bool are_whole_parts(const std::set<int64_t>& distances, int64_t first, int64_t part_columns) {
+  return std::ranges::all_of(distances, [&](int64_t distance) { return (first + distance) % part_columns == 0; });
+}
+
 }  // namespace
+
+std::vector<bool> inputs_read_by_parts(const PlanStep& kernel) {
+  const Graph& body = *kernel.node->body;
+  const std::vector<std::set<int64_t>> distances = column_distances(body);
+  std::vector<bool> by_parts;
+  for (size_t i = 0; i < kernel.inputs.size(); ++i)
+    by_parts.push_back(width_of(kernel.inputs[i].type) >= kernel.part_columns &&
+                       are_whole_parts(distances[body.inputs()[i]], 0, kernel.part_columns));
+  return by_parts;
+}
 
 bool reads_by_parts(const PlanStep& kernel, const Graph& body, const Place& product, int64_t part_columns) {
   const int64_t rows = product.type.shape[0], columns = product.type.shape[1];
@@ -49,10 +64,8 @@ bool reads_by_parts(const PlanStep& kernel, const Graph& body, const Place& prod
                            place.type.shape.rank() == 2;
     const int64_t first = place.offset - product.offset;
     if (!same_rows || width_of(place.type) < part_columns || first < 0 ||
-        first + width_of(place.type) > columns)
+        first + width_of(place.type) > columns || !are_whole_parts(distances[body.inputs()[i]], first, part_columns))
       return false;
-    for (int64_t distance : distances[body.inputs()[i]])
-      if ((first + distance) % part_columns != 0) return false;
   }
   return true;
 }

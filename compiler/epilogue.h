@@ -11,4 +11,7 @@ namespace calque {
 /// computed those columns of the product may go on with that part of the kernel, waiting for nobody.
 bool reads_by_parts(const PlanStep& kernel, const Graph& body, const Place& product, int64_t part_columns);
 
+/// Of a kernel of one row that is computed in parts, which inputs it reads so: of each, columns k * part_columns + [a, b) only.
+std::vector<bool> inputs_read_by_parts(const PlanStep& kernel);
+
 }  // namespace calque

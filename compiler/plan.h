@@ -96,6 +96,7 @@ struct PlanBuffer {
 
 struct PlanStep {
   enum class Kind : uint8_t { kernel, product, stack, native, copy, loop };
+  static constexpr double kShort = 5000;  // nanoseconds of a step in which members do not wait long for one that is slow
   Kind kind;
   bool barrier_before = false;
   const Node* node = nullptr;  // of the lowered graph; none of a copy
@@ -118,8 +119,14 @@ struct PlanStep {
   // stack: products of one term that share their right side, which is the last input; a result for each left one
   Place packing;  // the team's memory for it
 
+  // of a loop's body that may be bound, see plan_columns.cpp
+  int64_t period = 0;      // of so many columns, each member has its own; 0: one member does it alone
+  bool waits = false;      // before it, for what other members do
+  bool starts_early = false;  // the first member waits only behind its own columns of the first product's row
+
   // loop
   std::vector<PlanStep> body;
+  bool may_be_bound = false;
   int64_t length = 0;
   /// Products of which each iteration reads rows of its own. They are made for `piece_length` iterations at a time, just before
   /// these: so they are read from the cache, and their memory does not grow with the length. See plan_pieces.cpp.
@@ -150,6 +157,8 @@ struct PackedOperand {
   bool is_packed = false;
   bool is_read_often = false;  // by every iteration of a loop: worth packing for one run
   Tensor memory;
+
+  int64_t elements() const;    // of the packed matrix
 };
 
 using PlanOutputs = InlineArray<Tensor, 8>;
@@ -159,12 +168,16 @@ class Plan {
   static constexpr size_t kMostOperands = 256, kMostTerms = 64;  // of one step
   /// Of a product that is made while the loop that reads it runs: about as many at a time. Tests have less.
   static std::atomic<int64_t> piece_rows;
+  /// Tests set it, to have the smallest loops done by a team.
+  static std::atomic<bool> shares_every_loop;
 
   /// `fresh[i]`: output i must be a storage of its own (what a user gets); others may share with inputs and each other.
   /// `kernels`: one for each fusion.
-  /// `apart[i]`: output i must share with no input and no fresh output; empty: none has to.
+  /// `same_as[i]`: output i, which is not fresh, has to be the memory of that output before it, even if others are equal; or
+  /// kApart: it must share with no input and no fresh output; or kAnywhere, as all are where it is empty.
+  static constexpr int kAnywhere = -1, kApart = -2;
   Plan(Graph lowered, Kernels kernels, std::span<const InputLayout> layouts, const std::vector<bool>& fresh,
-       const std::vector<bool>& apart = {});
+       const std::vector<int>& same_as = {});
 
   /// Runs on inputs of the graph's types; gives the outputs. Throws what an op throws for bad values.
   PlanOutputs run(std::span<const Tensor> inputs);

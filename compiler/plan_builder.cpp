@@ -79,15 +79,15 @@ PlanBuilder::PlanBuilder(Plan& plan, std::span<const InputLayout> layouts)
   }
 }
 
-void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
+void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<int>& same_as) {
   for (const Node& node : graph_->nodes()) add_node(node);
-  place_outputs(fresh, apart);
+  place_outputs(fresh, same_as);
   choose_packing(plan_.steps_, false);
   cut_products_into_pieces();
   stack_products(plan_.steps_);
   set_loops_beside();
   // Members that wait for long fall asleep, and are slow to wake.
-  plan_.is_worth_a_team_ = work_.shared > std::max(kWorthATeam, work_.alone + work_.undecided);
+  plan_.is_worth_a_team_ = Plan::shares_every_loop || work_.shared > std::max(kWorthATeam, work_.alone + work_.undecided);
   if (work_.undecided > 0 && work_.shared + work_.undecided > std::max(kWorthATeam, work_.alone))
     plan_.trial_ = std::make_unique<TeamTrial>();
   std::vector<bool> seen(plan_.buffers_.size(), false);
@@ -96,6 +96,7 @@ void PlanBuilder::build(const std::vector<bool>& fresh, const std::vector<bool>&
   lay_out_arena();
   Touched touched;
   place_barriers(plan_.steps_, touched);
+  bind_loops(plan_.steps_);
   if (next_kernel_ != plan_.kernel_count()) throw InternalError("plan: there is another number of kernels than fusions");
   for (PlanStep& step : plan_.steps_) step.prepare(plan_.kernels_);
 }
@@ -272,13 +273,20 @@ void PlanBuilder::add_native(const Node& node) {
 
 /// A fresh output gets a buffer that nobody else has, of which it is nearly all (a stack of states lies behind the initial one);
 /// others keep their place, which must not be in the arena, nor, when they are to be apart, where an input or a fresh output
-/// lies. (Fresh ones come first.)
-void PlanBuilder::place_outputs(const std::vector<bool>& fresh, const std::vector<bool>& apart) {
+/// lies. (Fresh ones come first.) Where users have several of one value, each may be written to, and nobody can tell which of them
+/// a view of one would be: it is apart as well.
+void PlanBuilder::place_outputs(const std::vector<bool>& fresh, const std::vector<int>& same_as) {
   std::vector<bool> given_away(plan_.buffers_.size() + graph_->outputs().size(), false);
+  std::vector<int> owners(plan_.buffers_.size(), 0);  // inputs and fresh outputs of one memory, before any is copied
+  for (size_t buffer = 0; buffer < owners.size(); ++buffer) owners[buffer] = plan_.buffers_[buffer].kind == PlanBuffer::Kind::input;
+  for (size_t i = 0; i < graph_->outputs().size(); ++i) owners[places_[graph_->outputs()[i]].buffer] += fresh[i];
   for (size_t i = 0; i < graph_->outputs().size(); ++i) {
     Place place = places_[graph_->outputs()[i]];
     const bool is_taken = plan_.buffers_[place.buffer].kind == PlanBuffer::Kind::input || given_away[place.buffer];
-    if (!fresh[i] && is_taken && !apart.empty() && apart[i]) place = dense_copy(place);
+    const int other = fresh[i] || same_as.empty() ? Plan::kAnywhere : same_as[i];
+    const bool is_apart = !same_as.empty() && (other == Plan::kApart || owners[place.buffer] > 1);
+    if (other >= 0) place = plan_.outputs_[static_cast<size_t>(other)];
+    else if (!fresh[i] && is_taken && is_apart) place = dense_copy(place);
     if (fresh[i]) {
       const size_t bytes = dense_bytes(place.type), of_buffer = plan_.buffers_[place.buffer].bytes;
       const bool is_part = bytes < of_buffer - of_buffer / kSpared || !is_dense(place);
@@ -343,15 +351,16 @@ void PlanBuilder::lay_out_arena() {
     plan_.scratch_bytes_ = std::max(plan_.scratch_bytes_, (size_t{plan_.kernels_[i].image->scratch_bytes(0)} + 63) / 64 * 64);
 }
 
+bool PlanBuilder::overlap(int a, int b) const {
+  const PlanBuffer &x = plan_.buffers_[a], &y = plan_.buffers_[b];
+  if (a == b) return true;
+  if (x.kind != PlanBuffer::Kind::arena || y.kind != PlanBuffer::Kind::arena) return false;
+  return x.arena_offset < y.arena_offset + y.bytes && y.arena_offset < x.arena_offset + x.bytes;
+}
+
 /// A barrier stands before a step that touches what a step since the last barrier wrote, or writes what one touched. The
 /// body of a loop is walked twice: what its last step touches, its first one may meet.
 void PlanBuilder::place_barriers(std::span<PlanStep> steps, Touched& touched) {
-  const auto overlap = [&](int a, int b) {
-    const PlanBuffer &x = plan_.buffers_[a], &y = plan_.buffers_[b];
-    if (a == b) return true;
-    if (x.kind != PlanBuffer::Kind::arena || y.kind != PlanBuffer::Kind::arena) return false;
-    return x.arena_offset < y.arena_offset + y.bytes && y.arena_offset < x.arena_offset + x.bytes;
-  };
   auto& [written, read] = touched;
   for (PlanStep& step : steps) {
     bool conflict = false;

@@ -1,6 +1,7 @@
 // Makes the steps of a plan: places every value, inserts the copies that layouts need, lays out the arena.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <span>
 #include <vector>
@@ -9,10 +10,14 @@
 
 namespace calque {
 
+inline bool touches(std::span<const Place> places, int buffer) {
+  return std::ranges::any_of(places, [&](const Place& place) { return place.buffer == buffer; });
+}
+
 class PlanBuilder {
  public:
   PlanBuilder(Plan& plan, std::span<const InputLayout> layouts);
-  void build(const std::vector<bool>& fresh, const std::vector<bool>& apart);
+  void build(const std::vector<bool>& fresh, const std::vector<int>& same_as);
 
  private:
   void add_node(const Node& node);
@@ -25,7 +30,7 @@ class PlanBuilder {
   friend class LoopPlanner;
   /// Takes the products that a kernel may follow part by part into its step.
   void attach_products(PlanStep& kernel, const Graph& body);
-  void place_outputs(const std::vector<bool>& fresh, const std::vector<bool>& apart);
+  void place_outputs(const std::vector<bool>& fresh, const std::vector<int>& same_as);
 
   Place new_place(const Type& type);
   std::vector<Place> result_places(const Node& node);
@@ -61,6 +66,11 @@ class PlanBuilder {
     std::vector<int> written, read;
   };
   void place_barriers(std::span<PlanStep> steps, Touched& touched);
+  /// Whether two buffers have memory in common.
+  bool overlap(int a, int b) const;
+  /// See plan_columns.cpp.
+  void bind_loops(std::span<PlanStep> steps);
+  void place_waits(std::span<PlanStep> body) const;
 
   Plan& plan_;
   // The block that is being planned: the graph, or the body of a loop.

@@ -36,7 +36,8 @@ class LoopPlanner {
     step_.length = step_.piece_length = form_.length;
     std::vector<Place> inputs = bind_inputs();
     const PlanBuilder::Work work = plan_body(std::move(inputs));
-    step_.sharing = work.total() < kTooSmallToShare || work.shared <= work.alone ? PlanStep::Sharing::never
+    step_.sharing = Plan::shares_every_loop                                         ? PlanStep::Sharing::always
+                    : work.total() < kTooSmallToShare || work.shared <= work.alone ? PlanStep::Sharing::never
                     : work.total() < kWorthSharing                                ? PlanStep::Sharing::if_quicker
                                                                                   : PlanStep::Sharing::always;
     step_.nanoseconds = work.total() * static_cast<double>(form_.length);

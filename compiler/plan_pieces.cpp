@@ -17,10 +17,6 @@ int64_t piece_length(int64_t length, int64_t rows) {
   return (length + pieces - 1) / pieces;
 }
 
-bool touches(std::span<const Place> places, int buffer) {
-  return std::ranges::any_of(places, [&](const Place& place) { return place.buffer == buffer; });
-}
-
 /// The one step that reads a buffer; null where there are several, or none.
 PlanStep* only_reader(std::vector<PlanStep>& steps, int buffer) {
   PlanStep* reader = nullptr;

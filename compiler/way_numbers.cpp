@@ -13,7 +13,7 @@ namespace calque {
 namespace {
 
 constexpr int64_t kNear = kFewTrips / 2;
-constexpr size_t kFewestSteps = 3;
+constexpr size_t kFewestNumbers = 3;
 
 }  // namespace
 
@@ -73,7 +73,7 @@ WayNumbers::Held WayNumbers::held_like(const WayNumbers& longer, const Held& the
 }
 
 bool WayNumbers::are_all_but_few(const Made& made, const Steps& numbers) const {
-  if (numbers.size() < kFewestSteps) return false;
+  if (numbers.size() < kFewestNumbers) return false;
   const int64_t first = made_by(numbers[0], kValues).iteration, last = made_by(numbers.back(), kValues).iteration;
   return first < kNear && made.trips - last < kNear && last - first + 1 == std::ssize(numbers);
 }

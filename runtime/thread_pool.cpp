@@ -59,6 +59,9 @@ struct alignas(64) WaitWord {
   // either the waker sees the sleeper or the sleeper sees the new value.
   void set(uint32_t fresh) {
     value.store(fresh, std::memory_order_seq_cst);
+    wake_sleepers();
+  }
+  void wake_sleepers() {
     if (sleepers.load(std::memory_order_seq_cst) != 0) futex(FUTEX_WAKE_PRIVATE, INT32_MAX);
   }
 
@@ -326,17 +329,37 @@ void PoolState::rethrow_first() {
 
 }  // namespace detail
 
-void Team::wait_for_all() {
-  detail::TeamState& team = *state_;
-  // Each side first says what it does, then looks at what the other does, so at least one of them sees the
-  // clash.
-  if (!team.used_barrier.load(std::memory_order_relaxed))
-    team.used_barrier.store(true, std::memory_order_seq_cst);
+// Each side first says what it does, then looks at what the other does, so at least one of them sees the clash.
+static void note_barrier(detail::TeamState& team) {
+  if (!team.used_barrier.load(std::memory_order_relaxed)) team.used_barrier.store(true, std::memory_order_seq_cst);
   if (team.failed.load(std::memory_order_seq_cst)) terminate_for_exception_across_barrier();
-  // Each member tells all others and looks at all others: a word that one writes and one reads travels once, where a count
-  // that all change travels to each of them first.
-  const uint32_t before = team.reached[rank].value.load(std::memory_order_relaxed);
-  team.reached[rank].set(before + 1);
+}
+
+// Each member tells all others and looks at all others: a word that one writes and one reads travels once, where a count that all
+// change travels to each of them first.
+void Team::pass_barrier() {
+  note_barrier(*state_);
+  WaitWord& mine = state_->reached[rank];
+  const uint32_t before = mine.value.load(std::memory_order_relaxed);
+  mine.set(before + 1);
+  wait_for_others(before);
+}
+
+void Team::say_arrived() {
+  note_barrier(*state_);
+  WaitWord& mine = state_->reached[rank];
+  mine.value.store(mine.value.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void Team::wait_for_arrived() {
+  WaitWord& mine = state_->reached[rank];
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // as between the two steps of set(), of which the first is done by now
+  mine.wake_sleepers();
+  wait_for_others(mine.value.load(std::memory_order_relaxed) - 1);
+}
+
+void Team::wait_for_others(uint32_t before) {
+  detail::TeamState& team = *state_;
   for (int i = 1; i < size; ++i) {
     const int other = (rank + i) % size;
     const uint64_t waited = team.reached[other].wait_while(before, team.spin);

@@ -27,7 +27,15 @@ struct Team {
   // Returns once every member has called it; what members wrote before is visible to all after.
   // Spins for 50 to 100 us, then sleeps, so that a busy machine costs little more than its own load.
   void barrier() {
-    if (size > 1) wait_for_all();
+    if (size > 1) pass_barrier();
+  }
+  // The two halves of a barrier. Between them a member may read what it made itself, and what was there before the barrier
+  // before this one.
+  void arrive() {
+    if (size > 1) say_arrived();
+  }
+  void wait() {
+    if (size > 1) wait_for_arrived();
   }
 
   // Calls f(chunk) for each chunk from 0 on, once each, on whichever member is free for it. A member begins with the same chunks
@@ -40,7 +48,10 @@ struct Team {
   Team(int rank, int size, detail::TeamState* state) : rank(rank), size(size), state_(state) {}
 
  private:
-  void wait_for_all();
+  void pass_barrier();
+  void say_arrived();
+  void wait_for_arrived();
+  void wait_for_others(uint32_t before);
   detail::TeamState* state_ = nullptr;
   uint32_t shares_ = 0;  // calls of share() so far: the same on all members
 };

@@ -49,7 +49,7 @@ BUGS = [
     Bug("split_order", "split gives its pieces (the gates of a cell) in reverse", "runtime/views.cpp",
         "map.offset = index * result_shape[attributes[1]]",
         "map.offset = (attributes[0] - 1 - index) * result_shape[attributes[1]]", ["unit", "run"]),
-    Bug("stale_weight", "a packed weight is used after its elements were written", "compiler/plan.cpp",
+    Bug("stale_weight", "a packed weight is used after its elements were written", "compiler/plan_run.cpp",
         "operand.version == version &&", "", ["run"]),
     Bug("broadcast_gradient", "the gradient of a broadcast operand takes the largest of what it should add", "ir/op/emitter.cpp",
         "sum(value, axes, true)", "max(value, axes, true)", ["grad"]),
@@ -74,6 +74,8 @@ BUGS = [
         "return !impl.producer || (from_outside.size() == 1", "return true || (from_outside.size() == 1", ["run"]),
     Bug("barrier", "no step of a plan waits for what other threads write", "compiler/plan_builder.cpp",
         "step.barrier_before |= conflict;", "step.barrier_before = false;", ["run", "fuzz"]),
+    Bug("own_columns", "members do not wait for columns that others of them made", "compiler/plan_columns.cpp",
+        "step.waits |= conflicts(access);", "step.waits = false;", ["run", "fuzz"]),
     Bug("write_border", "a write in place does not make pending reads run first", "runtime/in_place.cpp",
         "border(\"a write in place\");", "", ["run"]),
 ]

@@ -6,26 +6,23 @@
 #include "runtime/kernels/gemm.h"
 
 #include <algorithm>
-#include <span>
 
 #include "runtime/kernels/gemm_kernels.h"
 #include "runtime/kernels/kept_buffer.h"
 #include "runtime/kernels/product_chunks.h"
 #include "runtime/kernels/product_pieces.h"
+#include "runtime/kernels/row_columns.h"
 #include "runtime/thread_pool.h"
 
 namespace calque::kernels {
 namespace {
 
 constexpr int64_t kBlockK = 256;      // of a group: its panel of b (64 KB) and rows of a stay in L2
-constexpr int64_t kBlockKInPlace = 1024;  // where rows of a are not packed: each tile that begins costs time
 constexpr int64_t kSumBlockK = 96;    // of a group of short products, whose panel of b (24 KB) stays in L1
 constexpr int64_t kSumStripRows = 12;  // of a strip of packed a that several tiles share
 constexpr int64_t kBlockRows = 480;   // rows of a group whose packed a stays in L2
 constexpr int64_t kMaxParts = 64;     // products in a group
 constexpr int64_t kTileBytes = 2048;  // more than any tile of c
-// A row-major b is read in place for up to so many rows; packing its panels first pays beyond.
-constexpr int64_t kDirectRows = 24;
 // The whole panels of columns from which packing a pays: sooner where the values of a row are not contiguous.
 constexpr int64_t kPackRowsPanels = 12;
 constexpr int64_t kPackTransposedRowsPanels = 3;
@@ -93,48 +90,6 @@ struct Part {
   int64_t k_begin, k;
   bool starts, ends, adds;
 };
-
-// Points at columns of b as the caller packed them, or as they lie where few rows read them; else they have to be packed.
-template <class T>
-bool reads_columns(const ProductTerm<T>& term, MatrixView<T> b, int64_t rows, int64_t n, int64_t k_begin, const Piece& piece,
-                   const PanelGrid& grid, ProductSegment<T>& segment) {
-  if (term.packed_b != nullptr) {
-    const int64_t inside = grid.inside_panel(piece.column), panel_begin = piece.column - inside;
-    segment.b_row_stride = std::min(grid.panel, grid.padded(n - panel_begin));
-    segment.b = term.packed_b + panel_begin * term.k + k_begin * segment.b_row_stride + inside;
-    segment.b_panel_stride = piece.panel_stride * term.k;
-    return true;
-  }
-  if (b.col_stride != 1 || rows > kDirectRows || (piece.columns & (grid.lanes - 1)) != 0) return false;
-  segment.b = b.data + k_begin * b.row_stride + piece.column;
-  segment.b_row_stride = b.row_stride;
-  segment.b_panel_stride = piece.panel_stride;
-  return true;
-}
-
-// One row of whole vectors by short chains: nothing is cut, carried or packed, and what that takes is as long as the product.
-// False where it is not so.
-template <class T>
-bool multiply_row(const ProductSum<T>& sum, const ProductPieces<T>& pieces, const GemmTable<T>& table, const PanelGrid& grid) {
-  constexpr int64_t kMostTerms = 4;
-  if (sum.m != 1 || sum.term_count == 0 || sum.term_count > kMostTerms || !pieces.are_whole_vectors()) return false;
-  for (const ProductTerm<T>& term : std::span(sum.terms, static_cast<size_t>(sum.term_count)))
-    if (term.k == 0 || term.k > kBlockKInPlace || (term.packed_b == nullptr && term.b.col_stride != 1)) return false;
-  pieces.for_each(1, [&](const Piece& piece) {
-    ProductSegment<T> segments[kMostTerms];
-    for (int64_t i = 0; i < sum.term_count; ++i) {
-      const ProductTerm<T>& term = sum.terms[i];
-      segments[i] = {term.a.data, 0, 0, term.a.col_stride, nullptr, 0, 0, term.k, true, true, i > 0 || sum.accumulate};
-      reads_columns(term, term.b, 1, sum.n, 0, piece, grid, segments[i]);
-    }
-    T* const c = sum.c + piece.column;
-    const TileFunction<T> multiply = piece.is_group     ? table.group_tiles[piece.vectors - 1][piece.panels - 1]
-                                     : piece.panels > 1 ? table.wide_tiles[0]
-                                                        : table.tiles[piece.vectors - 1][0];
-    multiply(segments, sum.term_count, {0, c, 0, piece.panel_stride, c, 0, piece.panel_stride});
-  });
-  return true;
-}
 
 // A part of c, computed by one thread.
 template <class T>

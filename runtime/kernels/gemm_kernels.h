@@ -1,5 +1,4 @@
-// The inner loops of the matrix product that each instruction-set level provides, as a table; for gemm*.cpp
-// only.
+// The inner loops of the matrix product that each instruction-set level provides, as a table; for this folder only.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Which columns of a part of a product a tile computes at once; for gemm.cpp only.
+// Which columns of a part of a product a tile computes at once, and where it reads them; for gemm.cpp and row_columns.h only.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,11 @@
 #include "runtime/thread_pool.h"
 
 namespace calque::kernels {
+
+// A row-major b is read in place for up to so many rows; packing its panels first pays beyond.
+inline constexpr int64_t kDirectRows = 24;
+// Of a chain that is not cut where rows of a are not packed: each tile that begins costs time.
+inline constexpr int64_t kBlockKInPlace = 1024;
 
 // Columns in vectors and panels. Both sizes are powers of two, and a division takes longer than a small tile's row.
 struct PanelGrid {
@@ -126,5 +131,23 @@ class ProductPieces {
   const PanelGrid grid_;
   const int64_t width_;  // of a repeat in the carry
 };
+
+// Points at columns of b as the caller packed them, or as they lie where few rows read them; else they have to be packed.
+template <class T>
+bool reads_columns(const ProductTerm<T>& term, MatrixView<T> b, int64_t rows, int64_t n, int64_t k_begin, const Piece& piece,
+                   const PanelGrid& grid, ProductSegment<T>& segment) {
+  if (term.packed_b != nullptr) {
+    const int64_t inside = grid.inside_panel(piece.column), panel_begin = piece.column - inside;
+    segment.b_row_stride = std::min(grid.panel, grid.padded(n - panel_begin));
+    segment.b = term.packed_b + panel_begin * term.k + k_begin * segment.b_row_stride + inside;
+    segment.b_panel_stride = piece.panel_stride * term.k;
+    return true;
+  }
+  if (b.col_stride != 1 || rows > kDirectRows || (piece.columns & (grid.lanes - 1)) != 0) return false;
+  segment.b = b.data + k_begin * b.row_stride + piece.column;
+  segment.b_row_stride = b.row_stride;
+  segment.b_panel_stride = piece.panel_stride;
+  return true;
+}
 
 }  // namespace calque::kernels

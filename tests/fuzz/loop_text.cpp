@@ -13,7 +13,7 @@ namespace calque::test {
 namespace {
 
 constexpr std::array kNames{"add", "sub", "mul", "tanh", "sigmoid", "maximum", "scale", "matmul", "row_sum", "layer_norm",
-                            "select_larger", "random"};
+                            "select_larger", "random", "exchange"};
 
 /// Calls `visit(name, member)` for each number and flag of a loop that is not of its ops.
 template <class Loop, class Visit>
@@ -29,7 +29,7 @@ void for_each_number(Loop& loop, Visit visit) {
   visit("most_steps", habits.most_steps), visit("inner_steps", habits.inner_steps), visit("back", habits.back);
   visit("stride", habits.stride), visit("both_ways", habits.both_ways), visit("counts", habits.counts);
   visit("shares_start", habits.shares_start), visit("outside_steps", habits.outside_steps), visit("listed_held", habits.listed_held);
-  visit("write", habits.write), visit("writes_argument", habits.writes_argument);
+  visit("write", habits.write), visit("writes_argument", habits.writes_argument), visit("is_one_row", habits.is_one_row);
 }
 
 template <class Loop, class Visit>

@@ -9,8 +9,10 @@ namespace {
 
 using Kind = BodyOp::Kind;
 using Tensors = std::vector<Tensor>;
-constexpr int64_t kBatch = 2, kHidden = 5;
-constexpr int kKinds = static_cast<int>(Kind::random) + 1;
+constexpr int kKinds = static_cast<int>(Kind::exchange) + 1;
+
+int64_t batch_of(const RandomLoop& loop) { return loop.habits.is_one_row ? 1 : 2; }
+int64_t hidden_of(const RandomLoop& loop) { return loop.habits.is_one_row ? 48 : 5; }
 
 class Maker {
  public:
@@ -33,6 +35,7 @@ class Maker {
     const bool by_values = loop_.gradient == GradientInside::by_values;
     if (loop_.habits.writes_in_place && by_values) loop_.gradient = GradientInside::by_inputs;
     if (loop_.habits.write != SequenceWrite::none && loop_.gradient != GradientInside::none) loop_.gradient = GradientInside::by_inputs;
+    loop_.habits.is_one_row = one_in(3);
     return loop_;
   }
 
@@ -105,6 +108,10 @@ Tensor apply(const BodyOp& op, const Tensors& values, const Tensors& weights) {
     case Kind::layer_norm: return layer_norm(a) * 0.5;
     case Kind::select_larger: return where(a > b, a * 0.5, b);
     case Kind::random: return a + (rand(a.shape(), a.dtype()) - 0.5) * op.number;
+    case Kind::exchange: {  // columns come from elsewhere
+      const int64_t width = a.size(1), part = 1 + static_cast<int64_t>(op.number * 100) % (width - 1);
+      return concat({slice(a, 1, part, width), slice(b, 1, 0, part)}, 1);
+    }
   }
   return a;
 }
@@ -242,21 +249,23 @@ class Runner {
   Tensors states_, sequences_, steps_, results_, on_the_way_;
 };
 
-Tensor filled(const Shape& shape, double start, bool with_gradients) {
+Tensor filled(const Shape& shape, double start, bool with_gradients, double noise, double scale = 1) {
   std::vector<double> values(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < values.size(); ++i) values[i] = 0.11 * static_cast<double>((i * 5 + 3) % 17) - 0.8 + start;
+  for (size_t i = 0; i < values.size(); ++i) values[i] = scale * (0.11 * static_cast<double>((i * 5 + 3) % 17) - 0.8 + start) * (1 + noise * static_cast<double>(i % 7));
   Tensor tensor = from_vector(values, shape);
   if (with_gradients) tensor.set_requires_grad();
   return tensor;
 }
 
-void add_steps(LoopInputs& inputs, OutsideSteps kind, int64_t steps, int call, bool with_gradients) {
+void add_steps(LoopInputs& inputs, const RandomLoop& loop, int64_t steps, int call, bool with_gradients, double noise) {
+  const OutsideSteps kind = loop.habits.outside_steps;
+  const int64_t batch = batch_of(loop), hidden = hidden_of(loop);
   if (kind == OutsideSteps::none) return;
   for (int64_t step = 0; step < steps; ++step) {
     const bool asks = with_gradients && !(kind == OutsideSteps::mixed && step % 4 == 1);
     const bool lies_transposed = kind == OutsideSteps::transposed;
-    const Shape shape = lies_transposed ? Shape{kHidden, kBatch} : Shape{kBatch, kHidden};
-    const Tensor made = filled(shape, 0.02 * static_cast<double>(step) + 0.01 * call, asks);
+    const Shape shape = lies_transposed ? Shape{hidden, batch} : Shape{batch, hidden};
+    const Tensor made = filled(shape, 0.02 * static_cast<double>(step) + 0.01 * call, asks, noise);
     if (kind == OutsideSteps::repeated && step % 5 == 3) inputs.steps.push_back(inputs.steps.back());
     else inputs.steps.push_back(lies_transposed ? permute(made, {1, 0}) : made);
     inputs.step_leaves.push_back(made);
@@ -276,16 +285,17 @@ bool carries_alias(const RandomLoop& loop) {
   return std::ranges::adjacent_find(next) != next.end();
 }
 
-LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients) {
+LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients, double noise) {
+  const int64_t batch = batch_of(loop), hidden = hidden_of(loop);
   LoopInputs inputs;
   for (int i = 0; i < loop.sequences; ++i)
-    inputs.sequences.push_back(filled({steps, kBatch, kHidden}, 0.07 * i + 0.01 * call,
-                                      with_gradients && !(i == 0 && loop.habits.writes_argument)));  // no leaf is written
+    inputs.sequences.push_back(filled({steps, batch, hidden}, 0.07 * i + 0.01 * call,
+                                      with_gradients && !(i == 0 && loop.habits.writes_argument), noise));  // no leaf is written
   for (int i = 0; i < loop.states; ++i)
-    inputs.states.push_back(filled({kBatch, kHidden}, 0.2 - 0.1 * i + 0.02 * call, with_gradients));
+    inputs.states.push_back(filled({batch, hidden}, 0.2 - 0.1 * i + 0.02 * call, with_gradients, noise));
   for (int i = 0; i < loop.weights; ++i)
-    inputs.weights.push_back(filled({kHidden, kHidden}, 0.05 * i - 0.03 * call, with_gradients));
-  add_steps(inputs, loop.habits.outside_steps, steps, call, with_gradients);
+    inputs.weights.push_back(filled({hidden, hidden}, 0.05 * i - 0.03 * call, with_gradients, noise, 5.0 / static_cast<double>(hidden)));
+  add_steps(inputs, loop, steps, call, with_gradients, noise);
   return inputs;
 }
 

@@ -12,7 +12,7 @@ namespace calque::test {
 
 /// One op of a body. Operands are numbers of values: states, then the steps of the sequences, then what ops before it made.
 struct BodyOp {
-  enum class Kind : uint8_t { add, sub, mul, tanh, sigmoid, maximum, scale, matmul, row_sum, layer_norm, select_larger, random };
+  enum class Kind : uint8_t { add, sub, mul, tanh, sigmoid, maximum, scale, matmul, row_sum, layer_norm, select_larger, random, exchange };
   Kind kind;
   int a = 0, b = 0, weight = 0;
   double number = 1;
@@ -62,6 +62,7 @@ struct HostHabits {
   ListedHeld listed_held = ListedHeld::all;
   SequenceWrite write = SequenceWrite::none;
   bool writes_argument = false;   // else a copy of it, made by the function
+  bool is_one_row = false;        // of columns that several threads may share; else some rows of a few
 };
 
 /// The gradient that the function takes itself, of all its results so far.
@@ -98,7 +99,8 @@ struct LoopInputs {
   std::vector<Tensor> steps;         // of OutsideSteps
   std::vector<Tensor> step_leaves;   // what they were made from
 };
-LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients);
+/// Each element times 1 and a few times `noise`.
+LoopInputs loop_inputs(const RandomLoop& loop, int64_t steps, int call, bool with_gradients, double noise = 0);
 
 /// What the host knows beside the arguments.
 struct HostState {

@@ -329,6 +329,11 @@ TEST_CASE("a compiled function refuses no gradient that the tape gives", "[in_pl
   SECTION("both are held") {
     gives([](const Tensors& in) { return Tensors{tanh(in[1]), tanh(in[1])}; }, 0, write_second);
   }
+  SECTION("both are held, and the other is written to") {
+    const auto write_first = [](Tensor, const Tensors& results) { Tensor(results[0]).mul_(0.5); };
+    gives([](const Tensors& in) { return Tensors{tanh(in[1]), tanh(in[1])}; }, 1, write_first);
+    gives([](const Tensors& in) { return Tensors{tanh(in[1]), reshape(tanh(in[1]), {2, 2})}; }, 1, write_first);
+  }
   SECTION("a view of it is held") {
     gives([](const Tensors& in) { return Tensors{exp(in[1]) * in[1], reshape(exp(in[1]), {2, 2})}; }, 0, write_second);
   }

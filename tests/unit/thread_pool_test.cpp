@@ -144,6 +144,43 @@ TEST_CASE("a barrier makes plain writes of all members visible") {
   }
 }
 
+TEST_CASE("between the halves of a barrier a member works on, and behind the second it sees what others wrote before the first") {
+  for (int threads : {1, 2, 3}) {
+    std::vector<int> values(threads, 0);
+    std::atomic<int> errors{0};
+    pool().run(threads, [&](Team& team) {
+      for (int step = 1; step <= 300; ++step) {
+        values[team.rank] = step * (team.rank + 1);
+        if ((team.rank + step) % 2 == 0) {
+          team.arrive();
+          if (values[team.rank] != step * (team.rank + 1)) ++errors;
+          if (step == 100) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // others need not wait for the second half
+          team.wait();
+        } else {
+          team.barrier();  // whole for some, in halves for others
+        }
+        for (int r = 0; r < team.size; ++r)
+          if (values[r] != step * (r + 1)) ++errors;
+        team.barrier();
+      }
+    });
+    CHECK(errors == 0);
+  }
+}
+
+TEST_CASE("who arrives and works on wakes those who fell asleep before") {
+  std::atomic<int> done{0};
+  pool().run(2, [&](Team& team) {
+    for (int late = 0; late < 2; ++late) {
+      if (team.rank == late) std::this_thread::sleep_for(std::chrono::milliseconds(5));  // far beyond the spin
+      team.arrive();
+      team.wait();
+    }
+    ++done;
+  });
+  CHECK(done == 2);
+}
+
 TEST_CASE("members that come late to a barrier find the others asleep and wake them") {
   for (int late = 0; late < 3; ++late) {
     int written = 0;
