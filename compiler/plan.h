@@ -96,7 +96,7 @@ struct PlanBuffer {
 
 struct PlanStep {
   enum class Kind : uint8_t { kernel, product, stack, native, copy, loop };
-  static constexpr double kShort = 5000;  // nanoseconds of a step in which members do not wait long for one that is slow
+  static constexpr double kShort = 8000;  // nanoseconds of a step in which members do not wait long for one that is slow
   Kind kind;
   bool barrier_before = false;
   const Node* node = nullptr;  // of the lowered graph; none of a copy
