@@ -6,35 +6,23 @@
 
 #include <algorithm>
 #include <chrono>
-#include <sstream>
 
 #include "compiler/absent_gradients.h"
 #include "compiler/codegen_client.h"
 #include "compiler/compile_dump.h"
+#include "compiler/generated.h"
 #include "compiler/log.h"
 #include "compiler/plan_cache.h"
 #include "compiler/plan_entry.h"
-#include "compiler/plan_text.h"
 #include "compiler/settings.h"
 #include "compiler/step_rows.h"
-#include "ir/graph/parser.h"
 #include "ir/graph/printer.h"
-#include "ir/graph/verifier.h"
 #include "ir/op/error.h"
 #include "passes/pipeline.h"
 
 namespace calque {
 
 namespace {
-
-/// Graphs and kernels before they become plans: what a cache entry holds.
-struct Generated {
-  Graph forward{"forward"}, backward{"backward"};
-  Kernels forward_kernels, backward_kernels;
-  GradientMap map;
-  std::vector<int> saved_as;  // by saved value: see Plan's same_as
-  bool has_forward = false, has_backward = false;
-};
 
 PassOptions pass_options(const std::string& dump_name) {
   PassOptions options;
@@ -133,13 +121,12 @@ Differentiation differentiate_segment(const SegmentGraph& traced, const Graph& p
   return differentiate(prepared, {input_flags.get(), inputs.size()}, {output_flags.get(), outputs.size()});
 }
 
-void lower_backward(const Differentiation& differentiation, const SegmentGraph& traced, const std::string& name,
-                    Generated& generated) {
-  generated.has_backward = true;
-  generated.map.sources = differentiation.sources;
-  generated.backward = lower(defer_products(differentiation.backward, differentiation, traced, generated.map.gradients),
-                             pass_options(part_name(name, ".backward")));
-  generated.backward.set_name(traced.graph.name() + "_backward");
+GeneratedBackward lower_backward(const Differentiation& differentiation, const SegmentGraph& traced, const std::string& name) {
+  GradientMap map{differentiation.sources, {}};
+  Graph graph = lower(defer_products(differentiation.backward, differentiation, traced, map.gradients),
+                      pass_options(part_name(name, ".backward")));
+  graph.set_name(traced.graph.name() + "_backward");
+  return {std::move(graph), std::move(map)};
 }
 
 /// Everything but the code.
@@ -148,105 +135,36 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
   const Graph prepared = prepare(traced.graph, pass_options(name));
   std::optional<Differentiation> differentiation;
   if (wants_gradient(traced)) differentiation = differentiate_segment(traced, prepared);
-  generated.has_forward = true;
   const Graph& forward = differentiation ? differentiation->forward : prepared;
-  generated.forward = lower(keep_roots(forward, traced), pass_options(part_name(name, ".forward")));
-  generated.forward.set_name(traced.graph.name());
-  if (differentiation) generated.saved_as = memory_of_saved(*differentiation, traced);
-  if (differentiation && !differentiation->wanted.empty()) lower_backward(*differentiation, traced, name, generated);
+  generated.forward = GeneratedForward{lower(keep_roots(forward, traced), pass_options(part_name(name, ".forward")))};
+  generated.forward->graph.set_name(traced.graph.name());
+  if (!differentiation) return generated;
+  generated.forward->saved_as = memory_of_saved(*differentiation, traced);
+  if (!differentiation->wanted.empty()) generated.backward = lower_backward(*differentiation, traced, name);
   return generated;
 }
 
 /// Gives how often the code generator was called.
 uint64_t generate_code(Generated& generated, const std::string& name) {
   uint64_t generations = 0;
-  generated.forward_kernels = generated_kernels(generated.forward, name + ".forward", generations);
-  if (generated.has_backward)
-    generated.backward_kernels = generated_kernels(generated.backward, name + ".backward", generations);
+  if (auto& forward = generated.forward) forward->kernels = generated_kernels(forward->graph, name + ".forward", generations);
+  if (auto& backward = generated.backward) backward->kernels = generated_kernels(backward->graph, name + ".backward", generations);
   return generations;
 }
 
-std::string kernel_part(const char* graph, size_t kernel) { return fmt::format("{}.kernel {}", graph, kernel); }
-
-void add_kernels(const Kernels& kernels, const char* graph, Blobs& blobs) {
-  for (size_t i = 0; i < kernels.size(); ++i) {
-    const std::span<const std::byte> bytes = kernels[i].image->bytes();
-    blobs[kernel_part(graph, i)] = std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  }
-}
-
-void add_backward(const Generated& generated, Blobs& blobs) {
-  blobs["backward"] = print_program(generated.backward);
-  add_kernels(generated.backward_kernels, "backward", blobs);
-  blobs["map"] = print(generated.map);
-}
-
-void add_forward(const Generated& generated, Blobs& blobs) {
-  blobs["forward"] = print_program(generated.forward);
-  blobs["saved"] = fmt::format("{}", fmt::join(generated.saved_as, " "));
-  add_kernels(generated.forward_kernels, "forward", blobs);
-}
-
-Blobs to_blobs(const Generated& generated, const std::string& function) {
-  Blobs blobs{{kFunctionPart, function}};
-  if (generated.has_forward) add_forward(generated, blobs);
-  if (generated.has_backward) add_backward(generated, blobs);
-  return blobs;
-}
-
-const std::string& part(const Blobs& blobs, const char* name) {
-  const auto found = blobs.find(name);
-  if (found == blobs.end()) throw UserError(std::string("cache: an entry lacks its part ") + name);
-  return found->second;
-}
-
-Kernels kernels_in(const Blobs& blobs, const char* graph, const Graph& lowered) {
-  std::vector<std::string> images;
-  for (auto found = blobs.find(kernel_part(graph, 0)); found != blobs.end();
-       found = blobs.find(kernel_part(graph, images.size())))
-    images.push_back(found->second);
-  return stored_kernels(lowered, images);
-}
-
-void take_backward(const Blobs& blobs, const std::string& name, Generated& generated) {
-  generated.has_backward = true;
-  generated.backward = parse(part(blobs, "backward"));
-  generated.backward.set_name(name + "_backward");
-  generated.backward_kernels = kernels_in(blobs, "backward", generated.backward);
-  generated.map = parse_gradient_map(part(blobs, "map"));
-}
-
-void take_forward(const Blobs& blobs, const std::string& name, Generated& generated) {
-  generated.has_forward = true;
-  generated.forward = parse(part(blobs, "forward"));
-  generated.forward.set_name(name);
-  std::istringstream saved(part(blobs, "saved"));
-  for (int as = 0; saved >> as;) generated.saved_as.push_back(as);
-  generated.forward_kernels = kernels_in(blobs, "forward", generated.forward);
-}
-
-/// The program, under the name that it has here. Throws UserError or EnvironmentError when an entry does not hold what it
-/// must.
-Generated from_blobs(const Blobs& blobs, const std::string& name) {
-  Generated generated;
-  if (blobs.contains("forward")) take_forward(blobs, name, generated);
-  if (blobs.contains("backward")) take_backward(blobs, name, generated);
-  return generated;
-}
-
-std::unique_ptr<Plan> forward_plan(Generated& generated, const SegmentGraph& traced) {
+std::unique_ptr<Plan> forward_plan(GeneratedForward generated, const SegmentGraph& traced) {
   std::vector<InputLayout> layouts;
   for (const SlotRecord& slot : traced.slots) layouts.push_back({slot.strides});
-  std::vector<bool> fresh(generated.forward.outputs().size(), false);
+  std::vector<bool> fresh(generated.graph.outputs().size(), false);
   std::fill_n(fresh.begin(), traced.roots.size(), true);
   for (const HeldValue& value : traced.held)
     if (!value.steps.empty()) fresh[static_cast<size_t>(value.root)] = false;  // each step is copied
   std::vector<int> same_as(traced.roots.size(), Plan::kAnywhere);
   same_as.insert(same_as.end(), generated.saved_as.begin(), generated.saved_as.end());
-  return std::make_unique<Plan>(std::move(generated.forward), std::move(generated.forward_kernels), layouts, fresh, same_as);
+  return std::make_unique<Plan>(std::move(generated.graph), std::move(generated.kernels), layouts, fresh, same_as);
 }
 
-std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& traced, const Plan& forward) {
+std::shared_ptr<BackwardProgram> backward_program(GeneratedBackward generated, const SegmentGraph& traced, const Plan& forward) {
   std::vector<InputLayout> layouts;
   for (size_t i = 0; i < generated.map.sources.size(); ++i) {
     const Differentiation::Source& source = generated.map.sources[i];
@@ -256,14 +174,17 @@ std::unique_ptr<Plan> backward_plan(Generated& generated, const SegmentGraph& tr
         layouts.push_back({forward.output(traced.roots.size() + source.index).strides});
         break;
       case Differentiation::SourceKind::output_gradient:
-        layouts.push_back({row_major_strides(generated.backward.type(generated.backward.inputs()[i]).shape)});
+        layouts.push_back({row_major_strides(generated.graph.type(generated.graph.inputs()[i]).shape)});
         break;
     }
   }
-  std::vector<bool> fresh(generated.backward.outputs().size(), true);
+  std::vector<bool> fresh(generated.graph.outputs().size(), true);
   for (const GradientOutput& gradient : generated.map.gradients)
     if (gradient.is_product) fresh[gradient.first] = fresh[gradient.first + 1] = false;
-  return std::make_unique<Plan>(std::move(generated.backward), std::move(generated.backward_kernels), layouts, fresh);
+  auto program = std::make_shared<BackwardProgram>();
+  program->plan = std::make_unique<Plan>(std::move(generated.graph), std::move(generated.kernels), layouts, fresh);
+  program->map = std::move(generated.map);
+  return program;
 }
 
 std::vector<HeldPlace> held_places(const SegmentGraph& traced) {
@@ -277,46 +198,24 @@ std::vector<HeldPlace> held_places(const SegmentGraph& traced) {
   return places;
 }
 
-void check_backward(const Generated& generated, const SegmentGraph& traced, size_t saved) {
-  verify(generated.backward);
-  check_gradient_map(generated.map, generated.backward, traced.slots.size(), saved, traced.held.size());
-}
-
-/// Whether what came from the cache fits the segment: types of inputs and outputs, indices in range.
-void check_fits(const Generated& generated, const SegmentGraph& traced) {
-  const auto demand = [](bool condition) {
-    if (!condition) throw UserError("cache: an entry does not fit the program it is filed under");
-  };
-  demand(generated.has_forward);
-  verify(generated.forward);
-  demand(generated.forward.inputs().size() == traced.slots.size());
-  demand(generated.forward.outputs().size() == traced.roots.size() + generated.saved_as.size());
-  const auto type_of = [&](size_t output) { return generated.forward.type(generated.forward.outputs()[output]); };
-  for (size_t i = 0; i < generated.saved_as.size(); ++i) {
-    const int as = generated.saved_as[i];
-    demand(as >= Plan::kApart && as < std::ssize(traced.roots));
-    demand(as < 0 || type_of(static_cast<size_t>(as)) == type_of(traced.roots.size() + i));
+/// What is stored under the key and passes the check; else it is made, and stored.
+template <class Check, class Make>
+Generated find_or_make(const std::string& key, const std::string& function, const std::string& name, const Check& check,
+                       const Make& make, PlanOrigin& origin, uint64_t& generations) {
+  if (const CachedPlan cached = find_plan(key); cached.parts) {
+    try {
+      Generated generated = Generated::from_blobs(*cached.parts, function);
+      check(generated);
+      origin = cached.origin;
+      return generated;
+    } catch (const std::exception& error) {
+      warn_of_cache_fault(error.what());
+    }
   }
-  for (size_t i = 0; i < traced.slots.size(); ++i)
-    demand(generated.forward.type(generated.forward.inputs()[i]) == traced.graph.type(traced.graph.inputs()[i]));
-  for (size_t i = 0; i < traced.roots.size(); ++i)
-    demand(generated.forward.type(generated.forward.outputs()[i]) ==
-           traced.graph.type(traced.graph.outputs()[traced.roots[i]]));
-  if (generated.has_backward) check_backward(generated, traced, generated.forward.outputs().size() - traced.roots.size());
-}
-
-std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& traced, PlanOrigin& origin) {
-  const CachedPlan cached = find_plan(key);
-  if (!cached.parts) return std::nullopt;
-  try {
-    Generated generated = from_blobs(*cached.parts, traced.graph.name());
-    check_fits(generated, traced);
-    origin = cached.origin;
-    return generated;
-  } catch (const std::exception& error) {
-    warn_of_cache_fault(error.what());
-    return std::nullopt;
-  }
+  Generated generated = make();
+  generations += generate_code(generated, name);
+  store_plan(key, generated.to_blobs(function));
+  return generated;
 }
 
 // --- programs of any length
@@ -324,19 +223,25 @@ std::optional<Generated> load_plans(const std::string& key, const SegmentGraph& 
 /// What tells the code of a program: no kernel knows how long loops are, where lowering does not choose by it.
 std::string code_key(const Generated& generated) {
   std::string key = print(own_plan_header());
-  if (!generated.has_forward) key += "absent gradients\n";
-  for (const Graph* graph : {&generated.forward, &generated.backward})
-    for (const KernelText& kernel : kernel_texts(*graph)) key += kernel.text;
+  const auto add = [&](const auto& part) {
+    if (!part) return;
+    for (const KernelText& kernel : kernel_texts(part->graph)) key += kernel.text;
+  };
+  if (!generated.forward) key += "absent gradients\n";
+  add(generated.forward);
+  add(generated.backward);
   return key;
 }
 
 /// False where some of it is not in memory.
 bool take_known_code(Generated& generated) {
-  std::optional<Kernels> forward = known_kernels(generated.forward), backward = known_kernels(generated.backward);
-  if (!forward || !backward) return false;
-  generated.forward_kernels = std::move(*forward);
-  generated.backward_kernels = std::move(*backward);
-  return true;
+  const auto take = [](auto& part) {
+    if (!part) return true;
+    std::optional<Kernels> kernels = known_kernels(part->graph);
+    if (kernels) part->kernels = std::move(*kernels);
+    return kernels.has_value();
+  };
+  return take(generated.forward) && take(generated.backward);
 }
 
 /// Takes the code of a program of another length, from memory or from an entry that holds it, or generates it. Another length is no
@@ -346,60 +251,43 @@ PlanOrigin find_code(Generated& generated, const std::string& function, const st
   const std::string key = code_key(generated);
   const CachedPlan cached = find_plan(key);
   try {
-    if (cached.parts) from_blobs(*cached.parts, function);  // which makes its kernels known
+    if (cached.parts) Generated::from_blobs(*cached.parts, function);  // which makes its kernels known
   } catch (const std::exception& error) {
     warn_of_cache_fault(error.what());
   }
   const uint64_t made = generate_code(generated, name);
   generations += made;
   if (made == 0) return cached.origin;
-  store_plan(key, to_blobs(generated, function));
+  store_plan(key, generated.to_blobs(function));
   return PlanOrigin::compiled;
 }
 
 // --- without some gradients
 
-Generated lowered_without(const CompiledSegment& segment, const std::vector<bool>& absent, const std::string& name) {
-  Generated generated;
-  const Differentiation whole = differentiate_segment(segment.traced, prepared_graph(segment.traced));
-  lower_backward(without_gradients(whole, absent), segment.traced, name, generated);
-  return generated;
-}
-
 /// The backward pass without some gradients, from the cache or compiled.
 Generated partial_backward(const CompiledSegment& segment, const std::vector<bool>& absent, uint64_t& generations) {
-  const std::string& function = segment.traced.graph.name();
+  const SegmentGraph& traced = segment.traced;
+  const std::string& function = traced.graph.name();
   const std::string name = function + ".partial";
+  const auto lower_it = [&] {
+    const Differentiation whole = differentiate_segment(traced, prepared_graph(traced));
+    return Generated{{}, lower_backward(without_gradients(whole, absent), traced, name)};
+  };
   if (segment.is_of_any_length()) {
-    Generated generated = lowered_without(segment, absent, name);
+    Generated generated = lower_it();
     find_code(generated, function, name, generations);
     return generated;
   }
-  const std::string key = fmt::format("{}absent {}\n", cache_key(segment.traced), fmt::join(absent, ","));
-  if (const CachedPlan cached = find_plan(key); cached.parts) {
-    try {
-      Generated generated;
-      take_backward(*cached.parts, function, generated);
-      check_backward(generated, segment.traced, segment.forward->graph().outputs().size() - segment.traced.roots.size());
-      return generated;
-    } catch (const std::exception& error) {
-      warn_of_cache_fault(error.what());
-    }
-  }
-  Generated generated = lowered_without(segment, absent, name);
-  generations += generate_code(generated, name);
-  store_plan(key, to_blobs(generated, function));
-  return generated;
+  const size_t saved = segment.forward->graph().outputs().size() - traced.roots.size();
+  PlanOrigin origin{};
+  return find_or_make(fmt::format("{}absent {}\n", cache_key(traced), fmt::join(absent, ",")), function, name,
+                      [&](const Generated& found) { found.check_backward_fits(traced, saved); }, lower_it, origin, generations);
 }
 
 /// A program whose loops are as long as its sizes say is looked up.
 Generated generated_program(const SegmentGraph& traced, const std::string& name, PlanOrigin& origin, uint64_t& generations) {
-  const std::string key = cache_key(traced);
-  if (std::optional<Generated> loaded = load_plans(key, traced, origin)) return std::move(*loaded);
-  Generated generated = lower_segment(traced, name);
-  generations = generate_code(generated, name);
-  store_plan(key, to_blobs(generated, traced.graph.name()));
-  return generated;
+  return find_or_make(cache_key(traced), traced.graph.name(), name, [&](const Generated& found) { found.check_fits(traced); },
+                      [&] { return lower_segment(traced, name); }, origin, generations);
 }
 
 }  // namespace
@@ -421,12 +309,8 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
     generated = generated_program(segment, name, compiled->origin, generations);
   }
   compiled->code_generations = generations;
-  compiled->forward = forward_plan(generated, segment);
-  if (generated.has_backward) {
-    compiled->backward = std::make_shared<BackwardProgram>();
-    compiled->backward->plan = backward_plan(generated, segment, *compiled->forward);
-    compiled->backward->map = std::move(generated.map);
-  }
+  compiled->forward = forward_plan(*std::move(generated.forward), segment);
+  if (generated.backward) compiled->backward = backward_program(*std::move(generated.backward), segment, *compiled->forward);
   const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
   compiled->compile_milliseconds = elapsed.count();
   log(LogTopic::compile, "{}: {} ops, {} kernels forward{}, {:.2f} ms{}", name, segment.graph.nodes().size(),
@@ -462,10 +346,7 @@ std::shared_ptr<BackwardProgram> CompiledSegment::backward_without(const std::ve
     uint64_t generations = 0;
     Generated generated = partial_backward(*this, absent, generations);
     code_generations.fetch_add(generations, std::memory_order_relaxed);
-    auto program = std::make_shared<BackwardProgram>();
-    program->plan = backward_plan(generated, traced, *forward);
-    program->map = std::move(generated.map);
-    entry->second = std::move(program);
+    entry->second = backward_program(*std::move(generated.backward), traced, *forward);
   } catch (const std::exception& error) {
     warn_once("backward " + traced.graph.name(),
               fmt::format("the backward pass of {} runs eagerly: it could not be compiled: {}", traced.graph.name(), error.what()));
@@ -475,7 +356,9 @@ std::shared_ptr<BackwardProgram> CompiledSegment::backward_without(const std::ve
 
 LoweredGraphs lowered_graphs(const SegmentGraph& segment) {
   Generated generated = lower_segment(segment, "");
-  return {std::move(generated.forward), std::move(generated.backward)};
+  LoweredGraphs graphs{std::move(generated.forward->graph)};
+  if (generated.backward) graphs.backward = std::move(generated.backward->graph);
+  return graphs;
 }
 
 Graph prepared_graph(const SegmentGraph& segment) { return prepare(segment.graph, pass_options("")); }
