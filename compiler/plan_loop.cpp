@@ -18,6 +18,12 @@ Place place_of_steps(int buffer, const Type& element, int64_t first, int64_t len
   return {buffer, type, row_major_strides(type.shape), first * element.shape.element_count()};
 }
 
+/// Whether it is the same in every iteration, but no kernel can read it: one element for each row (the gradient of a sum, say).
+bool repeats_elements(const Place& place) {
+  const int rank = place.type.shape.rank();
+  return place.walk == Walk{} && rank > 0 && place.type.shape.back() > 1 && place.strides[static_cast<size_t>(rank) - 1] == 0;
+}
+
 }  // namespace
 
 /// Adds one loop to the plan. What a step writes lies at once where the next step, or whoever reads the result, looks for
@@ -145,7 +151,9 @@ class LoopPlanner {
       }
       Place place = builder_.places_[node_.inputs[i]];
       if (place.walk != Walk{}) place = builder_.dense_copy(place);  // it moves with the loop around this one
-      inputs[input] = i < form_.carried + form_.scanned ? step_of(place, body_.type(input)) : place;
+      if (i < form_.carried + form_.scanned) place = step_of(place, body_.type(input));
+      if (repeats_elements(place)) place = builder_.dense_copy(place);  // once, before the loop
+      inputs[input] = place;
     }
     step_.first_inner_buffer = builder_.buffer_count();
     return inputs;

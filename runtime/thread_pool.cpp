@@ -59,10 +59,13 @@ struct alignas(64) WaitWord {
   // either the waker sees the sleeper or the sleeper sees the new value.
   void set(uint32_t fresh) {
     value.store(fresh, std::memory_order_seq_cst);
-    wake_sleepers();
-  }
-  void wake_sleepers() {
     if (sleepers.load(std::memory_order_seq_cst) != 0) futex(FUTEX_WAKE_PRIVATE, INT32_MAX);
+  }
+  // The same in two halves, of which the first waits for nothing. Both sides change `sleepers`, one after the other: the second
+  // half sees a sleeper that was first, and one that comes later sees the new value.
+  void set_for_spinners(uint32_t fresh) { value.store(fresh, std::memory_order_release); }
+  void wake_sleepers() {
+    if (sleepers.fetch_add(0, std::memory_order_seq_cst) != 0) futex(FUTEX_WAKE_PRIVATE, INT32_MAX);
   }
 
  private:
@@ -348,12 +351,11 @@ void Team::pass_barrier() {
 void Team::say_arrived() {
   note_barrier(*state_);
   WaitWord& mine = state_->reached[rank];
-  mine.value.store(mine.value.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  mine.set_for_spinners(mine.value.load(std::memory_order_relaxed) + 1);
 }
 
 void Team::wait_for_arrived() {
   WaitWord& mine = state_->reached[rank];
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // as between the two steps of set(), of which the first is done by now
   mine.wake_sleepers();
   wait_for_others(mine.value.load(std::memory_order_relaxed) - 1);
 }
