@@ -21,8 +21,13 @@ class BoundStep {
   static constexpr size_t kMostOfLoop = 8;
   static constexpr size_t kMostAddresses = 48, kMostProducts = 2;
 
-  BoundStep() = default;
-  BoundStep(const PlanStep& step, ColumnRange columns, std::byte* scratch) : step_(&step), columns_(columns), scratch_(scratch) {}
+  /// Binds anew; what is not added after it is of no meaning.
+  void begin(const PlanStep& step, ColumnRange columns, std::byte* scratch) {
+    step_ = &step;
+    columns_ = columns;
+    scratch_ = scratch;
+    count_ = product_count_ = 0;
+  }
 
   const ColumnRange& columns() const { return columns_; }
   bool has_room_for(size_t addresses) const { return count_ + addresses <= kMostAddresses; }
@@ -50,8 +55,10 @@ class BoundStep {
     const int64_t period = step_->period, repeats = sum.n / period;
     for (int64_t begin = 0; begin < period; begin += width)
       if (!Columns::fits(sum, begin, std::min(begin + width, period), repeats, period)) return false;
-    const bool is_idle = columns_.begin == columns_.end;
-    products_[product_count_++] = {is_idle ? Columns() : Columns(sum, columns_.begin, columns_.end, repeats, period), count_, terms};
+    Product& product = products_[product_count_++];
+    product.first = count_;
+    product.terms = terms;
+    if (columns_.begin < columns_.end) product.columns.template emplace<Columns>(sum, columns_.begin, columns_.end, repeats, period);
     return true;
   }
 

@@ -358,31 +358,39 @@ bool PlanBuilder::overlap(int a, int b) const {
   return x.arena_offset < y.arena_offset + y.bytes && y.arena_offset < x.arena_offset + x.bytes;
 }
 
+void Touched::add(const Touched& more) {
+  reads.insert(reads.end(), more.reads.begin(), more.reads.end());
+  writes.insert(writes.end(), more.writes.begin(), more.writes.end());
+}
+
+bool PlanBuilder::has_to_wait(const Touched& step, const Touched& before) const {
+  const auto meet = [&](const Access& a, const Access& b) {
+    const bool is_same_members = a == b ? a.period != Access::kAnyones
+                                        : a.period == Access::kOfFirstMember && b.period == Access::kOfFirstMember;
+    return !is_same_members && overlap(a.buffer, b.buffer);
+  };
+  const auto any_meet = [&](const std::vector<Access>& some, const std::vector<Access>& others) {
+    return std::ranges::any_of(
+        some, [&](const Access& a) { return std::ranges::any_of(others, [&](const Access& b) { return meet(a, b); }); });
+  };
+  return any_meet(step.reads, before.writes) || any_meet(step.writes, before.writes) || any_meet(step.writes, before.reads);
+}
+
 /// A barrier stands before a step that touches what a step since the last barrier wrote, or writes what one touched. The
 /// body of a loop is walked twice: what its last step touches, its first one may meet.
 void PlanBuilder::place_barriers(std::span<PlanStep> steps, Touched& touched) {
-  auto& [written, read] = touched;
   for (PlanStep& step : steps) {
-    bool conflict = false;
-    const std::vector<Place> reads = step.reads(), writes = step.writes();
-    for (const Place& input : reads)
-      for (int buffer : written) conflict |= overlap(input.buffer, buffer);
-    for (const Place& result : writes) {
-      for (int buffer : written) conflict |= overlap(result.buffer, buffer);
-      for (int buffer : read) conflict |= overlap(result.buffer, buffer);
-    }
-    step.barrier_before |= conflict;
-    if (step.barrier_before) {
-      written.clear();
-      read.clear();
-    }
+    Touched buffers;
+    for (const Place& input : step.reads()) buffers.reads.push_back({input.buffer});
+    for (const Place& result : step.writes()) buffers.writes.push_back({result.buffer});
+    step.barrier_before |= has_to_wait(buffers, touched);
+    if (step.barrier_before) touched = {};
     if (step.kind == PlanStep::Kind::loop && step.sharing != PlanStep::Sharing::never) {
       Touched in_body;
       place_barriers(step.body, in_body);
       place_barriers(step.body, in_body);
     }
-    for (const Place& input : reads) read.push_back(input.buffer);
-    for (const Place& result : writes) written.push_back(result.buffer);
+    touched.add(buffers);
   }
 }
 

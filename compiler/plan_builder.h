@@ -14,6 +14,22 @@ inline bool touches(std::span<const Place> places, int buffer) {
   return std::ranges::any_of(places, [&](const Place& place) { return place.buffer == buffer; });
 }
 
+/// Whose elements of a buffer a step touches. Of each `period` elements, every member of a team has its own; they begin at `phase`.
+struct Access {
+  static constexpr int64_t kAnyones = 0, kOfFirstMember = -1;
+  int buffer;
+  int64_t period = kAnyones, phase = 0;
+
+  bool operator==(const Access&) const = default;
+};
+
+/// What a step touches, or several.
+struct Touched {
+  std::vector<Access> reads, writes;
+
+  void add(const Touched& more);
+};
+
 class PlanBuilder {
  public:
   PlanBuilder(Plan& plan, std::span<const InputLayout> layouts);
@@ -61,13 +77,12 @@ class PlanBuilder {
   void lengthen_lifetimes_beside();
   int note_lifetimes(std::span<const PlanStep> steps, int first, std::vector<bool>& seen);
   void lay_out_arena();
-  /// Buffers that steps touched since the last barrier.
-  struct Touched {
-    std::vector<int> written, read;
-  };
+  /// `touched`: since the last barrier.
   void place_barriers(std::span<PlanStep> steps, Touched& touched);
   /// Whether two buffers have memory in common.
   bool overlap(int a, int b) const;
+  /// Whether what a step touches may be what another member still reads or writes.
+  bool has_to_wait(const Touched& step, const Touched& before) const;
   /// See plan_columns.cpp.
   void bind_loops(std::span<PlanStep> steps);
   void place_waits(std::span<PlanStep> body) const;

@@ -1,7 +1,6 @@
 // Loops whose steps are short and done by columns: which of their steps have to wait for other members of a team, when each
 // member does the same columns of every step.
 #include <algorithm>
-#include <iterator>
 
 #include "compiler/bound_step.h"
 #include "compiler/epilogue.h"
@@ -11,16 +10,6 @@
 namespace calque {
 
 namespace {
-
-/// Whose elements of a buffer a step touches. Of each `period` elements, every member has its own; they begin at `phase`.
-struct Access {
-  static constexpr int64_t kAnyones = 0, kOfFirstMember = -1;
-  int buffer;
-  int64_t period = kAnyones, phase = 0;
-
-  bool operator==(const Access&) const = default;
-};
-using Accesses = std::vector<Access>;
 
 /// Elements that lie in whole rows of `period`, in every iteration.
 Access own(const Place& place, int64_t period) {
@@ -56,38 +45,29 @@ bool is_own(const PlanStep& step, const Place& place) {
   return shape.rank() > 0 && shape.back() == step.period && Operand(place).row_stride % bytes == 0;
 }
 
-/// What members touch at the same time; the rows of products are anyone's.
-struct StepAccess {
-  Accesses reads, writes;
+void add_product(Touched& touched, const PlanStep& product, int64_t period) {
+  for (const Place& place : product.inputs) touched.reads.push_back({place.buffer});  // its rows are anyone's
+  touched.writes.push_back(own(product.results[0], period));
+}
 
-  StepAccess() = default;
-  explicit StepAccess(const PlanStep& step) {
-    for (const PlanStep& product : step.products) add_product(product, step.period);
-    if (step.kind == PlanStep::Kind::product) add_product(step, step.period);
-    else if (step.period == 0) add_all_of_first_member(step);
-    else add_kernel(step);
-  }
+void add_kernel(Touched& touched, const PlanStep& step) {
+  const bool is_of_first_member = step.period == 0, has_parts = step.domain == Domain::rows && !is_of_first_member;
+  const std::vector<bool> by_parts = has_parts ? inputs_read_by_parts(step) : std::vector<bool>();
+  const auto access = [&](const Place& place, bool is_by_parts) {
+    if (is_of_first_member) return Access{place.buffer, Access::kOfFirstMember};
+    return (has_parts ? is_by_parts : is_own(step, place)) ? own(place, step.period) : Access{place.buffer};
+  };
+  for (size_t i = 0; i < step.inputs.size(); ++i) touched.reads.push_back(access(step.inputs[i], has_parts && by_parts[i]));
+  for (const Place& place : step.results) touched.writes.push_back(access(place, true));
+}
 
- private:
-  void add_kernel(const PlanStep& step) {
-    const bool has_parts = step.domain == Domain::rows;
-    const std::vector<bool> by_parts = has_parts ? inputs_read_by_parts(step) : std::vector<bool>();
-    for (size_t i = 0; i < step.inputs.size(); ++i) {
-      const Place& place = step.inputs[i];
-      reads.push_back((has_parts ? by_parts[i] : is_own(step, place)) ? own(place, step.period) : Access{place.buffer});
-    }
-    for (const Place& place : step.results)
-      writes.push_back(has_parts || is_own(step, place) ? own(place, step.period) : Access{place.buffer});
-  }
-  void add_product(const PlanStep& product, int64_t period) {
-    for (const Place& place : product.inputs) reads.push_back({place.buffer});
-    writes.push_back(own(product.results[0], period));
-  }
-  void add_all_of_first_member(const PlanStep& step) {
-    for (const Place& place : step.inputs) reads.push_back({place.buffer, Access::kOfFirstMember});
-    for (const Place& place : step.results) writes.push_back({place.buffer, Access::kOfFirstMember});
-  }
-};
+Touched touched_by(const PlanStep& step) {
+  Touched touched;
+  for (const PlanStep& product : step.products) add_product(touched, product, step.period);
+  if (step.kind == PlanStep::Kind::product) add_product(touched, step, step.period);
+  else add_kernel(touched, step);
+  return touched;
+}
 
 /// The row with which a step's products begin; null where it has none.
 const Place* first_row(const PlanStep& step) {
@@ -96,12 +76,9 @@ const Place* first_row(const PlanStep& step) {
 }
 
 /// What the first member touches until it has multiplied its own columns of that row.
-StepAccess early_access(const PlanStep& step, const Place& row) {
+Touched touched_early(const PlanStep& step, const Place& row) {
   const Place& result = step.kind == PlanStep::Kind::product ? step.results[0] : step.products[0].results[0];
-  StepAccess access;
-  access.reads.push_back(own(row, step.period));
-  access.writes.push_back(own(result, step.period));
-  return access;
+  return {{own(row, step.period)}, {own(result, step.period)}};
 }
 
 bool may_start_early(const PlanStep& step) {
@@ -124,27 +101,15 @@ void PlanBuilder::bind_loops(std::span<PlanStep> steps) {
 
 /// As place_barriers() does, but of columns that are the same member's each time nobody else waits.
 void PlanBuilder::place_waits(std::span<PlanStep> body) const {
-  StepAccess touched;
-  const auto meet = [&](const Access& a, const Access& b) {
-    if (a.period == Access::kOfFirstMember && b.period == Access::kOfFirstMember) return false;
-    return overlap(a.buffer, b.buffer) && (a != b || a.period == Access::kAnyones);
-  };
-  const auto meets = [&](const Accesses& some, const Accesses& others) {
-    return std::ranges::any_of(
-        some, [&](const Access& a) { return std::ranges::any_of(others, [&](const Access& b) { return meet(a, b); }); });
-  };
-  const auto conflicts = [&](const StepAccess& access) {
-    return meets(access.reads, touched.writes) || meets(access.writes, touched.writes) || meets(access.writes, touched.reads);
-  };
+  Touched touched;
   for (PlanStep& step : body) step.starts_early = may_start_early(step);
   for (int round = 0; round < 2; ++round)  // what its last step touches, its first one may meet
     for (PlanStep& step : body) {
-      const StepAccess access(step);
-      step.waits |= conflicts(access);
-      step.starts_early = step.starts_early && !conflicts(early_access(step, *first_row(step)));
+      const Touched of_step = touched_by(step);
+      step.waits |= has_to_wait(of_step, touched);
+      step.starts_early = step.starts_early && !has_to_wait(touched_early(step, *first_row(step)), touched);
       if (step.waits) touched = {};
-      std::ranges::copy(access.reads, std::back_inserter(touched.reads));
-      std::ranges::copy(access.writes, std::back_inserter(touched.writes));
+      touched.add(of_step);
     }
   for (PlanStep& step : body) step.starts_early &= step.waits;
 }

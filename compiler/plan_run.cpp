@@ -219,7 +219,7 @@ class PlanRun {
   bool bind(const PlanStep& step, const Member& member, BoundStep& bound) const {
     const int64_t columns = std::max<int64_t>(step.period, 1);  // what one member does alone is a single one
     const int64_t width = short_width(columns, member.team), begin = std::min(member.team.rank * width, columns);
-    bound = BoundStep(step, {begin, std::min(begin + width, columns)}, scratch_of(member));
+    bound.begin(step, {begin, std::min(begin + width, columns)}, scratch_of(member));
     const auto add = [&](const Operand& operand) { bound.add(address(operand, member.iteration), operand, member.iteration); };
     const auto add_product = [&](const PlanStep& product) {
       bool is_bound = false;
@@ -231,10 +231,7 @@ class PlanRun {
     };
     if (step.kind == PlanStep::Kind::product) return add_product(step);
     if (!bound.has_room_for(step.operands.size() + step.constants)) return false;
-    const auto results = step.operands.begin() + static_cast<std::ptrdiff_t>(step.inputs.size());
-    std::for_each(step.operands.begin(), results, add);
-    for (size_t i = 0; i < step.constants; ++i) bound.add(plan_.constants_[step.first_constant + i]);
-    std::for_each(results, step.operands.end(), add);
+    for_each_argument(step, add, [&](uint64_t& constant) { bound.add(constant); });
     return std::ranges::all_of(step.products, add_product);
   }
 
@@ -316,22 +313,27 @@ class PlanRun {
     return (granules + team.size - 1) / team.size * granule;
   }
 
+  /// What a kernel is called with, in order: inputs, constants, results.
+  template <class AddOperand, class AddConstant>
+  void for_each_argument(const PlanStep& step, const AddOperand& add, const AddConstant& add_constant) const {
+    const size_t inputs = step.inputs.size();
+    for (size_t i = 0; i < inputs; ++i) add(step.operands[i]);
+    for (size_t i = 0; i < step.constants; ++i) add_constant(plan_.constants_[step.first_constant + i]);
+    for (size_t i = inputs; i < step.operands.size(); ++i) add(step.operands[i]);
+  }
+
   void call_kernel(const PlanStep& step, const Member& member, int64_t begin, int64_t end, int64_t other_begin,
                    int64_t other_end) const {
     void* buffers[Plan::kMostOperands];
     int64_t row_strides[Plan::kMostOperands];
     size_t count = 0;
-    const auto add = [&](const Operand& operand) {
-      buffers[count] = address(operand, member.iteration);
-      row_strides[count++] = operand.row_stride;
+    const auto add = [&](void* buffer, int64_t row_stride) {
+      buffers[count] = buffer;
+      row_strides[count++] = row_stride;
     };
-    const size_t inputs = step.inputs.size();
-    for (size_t i = 0; i < inputs; ++i) add(step.operands[i]);
-    for (size_t i = 0; i < step.constants; ++i) {
-      buffers[count] = &plan_.constants_[step.first_constant + i];
-      row_strides[count++] = 0;
-    }
-    for (size_t i = inputs; i < step.operands.size(); ++i) add(step.operands[i]);
+    for_each_argument(
+        step, [&](const Operand& operand) { add(address(operand, member.iteration), operand.row_stride); },
+        [&](uint64_t& constant) { add(&constant, 0); });
     if (kAnnouncesAccess) announce(step, member, begin, end, other_end - other_begin);
     step.function(buffers, row_strides, begin, end, other_begin, other_end, scratch_of(member));
   }

@@ -73,9 +73,9 @@ BUGS = [
     Bug("older_history", "a gradient inside takes no notice of what happened before the segment", "compiler/frame.cpp",
         "return !impl.producer || (from_outside.size() == 1", "return true || (from_outside.size() == 1", ["run"]),
     Bug("barrier", "no step of a plan waits for what other threads write", "compiler/plan_builder.cpp",
-        "step.barrier_before |= conflict;", "step.barrier_before = false;", ["run", "fuzz"]),
+        "step.barrier_before |= has_to_wait(buffers, touched);", "step.barrier_before = false;", ["run", "fuzz"]),
     Bug("own_columns", "members do not wait for columns that others of them made", "compiler/plan_columns.cpp",
-        "step.waits |= conflicts(access);", "step.waits = false;", ["run", "fuzz"]),
+        "step.waits |= has_to_wait(of_step, touched);", "step.waits = false;", ["run", "fuzz"]),
     Bug("write_border", "a write in place does not make pending reads run first", "runtime/in_place.cpp",
         "border(\"a write in place\");", "", ["run"]),
 ]

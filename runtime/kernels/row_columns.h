@@ -72,8 +72,6 @@ bool multiply_row(const ProductSum<T>& sum, const ProductPieces<T>& pieces, cons
 template <class T>
 class RowColumns {
  public:
-  static constexpr int64_t kMostTerms = RowTile<T>::kMostTerms;
-
   // Whether what product_columns() with these arguments computes takes few tiles and adds onto nothing.
   static bool fits(const ProductSum<T>& sum, int64_t begin, int64_t end, int64_t repeats, int64_t stride,
                    IsaLevel level = isa_level()) {

@@ -127,6 +127,24 @@ TEST_CASE("short rows: the bits of eager execution for any width, length and num
       }
 }
 
+TEST_CASE("short rows: columns of nothing, beside something") {
+  const NoGradGuard no_grad;
+  const Meanwhile shared(Plan::shares_every_loop, true);
+  const auto run = [](const Tensor& xs, Tensor nothing, Tensor h, const Tensor& empty_steps) {
+    Tensors hs, all;
+    for (int64_t t = 0; t < xs.size(0); ++t) {
+      hs.push_back(h = tanh(h + xs[t]));
+      all.push_back(nothing = tanh(nothing * 0.5 + empty_steps[t]));
+    }
+    return Tensors{stack(hs), stack(all), nothing, h};
+  };
+  auto compiled = compile(run);
+  const Tensor xs = doubles({20, 1, 16}, 0.1), h = doubles({1, 16}, 0.3), nothing = zeros({1, 0}, DType::f64);
+  for (int call = 0; call < kCalls; ++call)
+    check_same(compiled(xs, nothing, h, zeros({20, 1, 0}, DType::f64)), run(xs, nothing, h, zeros({20, 1, 0}, DType::f64)), "results");
+  CHECK_COMPILED(compiled.stats().loop_runs > 0);
+}
+
 TEST_CASE("short rows: gradients within rounding of the tape's, the same in every run") {
   for (const RowLoop& loop : kRowLoops)
     for (const int64_t width : {16, 64, 80})
