@@ -1,15 +1,15 @@
-// Compares each node with the one a period later, for one period after the other.
+// Gives nodes that ask for the same the same number, and finds where these repeat, for one period after the other.
 #include "compiler/find_iterations.h"
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
+
+#include "passes/loops/repetition.h"
 
 namespace calque {
 
 namespace {
-
-constexpr size_t kFewestNodes = 1;  // of an iteration
-constexpr size_t kFewestIterations = 3;
 
 template <class Record>
 bool same_layout(const Record& a, const Record& b) {
@@ -42,28 +42,45 @@ bool same_word(const TraceNode& a, const TraceNode& b, int word) {
   return kind == AttributeKind::integer || kind == AttributeKind::integers;
 }
 
+/// Equal for nodes between which there is no difference().
+size_t hash_of(const TraceNode& node) {
+  size_t hash = 0;
+  const auto add = [&](uint64_t word) { hash = (hash ^ word) * 0x9E3779B97F4A7C15u; };
+  add(static_cast<uint64_t>(node.op));
+  add(reinterpret_cast<uintptr_t>(node.location));
+  for (const TraceOperand& operand : node.inputs) add(operand.is_slot);
+  for (const ResultRecord& result : node.results)
+    for (int64_t size : result.shape) add(static_cast<uint64_t>(size));
+  return hash ^ hash >> 32;
+}
+
+/// The same number for nodes that could be one of several iterations.
+std::vector<uint32_t> numbers_of(std::span<const TraceNode* const> way) {
+  std::unordered_multimap<size_t, uint32_t> known;  // the first node of each number, by hash
+  std::vector<uint32_t> numbers;
+  for (uint32_t i = 0; i < way.size(); ++i) {
+    const size_t hash = hash_of(*way[i]);
+    const auto [begin, end] = known.equal_range(hash);
+    const auto alike = std::find_if(begin, end, [&](const auto& entry) { return is_repeated(*way[entry.second], *way[i]); });
+    numbers.push_back(alike == end ? i : alike->second);
+    if (alike == end) known.emplace(hash, i);
+  }
+  return numbers;
+}
+
 class Finder {
  public:
-  explicit Finder(std::span<const TraceNode* const> way) : way_(way) {}
+  Finder(std::span<const TraceNode* const> way, size_t begin, size_t end)
+      : way_(way), begin_(begin), numbers_(numbers_of(way.subspan(begin, end - begin))) {}
 
   void find(size_t begin, size_t end) {
-    std::optional<Iterations> best;
-    const auto covered = [](const Iterations& found) { return found.end() - found.first; };
-    for (size_t period = kFewestNodes; period <= std::min(kMostNodesOfIteration, (end - begin) / kFewestIterations); ++period) {
-      if (best && 2 * covered(*best) >= end - begin) break;  // a longer one could only repeat it
-      scan(begin, end, period, [&](const Iterations& found) {
-        if (!best || covered(found) > covered(*best)) best = found;
-      });
-    }
-    if (!best) return;
-    find(begin, best->first);
-    found_.push_back(*best);
-    find(best->end(), end);
+    const auto scan_of = [this](size_t first, size_t last, size_t period, const auto& found) { scan(first, last, period, found); };
+    find_longest(begin, end, kMostNodesOfIteration, scan_of, found_);
   }
   /// Finds the loop of which iterations were omitted before the node at `place`, and what is before it. Gives its end.
   size_t find_around(size_t place, size_t begin, size_t end) {
     const auto [period, omitted] = way_[place]->omitted;
-    const auto repeats = [&](size_t i) { return is_repeated(*way_[i], *way_[i + period]); };
+    const auto repeats = [&](size_t i) { return numbers_[i - begin_] == numbers_[i - begin_ + period]; };
     const auto goes_on_from = [&](size_t i) { return goes_on(*way_[i], *way_[i + period], *way_[i + 2 * period], 1); };
     size_t start = place - period, stop = place + period;
     while (start > begin && repeats(start - 1) && (start - 1 + 2 * period >= place || goes_on_from(start - 1))) --start;
@@ -77,28 +94,29 @@ class Finder {
   std::vector<Iterations> take() { return std::move(found_); }
 
  private:
-  /// Every stretch [start, stop) of nodes that are repeated one period later, or repeat.
+  /// Every stretch of nodes that are repeated one period later, or repeat.
   template <class Found>
   void scan(size_t begin, size_t end, size_t period, const Found& found) const {
-    size_t start = begin;
-    const auto close = [&](size_t stop) {
-      // Iterations end where the stretch does: there the loop of the function ended.
-      const size_t count = (stop - start) / period;
-      if (count >= kFewestIterations) found({stop - count * period, period, static_cast<int64_t>(count) - 1});
-    };
-    for (size_t i = begin; i + period < end; ++i) {
-      if (!is_repeated(*way_[i], *way_[i + period])) {
-        close(i + period);
-        start = i + 1;
-      } else if (i >= start + period && !goes_on(*way_[i - period], *way_[i], *way_[i + period], 1)) {
+    for_each_repetition(std::span(numbers_).subspan(begin - begin_, end - begin), period, [&](size_t first, size_t last) {
+      size_t start = begin + first;
+      const size_t stop = begin + last;
+      const auto close = [&](size_t here) {
+        // Iterations end where the stretch does: there the loop of the function ended.
+        const size_t count = (here - start) / period;
+        if (count >= kFewestRepetitions) found({here - count * period, period, static_cast<int64_t>(count) - 1});
+      };
+      for (size_t i = start + period; i + period < stop; ++i) {
+        if (i < start + period || goes_on(*way_[i - period], *way_[i], *way_[i + period], 1)) continue;
         close(i + period);
         start = i - period + 1;
       }
-    }
-    close(end);
+      close(stop);
+    });
   }
 
   std::span<const TraceNode* const> way_;
+  size_t begin_;
+  std::vector<uint32_t> numbers_;  // of the nodes from `begin_` on
   std::vector<Iterations> found_;
 };
 
@@ -149,7 +167,7 @@ bool begins_like(std::span<const TraceNode* const> way, const Iterations& loop, 
 }
 
 std::vector<Iterations> find_iterations(std::span<const TraceNode* const> way, size_t begin, size_t end) {
-  Finder finder(way);
+  Finder finder(way, begin, end);
   for (size_t place = begin; place < end; ++place) {
     if (way[place]->omitted.iterations == 0) continue;
     begin = finder.find_around(place, begin, end);

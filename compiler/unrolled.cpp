@@ -5,41 +5,13 @@
 #include <optional>
 
 #include "compiler/find_iterations.h"
+#include "passes/loops/repetition.h"
 
 namespace calque {
 
 namespace {
 
-constexpr size_t kFewestSteps = 3;
-
-class StretchFinder {
- public:
-  explicit StretchFinder(std::span<const uint32_t> keys) : keys_(keys) {}
-
-  /// The longest one, then those before and behind it.
-  void find(size_t begin, size_t end) {
-    std::optional<Stretch> best;
-    for (size_t period = 1; period <= std::min(kMostNodesOfIteration, (end - begin) / kFewestSteps); ++period) {
-      if (best && 2 * (best->end() - best->first) >= end - begin) break;  // a longer one could only repeat it
-      for (size_t i = begin, start = begin; i + period <= end; ++i) {
-        if (i + period < end && keys_[i] == keys_[i + period]) continue;
-        const size_t count = (i + period - start) / period;
-        const Stretch found{i + period - count * period, period, count};
-        if (count >= kFewestSteps && (!best || found.end() - found.first > best->end() - best->first)) best = found;
-        start = i + 1;
-      }
-    }
-    if (!best) return;
-    find(begin, best->first);
-    found_.push_back(*best);
-    find(best->end(), end);
-  }
-  std::vector<Stretch> take() { return std::move(found_); }
-
- private:
-  std::span<const uint32_t> keys_;
-  std::vector<Stretch> found_;
-};
+constexpr size_t kFewestSteps = kFewestRepetitions;
 
 /// Says why a stretch is no loop, from its last three steps: first ones may differ.
 class Judge {
@@ -87,13 +59,19 @@ class Judge {
 }  // namespace
 
 std::vector<Stretch> find_stretches(std::span<const uint32_t> keys) {
-  StretchFinder finder(keys);
+  const auto scan = [&](size_t begin, size_t end, size_t period, const auto& found) {
+    for_each_repetition(keys.subspan(begin, end - begin), period, [&](size_t first, size_t last) {
+      const size_t count = (last - first) / period;
+      found(Stretch{begin + last - count * period, period, count});
+    });
+  };
+  std::vector<Stretch> all;
   for (size_t begin = 0, i = 0; i <= keys.size(); ++i) {
     if (i < keys.size() && keys[i] != 0) continue;
-    finder.find(begin, i);
+    find_longest(begin, i, kMostNodesOfIteration, scan, all);
     begin = i + 1;
   }
-  return finder.take();
+  return all;
 }
 
 std::vector<UnrolledStretch> unrolled_stretches(const TraceTree& tree, std::span<const TraceId> path,

@@ -7,13 +7,14 @@
 #include <utility>
 
 #include "passes/expand_gradients.h"
+#include "passes/loops/repetition.h"
 
 namespace calque::passes {
 
 namespace {
 
 constexpr size_t kFewestNodes = 3, kMostNodes = 4096;  // of an iteration
-constexpr int64_t kFewestIterations = 3;
+constexpr auto kFewestIterations = static_cast<int64_t>(kFewestRepetitions);
 
 /// Attributes that may differ from one iteration to the next: which step is read, and numbers.
 bool may_vary(Op op) { return op == Op::slice || op == Op::full; }
@@ -270,18 +271,14 @@ std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) 
   std::optional<Period> best;
   Handing handing(graph);
   const auto covered = [](const Period& found) { return found.period * static_cast<size_t>(found.length); };
-  for (size_t period = kFewestNodes; period <= std::min(kMostNodes, count / kFewestIterations); ++period) {
+  for (size_t period = kFewestNodes; period <= std::min(kMostNodes, count / kFewestRepetitions); ++period) {
     if (best && 2 * covered(*best) >= count) break;  // a longer one could only repeat it
-    for (size_t i = begin, run = begin; i + period <= end; ++i) {
-      if (i + period < end && looks[i - begin] == looks[i - begin + period]) continue;
-      if (i + period - run >= period * kFewestIterations &&
-          handing.is_possible(static_cast<NodeId>(run), static_cast<NodeId>(i + period))) {
-        std::optional<Period> found =
-            best_phase(graph, static_cast<NodeId>(run), static_cast<NodeId>(i + period), period);
-        if (found && (!best || covered(*found) > covered(*best))) best = std::move(found);
-      }
-      run = i + 1;
-    }
+    for_each_repetition(looks, period, [&](size_t first, size_t last) {
+      const NodeId from = begin + static_cast<NodeId>(first), to = begin + static_cast<NodeId>(last);
+      if (!handing.is_possible(from, to)) return;
+      std::optional<Period> found = best_phase(graph, from, to, period);
+      if (found && (!best || covered(*found) > covered(*best))) best = std::move(found);
+    });
   }
   return best;
 }
