@@ -142,8 +142,10 @@ bool Frame::released(TensorImpl& impl) noexcept {
 std::span<TensorImpl* const> Frame::live_values() const {
   std::vector<TensorImpl*>& values = function_.scratch().live;
   values.clear();
-  for (TensorImpl* impl = live_.next; impl != &live_; impl = impl->next)
-    if (impl->value_id >= first_value_) values.push_back(impl);
+  // The latest come last; those of earlier segments may be many.
+  for (TensorImpl* impl = live_.previous; impl != &live_ && impl->value_id >= first_value_; impl = impl->previous)
+    values.push_back(impl);
+  std::reverse(values.begin(), values.end());
   return values;
 }
 

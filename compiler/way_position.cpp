@@ -6,7 +6,8 @@ namespace calque {
 namespace {
 
 void unroll_operand(const TraceOperand& operand, int level, const WayPosition& position, std::vector<TraceOperand>& operands) {
-  const uint32_t first = position.number(operand, operand.run == 0 ? level : 0);
+  const uint32_t number = position.number(operand, operand.run == 0 ? level : 0);
+  const uint32_t first = operand.is_slot ? number : number - position.levels[0].values;
   const int64_t count = operand.run == 0 ? 1 : position.levels[operand.run].iteration + operand.more;
   for (int64_t i = 0; i < count; ++i)
     operands.push_back({first + static_cast<uint32_t>(i * operand.stride), operand.is_slot});
@@ -61,7 +62,7 @@ std::vector<PlacedNode> placed_nodes(const TraceTree& tree, TraceId begin, Trace
 TraceNode unrolled(const TraceNode& node, const WayPosition& position) {
   TraceNode straight = node;
   const WayPosition::Level& at = position.levels[node.level];
-  if (node.kind != TraceNode::Kind::end) straight.first_value += at.values, straight.first_slot += at.slots;
+  if (node.kind != TraceNode::Kind::end) straight.first_value += at.values - position.levels[0].values, straight.first_slot += at.slots;
   straight.inputs.clear();
   for (const TraceOperand& operand : node.inputs) unroll_operand(operand, node.level, position, straight.inputs);
   straight.attributes = attributes_in(node, node.attributes, at.iteration);

@@ -41,7 +41,7 @@ Attributes attributes_in(const TraceNode& node, Attributes attributes, int64_t i
 /// The loops that the way from `begin` to `end` goes through, in order.
 std::vector<TraceLoop> loops_on_way(const TraceTree& tree, TraceId begin, TraceId end);
 
-/// The node as a way without loops would have it.
+/// The node as a way without loops would have it: numbers count from the beginning of the segment.
 TraceNode unrolled(const TraceNode& node, const WayPosition& position);
 
 /// The values and slots that a node makes and binds in a call, in all iterations of its loop.
