@@ -75,7 +75,7 @@ inline std::function<Tensors()> call_of(std::shared_ptr<const Data> data, What w
   for (Tensor& leaf : leaves) leaf.set_requires_grad();
   return [forward = std::move(forward), leaves] {
     const Tensor loss = forward()[0];
-    return joined({loss.detach()}, grad(std::span(&loss, 1), std::span<const Tensor>(leaves)));
+    return joined({loss.detach()}, grad(loss, leaves));
   };
 }
 

@@ -102,7 +102,7 @@ auto gradients_over(const LanguageModel& model, Forward forward) {
   return [&model, forward](const nn::TextBatch& batch, const CellState& state) mutable {
     const auto [loss, next] = forward(batch, state);
     std::vector<Tensor> parameters = model.parameters();
-    const std::vector<Tensor> gradients = grad({&loss, 1}, parameters);
+    const std::vector<Tensor> gradients = grad(loss, parameters);
     for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(gradients[i]);
     return BatchResult{loss.detach(), {next.h.detach(), next.c.detach()}};
   };

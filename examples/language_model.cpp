@@ -61,7 +61,7 @@ Step step_of(const Model& model, cq::optim::Adam& adam) {
     }
     const auto loss = cq::cross_entropy(model.output(cq::concat(outputs, 0)), batch.targets);
     std::vector<cq::Tensor> parameters = model.parameters();
-    const auto gradients = cq::grad(std::span(&loss, 1), parameters);
+    const auto gradients = cq::grad(loss, parameters);
     for (size_t i = 0; i < parameters.size(); ++i) parameters[i].set_grad(gradients[i]);
     cq::optim::clip_grad_norm(parameters, 1.0);
     adam.step();

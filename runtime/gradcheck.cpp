@@ -79,7 +79,7 @@ class Check {
       std::vector<double> one(static_cast<size_t>(output.element_count()), 0.0);
       one[element] = 1;
       const Tensor seed[] = {cast(from_vector(one, output.shape()), output.dtype())};
-      rows.push_back(grad({&output, 1}, leaves, {.output_gradients = seed}));
+      rows.push_back(grad(output, leaves, {.output_gradients = seed}));
     }
     return rows;
   }

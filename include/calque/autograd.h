@@ -42,6 +42,10 @@ struct GradOptions {
 /// .grad() changes. An input that the outputs do not depend on gets zeros. Throws UserError for an input that does not require
 /// grad, an output that depends on nothing that does, and weights that do not fit.
 std::vector<Tensor> grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs, const GradOptions& options = {});
+/// `grad(loss, parameters)`
+inline std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, const GradOptions& options = {}) {
+  return grad(std::span(&output, 1), inputs, options);
+}
 /// `grad({loss}, {w, b}, {.create_graph = true})`
 std::vector<Tensor> grad(std::initializer_list<Tensor> outputs, std::initializer_list<Tensor> inputs,
                          const GradOptions& options = {});

@@ -202,11 +202,11 @@ class Runner {
       for (const Tensor& tensor : all)
         if (tensor.requires_grad()) by.push_back(tensor);
     const bool is_twice = loop_.gradient == GradientInside::twice;
-    const Tensors first = grad({&loss, 1}, by, {.create_graph = is_twice});
+    const Tensors first = grad(loss, by, {.create_graph = is_twice});
     results_.insert(results_.end(), first.begin(), first.end());
     const Tensor slope = squares_of(first) + loss;
     if (!is_twice) return;
-    const Tensors second = grad({&slope, 1}, by);
+    const Tensors second = grad(slope, by);
     results_.insert(results_.end(), second.begin(), second.end());
   }
 

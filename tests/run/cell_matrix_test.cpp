@@ -12,10 +12,10 @@ constexpr int kMatrixCalls = 2;  // at the latest the second call of a size runs
 /// The gradient of a penalty on the gradient of a loss.
 Tensors second_gradients(const Tensors& results, const Tensors& weights) {
   const Tensor loss = sum(results[0] * results[0]);
-  const Tensors first = grad(std::span(&loss, 1), std::span<const Tensor>(weights), {.create_graph = true});
+  const Tensors first = grad(loss, weights, {.create_graph = true});
   Tensor penalty = sum(first[0] * first[0]);
   for (size_t i = 1; i < first.size(); ++i) penalty = penalty + sum(first[i] * first[i]);
-  return grad(std::span(&penalty, 1), std::span<const Tensor>(weights));
+  return grad(penalty, weights);
 }
 
 }  // namespace
@@ -109,12 +109,12 @@ TEST_CASE("cell matrix: second gradients inside of the function, and of a gradie
     const auto first_inside = [&](const Tensor& xs, const Tensors& state, const Tensors& weights) {
       const Tensors results = model.run(xs, state, weights);
       const Tensor loss = sum(results[0] * results[0]);
-      return grad(std::span(&loss, 1), std::span<const Tensor>(weights), {.create_graph = true});
+      return grad(loss, weights, {.create_graph = true});
     };
     const auto then_outside = [](const Tensors& first, const Tensors& weights) {
       Tensor penalty = sum(first[0] * first[0]);
       for (size_t i = 1; i < first.size(); ++i) penalty = penalty + sum(first[i] * first[i]);
-      return grad(std::span(&penalty, 1), std::span<const Tensor>(weights));
+      return grad(penalty, weights);
     };
     auto compiled = compile(both_inside);
     auto compiled_first = compile(first_inside);

@@ -183,10 +183,10 @@ TEST_CASE("second gradients through loops of cells") {
     const auto second = [&](auto& loop) {
       const Tensors results = loop(work.xs, work.state, work.weights);
       const Tensor loss = sum(results[0] * results[0]);
-      const Tensors first = grad(std::span(&loss, 1), std::span<const Tensor>(work.weights), {.create_graph = true});
+      const Tensors first = grad(loss, work.weights, {.create_graph = true});
       Tensor penalty = sum(first[0] * first[0]);
       for (size_t i = 1; i < first.size(); ++i) penalty = penalty + sum(first[i] * first[i]);
-      return grad(std::span(&penalty, 1), std::span<const Tensor>(work.weights));
+      return grad(penalty, work.weights);
     };
     auto plain = loop_of(cell);
     auto compiled = compile(loop_of(cell), {.name = cell.name});

@@ -31,7 +31,7 @@ CompileStats close_to_plain(Function function, Inputs inputs, int calls = 4, boo
 
 /// w - 0.1 g for each parameter, beside the loss.
 Tensors descended(const Tensor& loss, std::span<const Tensor> parameters) {
-  const Tensors gradients = grad(std::span(&loss, 1), parameters);
+  const Tensors gradients = grad(loss, parameters);
   Tensors results{loss};
   for (size_t i = 0; i < parameters.size(); ++i) results.push_back(no_grad([&] { return parameters[i] - 0.1 * gradients[i]; }));
   return results;
@@ -235,7 +235,7 @@ TEST_CASE("grad op: states and steps of a loop by which it is differentiated") {
         case 1: return grad({loss}, {hs[steps - 1], hs[0], in[0]});
         case 2: return grad({loss}, {all, in[1]});
         case 3: return grad({loss}, {xs[3], in[0]});
-        default: return grad(std::span(&loss, 1), xs);
+        default: return grad(loss, xs);
       }
     };
     close_to_plain(f, [](int call) { return Tensors{filled_leaf({12, 3, 4}, 0.1 * call), filled_leaf({3, 4}, 0.5)}; });

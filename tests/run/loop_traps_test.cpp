@@ -37,7 +37,7 @@ Tensors with_slopes(Function&& function, const Tensors& by) {
   Tensors all = function();
   Tensor loss = sum(all[0] * all[0]);
   for (size_t i = 1; i < all.size(); ++i) loss = loss + sum(all[i] * all[i]) * 0.1;
-  for (const Tensor& gradient : grad(std::span(&loss, 1), std::span<const Tensor>(by))) all.push_back(gradient);
+  for (const Tensor& gradient : grad(loss, by)) all.push_back(gradient);
   return all;
 }
 
@@ -265,7 +265,7 @@ TEST_CASE("loop traps: weights that a training step writes itself") {
   const auto step = [](const Tensor& xs, const Tensors& w) {
     const Tensors results = lstm(xs, numbers({16, 32}, 0.1, 0.02), numbers({16, 32}, -0.1, 0.02), w);
     const Tensor loss = mean(results[0] * results[0]);
-    const Tensors slopes = grad(std::span(&loss, 1), std::span<const Tensor>(w));
+    const Tensors slopes = grad(loss, w);
     const NoGradGuard no_grad;
     for (size_t i = 0; i < w.size(); ++i) Tensor(w[i]).assign_(w[i] - slopes[i] * 0.5);
     return loss.detach();

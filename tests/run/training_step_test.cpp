@@ -44,7 +44,7 @@ struct Learner {
   Tensor add_gradients(const Tensor& text, Tensors& state) {
     const Tensor loss = model.loss(text, state);
     Tensors parameters = model.parameters();
-    const Tensors gradients = grad({&loss, 1}, parameters);
+    const Tensors gradients = grad(loss, parameters);
     for (size_t i = 0; i < parameters.size(); ++i) {
       const Tensor before = parameters[i].grad();
       parameters[i].set_grad(before ? before + gradients[i] : gradients[i]);
