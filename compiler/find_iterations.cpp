@@ -122,8 +122,11 @@ class Finder {
 
 }  // namespace
 
-std::optional<Reason> difference(const TraceNode& a, const TraceNode& b) {
-  if (a.location != b.location || a.op != b.op) return Reason::steps_differ;
+namespace {
+
+/// Wherever the lines are that asked for them.
+std::optional<Reason> difference_in_kind(const TraceNode& a, const TraceNode& b) {
+  if (a.op != b.op) return Reason::steps_differ;
   if (a.grad_enabled != b.grad_enabled) return Reason::step_history;
   if (a.inputs.size() != b.inputs.size()) return Reason::step_operand_count;
   if (a.attributes.size() != b.attributes.size()) return Reason::step_attribute;
@@ -134,6 +137,13 @@ std::optional<Reason> difference(const TraceNode& a, const TraceNode& b) {
   for (size_t i = 0; i < a.inputs.size(); ++i)
     if (a.inputs[i].is_slot != b.inputs[i].is_slot) return Reason::step_operand;
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Reason> difference(const TraceNode& a, const TraceNode& b) {
+  if (a.location != b.location) return Reason::steps_differ;
+  return difference_in_kind(a, b);
 }
 
 std::optional<Reason> deviation(const TraceNode& a, const TraceNode& b, const TraceNode& c, int64_t iterations) {
@@ -160,11 +170,44 @@ bool begins_like(std::span<const TraceNode* const> way, const Iterations& loop, 
   for (size_t i = 0; i < head.inputs.size(); ++i) {
     const TraceOperand &operand = head.inputs[i], &actual = next.inputs[i];
     const auto expected = operand.index + static_cast<uint32_t>(times) * (again.inputs[i].index - operand.index);
-    const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor from outside, of its type
+    const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor from outside, of its kind
     if (actual.is_slot != operand.is_slot || (!is_new && actual.index != expected)) return false;
   }
+  return std::ranges::equal(head.new_slots, next.new_slots, [](const SlotRecord& a, const SlotRecord& b) { return a.is_alike_but_for_sizes(b); });
+}
+
+namespace {
+
+/// Whether the first two iterations are there, with those that follow or without.
+bool is_well_begun(std::span<const TraceNode* const> way, const Iterations& loop) {
+  if (loop.trips + 1 < static_cast<int64_t>(kFewestRepetitions)) return false;
+  for (size_t i = loop.first + 1; loop.omitted > 0 && i < loop.first + 2 * loop.period; ++i)
+    if (way[i]->omitted.iterations > 0) return false;
   return true;
 }
+
+/// The loop as matching can leave it: where other lines behind it begin with what another iteration would ask for, as much of them is
+/// taken for a part of its last iteration, and all iterations begin as much later. None if it is still not clear then, or if
+/// there are too few.
+std::optional<Iterations> left_clearly(std::span<const TraceNode* const> way, Iterations loop, size_t end) {
+  for (size_t moved = 1; loop.end() < end && begins_like(way, loop, *way[loop.end()]); ++moved) {
+    if (difference_in_kind(*way[loop.first], *way[loop.end()])) return std::nullopt;
+    ++loop.first;
+    if (moved % loop.period == 0) {  // a whole iteration
+      loop.first -= loop.period;
+      ++loop.trips;
+    }
+  }
+  return is_well_begun(way, loop) ? std::optional(loop) : std::nullopt;
+}
+
+/// Without the iterations that begin before `place`.
+Iterations from(Iterations loop, size_t place) {
+  for (; loop.first < place; --loop.trips) loop.first += loop.period;
+  return loop;
+}
+
+}  // namespace
 
 std::vector<Iterations> find_iterations(std::span<const TraceNode* const> way, size_t begin, size_t end) {
   Finder finder(way, begin, end);
@@ -173,7 +216,13 @@ std::vector<Iterations> find_iterations(std::span<const TraceNode* const> way, s
     begin = finder.find_around(place, begin, end);
   }
   finder.find(begin, end);
-  return finder.take();
+  std::vector<Iterations> loops;
+  for (const Iterations& found : finder.take()) {
+    const Iterations rest = from(found, loops.empty() ? 0 : loops.back().end());
+    if (!is_well_begun(way, rest)) continue;
+    if (const std::optional<Iterations> loop = left_clearly(way, rest, end)) loops.push_back(*loop);
+  }
+  return loops;
 }
 
 }  // namespace calque

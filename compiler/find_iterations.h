@@ -35,8 +35,8 @@ inline bool goes_on(const TraceNode& a, const TraceNode& b, const TraceNode& c, 
 /// find the way again.
 bool begins_like(std::span<const TraceNode* const> way, const Iterations& loop, const TraceNode& next);
 
-/// The iterations among the nodes [begin, end) of a way without loops, in order; all are ops. Where some were omitted, there is a
-/// loop.
+/// The iterations among the nodes [begin, end) of a way without loops, in order; all are ops. What follows one begins unlike
+/// another.
 std::vector<Iterations> find_iterations(std::span<const TraceNode* const> way, size_t begin, size_t end);
 
 }  // namespace calque

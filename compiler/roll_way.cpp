@@ -87,7 +87,7 @@ class Roller {
     for (size_t begin = new_, i = new_; i <= way.size(); ++i) {
       if (i < way.size() && way[i]->kind == Kind::op) continue;
       for (const Iterations& found : find_iterations(way, begin, i)) {
-        if (room == 0 || (found.end() < i && begins_like(way, found, *way[found.end()]))) continue;
+        if (room == 0) continue;
         all.push_back(found);
         --room;
       }
@@ -121,32 +121,41 @@ class Roller {
     return {number - shift(level, is_slot), is_slot, static_cast<uint8_t>(level)};
   }
 
-  /// Operands from the i-th on that are the same value of each iteration of a loop, in order or the other way.
+  /// The loop, of those before this level, in whose last iteration the value was made, if each makes values of its own at this stride;
+  /// 0 if there is none.
+  int loop_that_ends_with(uint32_t value, int32_t stride, int level) const {
+    for (int loop = level; loop > 0; --loop) {
+      const Numbers& values = passed_[loop - 1].values;
+      const auto own = static_cast<uint32_t>(std::abs(stride));
+      if (values.stride == own && value < values.end && value + values.stride >= values.end) return loop;
+    }
+    return 0;
+  }
+
+  /// Operands from the i-th on that are the same value of each iteration of a loop, in order or the other way; not those of the
+  /// next loop, too, which may lie at the same distance.
   std::optional<TraceOperand> run_from(int level, const TraceNode& node, size_t i, size_t& count) const {
     constexpr size_t kFewest = 3;
     const std::vector<TraceOperand>& inputs = node.inputs;
     if (i + kFewest > inputs.size() || inputs[i].is_slot) return std::nullopt;
     if (node.op == Op::grad) return std::nullopt;  // which has as many results
     const auto stride = static_cast<int32_t>(inputs[i + 1].index - inputs[i].index);
-    count = 1;
-    while (i + count < inputs.size() && !inputs[i + count].is_slot &&
-           static_cast<int32_t>(inputs[i + count].index - inputs[i + count - 1].index) == stride)
-      ++count;
-    if (count < kFewest) return std::nullopt;
-    for (int loop = level; loop > 0; --loop) {
-      const Numbers& values = passed_[loop - 1].values;
-      if (static_cast<uint32_t>(std::abs(stride)) != values.stride) continue;
-      const uint32_t latest = inputs[stride > 0 ? i + count - 1 : i].index;
-      if (latest >= values.end || latest + values.stride < values.end) continue;
-      TraceOperand run = stride < 0                                 ? counted(loop, inputs[i].index, false)
-                         : values.contains(inputs[i].index) ? counted(loop - 1, inputs[i].index, false)
-                                                            : seen_from(loop - 1, inputs[i].index, false);
-      run.run = static_cast<uint8_t>(loop);
-      run.more = static_cast<int32_t>(static_cast<int64_t>(count) - passed_[loop - 1].trips);
-      run.stride = stride;
-      return run;
+    const bool goes_back = stride < 0;
+    for (count = 1; i + count < inputs.size() && !inputs[i + count].is_slot; ++count) {
+      const uint32_t last = inputs[i + count - 1].index, next = inputs[i + count].index;
+      if (static_cast<int32_t>(next - last) != stride) break;
+      if ((goes_back || count >= kFewest) && loop_that_ends_with(goes_back ? next : last, stride, level) != 0) break;
     }
-    return std::nullopt;
+    const int loop = loop_that_ends_with(inputs[goes_back ? i : i + count - 1].index, stride, level);
+    if (count < kFewest || loop == 0) return std::nullopt;
+    const Numbers& values = passed_[loop - 1].values;
+    TraceOperand run = goes_back                          ? counted(loop, inputs[i].index, false)
+                       : values.contains(inputs[i].index) ? counted(loop - 1, inputs[i].index, false)
+                                                          : seen_from(loop - 1, inputs[i].index, false);
+    run.run = static_cast<uint8_t>(loop);
+    run.more = static_cast<int32_t>(static_cast<int64_t>(count) - passed_[loop - 1].trips);
+    run.stride = stride;
+    return run;
   }
 
   // --- writing

@@ -134,6 +134,34 @@ static Tensors odd_states(const Tensor& xs, Tensor h, Tensor c, const Tensors& w
   return {h, c};
 }
 
+/// Over the sequence, then on its own outputs: the second loop begins as the first one goes on.
+static Tensors generation(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  Tensors ys;
+  const auto step = [&](const Tensor& x) {
+    const Tensor recurrent = matmul(h, w[1]) + w[2];
+    const auto [i, f, g, o] = split<4>(recurrent + matmul(x, w[0]), -1);
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g);
+    h = sigmoid(o) * tanh(c);
+    ys.push_back(matmul(h, w[3]));
+  };
+  for (int64_t t = 0; t < xs.size(0); ++t) step(xs[t]);
+  for (int64_t t = 0; t < xs.size(0) / 2 + 3; ++t) step(ys.back());
+  return {stack(ys), concat(ys, 1)};
+}
+
+/// The second loop looks back at all states of the first one.
+static Tensors attention(const Tensor& xs, Tensor h, Tensor c, const Tensors& w) {
+  const Tensor memory = lstm(xs, h, c, w)[0];
+  Tensors hs;
+  for (int64_t t = xs.size(0) - 1; t >= 0; --t) {
+    const Tensor weight = softmax(sum(memory * h, {2}, true), 0);
+    const Tensors next = lstm_step(sum(weight * memory, {0}) + xs[t], h, c, w);
+    h = next[0], c = next[1];
+    hs.push_back(h);
+  }
+  return {stack(hs), memory};
+}
+
 const std::vector<Loop>& loops() {
   static const std::vector<Loop> all{{"lstm", lstm, 1},
                                      {"backwards", backwards, 1},
@@ -141,12 +169,14 @@ const std::vector<Loop>& loops() {
                                      {"two layers", two_layers, 1},
                                      {"gru", gru, 1},
                                      {"layer norm", layer_norm_rnn, 1},
-                                     {"vector of steps", vector_of_steps, 1},
+                                     {"vector of steps", vector_of_steps, 1, false},
                                      {"two steps back", two_steps_back, 1},
                                      {"first step differs", first_step_differs, 1},
-                                     {"numbers change", numbers_change, 1},
+                                     {"numbers change", numbers_change, 1, false},
                                      {"states kept", states_kept, 1},
-                                     {"odd states", odd_states, 1}};
+                                     {"odd states", odd_states, 1},
+                                     {"generation", generation, 2},
+                                     {"attention", attention, 2}};
   return all;
 }
 

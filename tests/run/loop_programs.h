@@ -16,6 +16,7 @@ struct Loop {
   const char* name;
   std::function<Tensors(const Tensor& xs, Tensor h, Tensor c, const Tensors& w)> run;
   int loops;  // so many must roll; of at least 3 steps
+  bool is_one_way = true;  // what one length recorded serves others
 };
 
 const std::vector<Loop>& loops();

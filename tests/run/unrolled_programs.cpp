@@ -29,6 +29,13 @@ Tensors many(int count) {
 
 Tensors both(const Tensor& a, const Tensor& b) { return {a, b}; }
 
+Tensors steps_and_a_row() {
+  Tensors all = many(8);
+  all.push_back(numbers({1, 9}));
+  all.push_back(numbers({4, 9}));
+  return all;
+}
+
 /// Some of them ask for gradients, in no order.
 Tensors leaves_and_others() {
   Tensors all;
@@ -94,15 +101,15 @@ const std::vector<UnrolledProgram>& unrolled_programs() {
              return {y};
            },
            two())},
-      {"another step behind the loop", __LINE__ + 5,
+      {"another step of another size behind the loop", __LINE__ + 5,
        "no loop of the way: 8 times 3 ops from mul at @: what follows begins like another step [loop-tail]; the plan has one",
        after_calls(
            [](const Tensors& x) -> Tensors {
-             Tensor y = x[1];
-             for (int t = 0; t < 8; ++t) y = tanh(y * x[1]) + x[1];
-             return {sum(y * x[1])};
+             Tensor y = x[9];
+             for (size_t t = 0; t < 8; ++t) y = tanh(y * x[t]) + x[9];
+             return {sum(y * x[8])};
            },
-           two())},
+           steps_and_a_row())},
       {"slots of two kinds", __LINE__ + 5,
        "no loop of the way: 8 times 3 ops from mul at @: a tensor from outside is of another kind [step-slot], mul at @; the plan has one",
        after_calls(
