@@ -2,7 +2,11 @@
 #include "compiler/neighbours.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstdlib>
 #include <numeric>
+#include <utility>
+#include <utility>
 
 namespace calque {
 
@@ -11,6 +15,8 @@ namespace {
 /// So many steps shorter than what is wanted the calls are, or they are not worth writing.
 constexpr int64_t kLeastSteps = 12;
 static_assert(kLeastSteps > kWitnessSteps);
+/// Loops that run so many times more or less often than others may be over the same sequences.
+constexpr int64_t kAboutAsOften = 8;
 
 using Step = std::vector<int64_t>;  // of each loop
 
@@ -22,6 +28,25 @@ struct Direction {
 
 void take_back(BoundSizes& sizes, const Direction& direction, int64_t steps) {
   for (size_t i = 0; i < sizes.size(); ++i) sizes[i].second -= steps * direction.step[i];
+}
+
+/// Two of the loops which together run about as often as this one, as where one list has the results of both.
+std::optional<std::pair<size_t, size_t>> parts_of(const BoundSizes& sizes, std::span<const size_t> loops, size_t loop) {
+  for (size_t i = 0; i < loops.size(); ++i)
+    for (size_t k = 0; k < i; ++k)
+      if (std::abs(sizes[loop].second - sizes[loops[i]].second - sizes[loops[k]].second) <= kAboutAsOften)
+        return std::pair(loops[k], loops[i]);
+  return std::nullopt;
+}
+
+/// Makes it grow where its parts do. False if none of them grows.
+bool grow_with(std::pair<size_t, size_t> parts, size_t loop, std::span<Direction> directions) {
+  bool grows = false;
+  for (Direction& direction : directions) {
+    direction.step[loop] += direction.step[parts.first] + direction.step[parts.second];
+    grows |= direction.step[loop] != 0;
+  }
+  return grows;
 }
 
 Neighbours neighbours_in(const BoundSizes& here, std::span<const Direction> directions) {
@@ -42,7 +67,6 @@ Neighbours neighbours_in(const BoundSizes& here, std::span<const Direction> dire
 }  // namespace
 
 std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loop_count, int64_t stride) {
-  constexpr int64_t kAboutAsOften = 8;
   std::vector<size_t> loops(loop_count);  // those that run seldom first
   std::iota(loops.begin(), loops.end(), 0);
   const auto trips_of = [&](size_t loop) { return sizes[loop].second; };
@@ -52,6 +76,11 @@ std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loop_cou
   int64_t least = kFewTrips;  // a loop that runs more often than another does so in all neighbours
   for (size_t i = 0, end = 0; i < loops.size(); i = end) {
     const int64_t fewest = trips_of(loops[i]);
+    const auto parts = parts_of(sizes, std::span(loops).first(i), loops[i]);
+    if (parts && grow_with(*parts, loops[i], directions)) {
+      end = i + 1;
+      continue;
+    }
     Direction direction{Step(sizes.size(), 0), (fewest - least) / stride};
     const auto add = [&](size_t size) {
       const bool is_added = !grows[size] && sizes[size].second >= fewest && sizes[size].second - fewest <= kAboutAsOften;

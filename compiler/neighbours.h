@@ -24,8 +24,9 @@ struct Neighbours {
 };
 
 /// `sizes`: those of the long call, first how often each of its `loops` runs. Loops that run about as often may well be over the same
-/// sequence, and grow together, by `stride` trips a step; others are a direction of their own. So do other sizes that are as large
-/// as a loop is long; what is none of these stays as it is. Empty where no loop is long.
+/// sequence, and grow together, by `stride` trips a step; others are a direction of their own, or grow with two that together run
+/// about as often. So do other sizes that are as large as a loop is long; what is none of these stays as it is. Empty where no
+/// loop is long.
 std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loops, int64_t stride);
 
 }  // namespace calque
