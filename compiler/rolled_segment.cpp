@@ -75,6 +75,17 @@ RolledNeighbours rolled_neighbours(const Neighbours& neighbours, const Way& way,
   return made;
 }
 
+const RolledNeighbours& kept_or_made(const Neighbours& neighbours, const Way& way, const TrueNumbers& numbers, bool pads,
+                                     std::vector<RolledNeighbours>& kept) {
+  constexpr size_t kMostKept = 24;
+  const auto known = std::ranges::find_if(kept, [&](const RolledNeighbours& each) { return is_kept(each, neighbours, way, numbers); });
+  if (known != kept.end()) return *known;
+  RolledNeighbours made = rolled_neighbours(neighbours, way, numbers, pads);
+  std::erase_if(kept, [&](const RolledNeighbours& each) { return each.revision != made.revision; });
+  if (kept.size() == kMostKept) kept.erase(kept.begin());
+  return kept.emplace_back(std::move(made));
+}
+
 /// The graph has one input or output for all these steps; now they are those of the true call.
 void set_steps(SegmentGraph& segment, const TrueNumbers& numbers) {
   std::set<uint32_t> are_steps;
@@ -91,11 +102,11 @@ void set_steps(SegmentGraph& segment, const TrueNumbers& numbers) {
     if (!value.steps.empty()) value.steps = *steps++;
 }
 
-std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way& way, bool pads, RolledNeighbours& kept) try {
+std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way& way, bool pads,
+                                         std::vector<RolledNeighbours>& kept) try {
   const TrueNumbers numbers(way);
-  if (!is_kept(kept, neighbours, way, numbers)) kept = rolled_neighbours(neighbours, way, numbers, pads);
   std::vector<const SegmentGraph*> segments;
-  for (const RolledNeighbours::Call& call : kept.calls) segments.push_back(&call.segment);
+  for (const RolledNeighbours::Call& call : kept_or_made(neighbours, way, numbers, pads, kept).calls) segments.push_back(&call.segment);
   SegmentGraph reached = extrapolate(segments, neighbours.steps);
   set_steps(reached, numbers);
   return reached;
@@ -108,7 +119,7 @@ std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way
 }  // namespace
 
 std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
-                                              const std::string& name, RolledNeighbours& kept) {
+                                              const std::string& name, std::vector<RolledNeighbours>& kept) {
   const Way way{tree, begin, end, held, name};
   size_t loops = 0;
   const BoundSizes sizes = sizes_of(way, loops);
@@ -118,7 +129,7 @@ std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId beg
     const std::optional<Neighbours> neighbours = neighbours_of(sizes, loops, stride);
     if (!neighbours) continue;
     if (std::optional<SegmentGraph> graph = reached_from(*neighbours, way, false, kept)) return graph;
-    RolledNeighbours of_this_length;
+    std::vector<RolledNeighbours> of_this_length;
     if (std::optional<SegmentGraph> graph = reached_from(*neighbours_of(trips, loops, stride), way, true, of_this_length)) return graph;
   }
   return std::nullopt;

@@ -9,7 +9,7 @@
 namespace calque {
 
 /// Short calls of a way, written down and rolled. A call of another length has the same neighbours, where the sizes that grow with its
-/// loops are as far from each other: they are not written again.
+/// loops are as far from each other: they are not written again. Where two loops grow apart, there are several such cases.
 struct RolledNeighbours {
   struct Call {
     WayNumbers numbers;
@@ -33,8 +33,8 @@ struct RolledNeighbours {
 /// The value ids of held values and their views are those of the shortest: they tell which are the same.
 ///
 /// A tensor of which each iteration binds its own is one input with those of all steps, and a value that is held of each iteration
-/// one output. `kept`: neighbours of an earlier call of the same segment, or none; then those of this one.
+/// one output. `kept`: neighbours of earlier calls of the same segment; those of this one are added.
 std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId begin, TraceId end, std::span<const uint32_t> held,
-                                              const std::string& name, RolledNeighbours& kept);
+                                              const std::string& name, std::vector<RolledNeighbours>& kept);
 
 }  // namespace calque

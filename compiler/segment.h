@@ -72,7 +72,7 @@ class Segment {
   std::vector<Tensor> expected_;
   std::shared_ptr<const TraceTree> snapshot_;  // of the tree at `snapshot_revision_`
   uint64_t snapshot_revision_ = 0;
-  RolledNeighbours neighbours_;
+  std::vector<RolledNeighbours> neighbours_;
   uint64_t past_backward_runs_ = 0, past_code_generations_ = 0;  // of plans that are kept no more
 };
 
