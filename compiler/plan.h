@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compiler/kernel_store.h"
+#include "compiler/packed_weight.h"
 #include "compiler/team_trial.h"
 #include "ir/graph/graph.h"
 #include "runtime/inline_array.h"
@@ -147,16 +148,16 @@ struct PlanStep {
   void prepare(const Kernels& kernels);
 };
 
-/// The right side of a product that comes from outside (a weight): packed once for each version of its elements.
+/// The right side of a product that comes from outside (a weight).
 struct PackedOperand {
   Place place;
   int64_t panel_columns;
-  Ref<Storage> storage;      // of the last run; held so that its address means something
-  int64_t offset = 0;        // of the input in it
+  bool is_read_often;          // by every iteration of a loop: worth packing for one run
+  // Of the last run.
+  Ref<Storage> storage{};      // held so that its address means something
+  int64_t offset = 0;          // of the input in it
   uint32_t version = 0;
-  bool is_packed = false;
-  bool is_read_often = false;  // by every iteration of a loop: worth packing for one run
-  Tensor memory;
+  std::shared_ptr<PackedWeight> weight{};  // null: it was not packed
 
   int64_t elements() const;    // of the packed matrix
 };
@@ -208,7 +209,7 @@ class Plan {
   std::vector<PlanBuffer> buffers_;
   std::vector<PlanStep> steps_;
   std::vector<PackedOperand> packed_;
-  TryLock packed_lock_;  // held by the run that uses them; others read the weights themselves
+  TryLock packed_lock_;  // held by the run that looks at them; others read the weights themselves
   size_t arena_bytes_ = 0, scratch_bytes_ = 0;
   int owned_count_ = 0;
   bool is_worth_a_team_ = false;      // of loops that may be shared or not, none is

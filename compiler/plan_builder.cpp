@@ -256,7 +256,7 @@ int PlanBuilder::packed_operand(const Place& right, int64_t panel_columns, bool 
       return static_cast<int>(i);
     }
   }
-  plan_.packed_.push_back({right, panel_columns, {}, 0, 0, false, is_read_often, {}});
+  plan_.packed_.push_back({right, panel_columns, is_read_often});
   return static_cast<int>(plan_.packed_.size()) - 1;
 }
 

@@ -26,8 +26,7 @@ class PlanRun {
  public:
   PlanRun(Plan& plan, std::span<const Tensor> inputs)
       : plan_(plan), inputs_(inputs.size()), owned_(plan.owned_count_), starts_(plan.buffers_.size()),
-        packed_(plan.packed_.size()) {
-    if (!plan.packed_.empty()) lock_ = std::unique_lock(plan.packed_lock_, std::try_to_lock);
+        packed_(plan.packed_.size()), packed_memory_(plan.packed_.size()) {
     for (size_t i = 0; i < inputs.size(); ++i) inputs_[i] = laid_out(inputs[i], plan.inputs_[i]);
     for (const PlanBuffer& buffer : plan.buffers_)
       if (buffer.kind == PlanBuffer::Kind::owned) owned_[buffer.index] = Ref<Storage>::adopt(Storage::create(buffer.bytes));
@@ -41,7 +40,7 @@ class PlanRun {
     const size_t bytes = plan_.arena_bytes_ + plan_.scratch_bytes_ * threads;
     arena_ = Ref<Storage>::adopt(Storage::create(bytes));
     for (size_t i = 0; i < starts_.size(); ++i) starts_[i] = start_of(plan_.buffers_[i]);
-    find_stale_packing();
+    find_packed();
     const uint64_t start = is_tried ? __rdtsc() : 0;
     ThreadPool::instance().run(threads, [this](Team& team) { work(team); });
     if (is_tried && team_size_ == threads) {
@@ -101,30 +100,40 @@ class PlanRun {
 
   /// A weight is packed when it is seen unchanged for the second time: one that changes on every call is read as it is, unless
   /// a loop reads it.
-  void find_stale_packing() {
-    if (!lock_.owns_lock()) return;
+  void find_packed() {
+    if (plan_.packed_.empty()) return;
+    const std::unique_lock lock(plan_.packed_lock_, std::try_to_lock);
+    if (!lock) return;
     for (size_t i = 0; i < plan_.packed_.size(); ++i) {
       PackedOperand& operand = plan_.packed_[i];
       const TensorImpl& input = *inputs_[plan_.buffers_[operand.place.buffer].index].impl();
       const uint32_t version = input.storage->version.load(std::memory_order_relaxed);
-      const bool unchanged = operand.storage.get() == input.storage.get() && operand.offset == input.offset &&
-                             operand.version == version && !input.storage->written_unseen.load(std::memory_order_relaxed);
-      if (!unchanged) operand.is_packed = false;
-      if (!operand.is_packed && (unchanged || operand.is_read_often)) stale_.push_back(static_cast<int>(i));
+      const bool is_known = operand.storage.get() == input.storage.get() && operand.offset == input.offset;
+      const bool is_unsure = input.storage->written_unseen.load(std::memory_order_relaxed);
+      const bool is_unchanged = is_known && operand.version == version && !is_unsure;
       operand.storage = input.storage;
       operand.offset = input.offset;
       operand.version = version;
-      if (operand.is_packed) packed_[i] = start_of(operand);
-    }
-    for (int i : stale_) {
-      PackedOperand& operand = plan_.packed_[i];
-      operand.memory = empty({operand.place.type.dtype, Shape{operand.elements()}});
+      if (!is_known) operand.weight = nullptr;
+      if (!is_unchanged && !operand.is_read_often) continue;
+      if (!operand.weight && !is_unsure) operand.weight = PackedWeight::of(matrix_of(operand));
+      if (!is_unsure) packed_memory_[i] = operand.weight->find(version);
+      if (!packed_memory_[i]) {
+        packed_memory_[i] = empty({operand.place.type.dtype, Shape{operand.elements()}});
+        stale_.push_back({i, version, is_unsure ? nullptr : operand.weight});
+      } else {
+        packed_[i] = start_of(packed_memory_[i]);
+      }
     }
   }
 
-  static const std::byte* start_of(const PackedOperand& operand) {
-    return static_cast<const std::byte*>(operand.memory.impl()->view().data);
+  static PackedWeight::Matrix matrix_of(const PackedOperand& operand) {
+    const Place& place = operand.place;
+    return {operand.storage.get(), operand.offset + place.offset, place.type.dtype, place.type.shape[0], place.type.shape[1],
+            place.strides[0], place.strides[1], operand.panel_columns, kernels::isa_level()};
   }
+
+  static const std::byte* start_of(const Tensor& packed) { return static_cast<const std::byte*>(packed.impl()->view().data); }
 
   template <class T>
   static kernels::MatrixView<T> matrix(const kernels::View& view) {
@@ -141,9 +150,9 @@ class PlanRun {
   }
 
   void pack_stale(Team& team) {
-    for (int i : stale_) {
-      PackedOperand& operand = plan_.packed_[i];
-      const kernels::View weight = view(operand.place), memory = operand.memory.impl()->view();
+    for (const StalePacking& stale : stale_) {
+      const PackedOperand& operand = plan_.packed_[stale.operand];
+      const kernels::View weight = view(operand.place), memory = packed_memory_[stale.operand].impl()->view();
       if (weight.dtype == DType::f32)
         kernels::pack(matrix<float>(weight), weight.shape[0], weight.shape[1], memory.as<float>(), team, operand.panel_columns);
       else
@@ -152,9 +161,9 @@ class PlanRun {
     if (stale_.empty()) return;
     team.barrier();
     if (team.rank == 0)
-      for (int i : stale_) {
-        plan_.packed_[i].is_packed = true;
-        packed_[i] = start_of(plan_.packed_[i]);
+      for (const StalePacking& stale : stale_) {
+        packed_[stale.operand] = start_of(packed_memory_[stale.operand]);
+        if (stale.weight) stale.weight->keep(stale.version, packed_memory_[stale.operand]);
       }
     team.barrier();
   }
@@ -432,13 +441,19 @@ class PlanRun {
   }
 
   Plan& plan_;
-  std::unique_lock<TryLock> lock_;  // held where packed operands may be used
   InlineArray<Tensor, 16> inputs_;
   InlineArray<Ref<Storage>, 8> owned_;
   Ref<Storage> arena_;
   InlineArray<std::byte*, 32> starts_;  // of the buffers
   InlineArray<const std::byte*, 16> packed_;  // null: is not packed
-  std::vector<int> stale_;
+  InlineArray<Tensor, 16> packed_memory_;
+  /// What this run packs. `weight`: that it is kept with; null where nobody can tell whether it changes.
+  struct StalePacking {
+    size_t operand;
+    uint32_t version;
+    std::shared_ptr<PackedWeight> weight;
+  };
+  std::vector<StalePacking> stale_;
   bool shares_small_loops_ = false;
   int team_size_ = 0;
   std::atomic<bool> has_failed_{false};  // loops of their own members may both

@@ -48,7 +48,7 @@ class Segment {
   void adopt(const Segment& other, const BoundSizes& sizes);
 
  private:
-  static constexpr size_t kMostPlans = 32;
+  static constexpr size_t kMostPlans = 128;
   struct SizedPlan {
     BoundSizes sizes;
     std::vector<uint32_t> held;  // numbers from the segment's first, ascending

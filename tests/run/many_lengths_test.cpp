@@ -6,6 +6,7 @@
 #include <random>
 
 #include "calque/pure.h"
+#include "compiler/packed_weight.h"
 #include "tests/run/loop_programs.h"
 #include "tests/support/sanitized.h"
 
@@ -15,7 +16,7 @@ using namespace calque::loop_programs;
 namespace {
 
 constexpr int64_t kLongest = 1000;
-constexpr uint64_t kPlansKept = 32;  // kMostPlans of compiler/segment.h
+constexpr uint64_t kPlansKept = 128;  // kMostPlans of compiler/segment.h
 constexpr uint64_t kFewKeys = 16;
 
 /// A small cell, of which even a thousand steps are quick.
@@ -60,6 +61,22 @@ uint64_t plans_kept(const std::string& explanation) {
 size_t bytes_in_use() { return mallinfo2().uordblks + mallinfo2().hblkhd; }
 
 }  // namespace
+
+TEST_CASE("many lengths: a weight is packed once for all of them, and again when it has changed") {
+  const NoGradGuard no_grad;
+  Tensors w = weights();
+  auto compiled = compile(small_loop);
+  const size_t before = PackedWeight::count();
+  for (int round = 0; round < 3; ++round) {
+    for (int64_t steps = 20; steps < 30; ++steps) {
+      INFO("round " << round << ", " << steps << " steps");
+      check_same(compiled(sequence(steps), state(0.3), w), small_loop(sequence(steps), state(0.3), w), "results");
+    }
+    CHECK_COMPILED(PackedWeight::count() == before + 1);
+    w[3].assign_(w[3] * 0.9);
+  }
+  CHECK_COMPILED(compiled.stats().plan_runs >= 28);
+}
 
 TEST_CASE("many lengths: one way, a few kernels, a bounded number of plans and bytes") {
   const Tensors w = weights();
