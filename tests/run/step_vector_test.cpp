@@ -35,12 +35,12 @@ Tensors over(const Tensors& xs, const Tensors& w, bool reverse = false) {
   return hs;
 }
 
-using Program = std::function<Tensors(const Tensors& xs, const Tensors& w)>;
+using StepsProgram = std::function<Tensors(const Tensors& xs, const Tensors& w)>;
 
 constexpr int64_t kLengths[] = {40, 41, 0, 57, 3, 2, 33, 1, 12, 60, 4, 35, 57, 0, 44};
 
 /// At many lengths in no order; each of the long ones has a plan that was made without unrolling.
-CompileStats check_lengths(const Program& program, const Tensors& w) {
+CompileStats check_lengths(const StepsProgram& program, const Tensors& w) {
   auto compiled = compile(program);
   for (const int64_t steps : kLengths) {
     INFO(steps << " steps");
@@ -61,7 +61,7 @@ Tensors gradients_of(const Tensors& results, const Tensors& xs, const Tensors& w
   return gradients;
 }
 
-void check_gradients(const Program& program, const std::function<Tensors(int64_t)>& steps_of_length, size_t every) {
+void check_gradients(const StepsProgram& program, const std::function<Tensors(int64_t)>& steps_of_length, size_t every) {
   const Tensors ours_w = weights(), their_w = weights();
   auto compiled = compile(program);
   for (const int64_t steps : {40, 41, 57, 3, 33, 12, 60, 44}) {
@@ -79,7 +79,7 @@ void check_gradients(const Program& program, const std::function<Tensors(int64_t
 TEST_CASE("step vectors: plans of new lengths are made without unrolling") {
   const Tensors w = weights();
   const NoGradGuard no_grad;
-  const Program programs[] = {
+  const StepsProgram programs[] = {
       [](const Tensors& xs, const Tensors& w) { return over(xs, w); },
       [](const Tensors& xs, const Tensors& w) { return over(xs, w, true); },
       // Both ways over one vector.
@@ -122,7 +122,7 @@ TEST_CASE("step vectors: plans of new lengths are made without unrolling") {
         return {h};
       }};
   int number = 0;
-  for (const Program& program : programs) {
+  for (const StepsProgram& program : programs) {
     INFO("program " << number++);
     const CompileStats stats = check_lengths(program, w);
     CHECK_COMPILED(stats.rolled_plans >= 3);
@@ -131,7 +131,7 @@ TEST_CASE("step vectors: plans of new lengths are made without unrolling") {
 }
 
 TEST_CASE("step vectors: gradients of steps and weights") {
-  const Program program = [](const Tensors& xs, const Tensors& w) { return over(xs, w); };
+  const StepsProgram program = [](const Tensors& xs, const Tensors& w) { return over(xs, w); };
   for (const size_t every : {1u, 2u, 7u}) {
     check_gradients(program, leaves, every);
     check_gradients(program, [](int64_t count) { return steps_of(count); }, every);
@@ -139,14 +139,14 @@ TEST_CASE("step vectors: gradients of steps and weights") {
 }
 
 TEST_CASE("step vectors: gradients by results that are views, or views of steps") {
-  const Program views = [](const Tensors& xs, const Tensors& w) {
+  const StepsProgram views = [](const Tensors& xs, const Tensors& w) {
     Tensors hs = over(xs, w);
     for (Tensor& h : hs) h = reshape(h, {kHidden * kBatch});
     return hs;
   };
   check_gradients(views, leaves, 3);
   // Values beside their views, two views of one value, and a view of each step itself: those stay by themselves.
-  const Program shared = [](const Tensors& xs, const Tensors& w) {
+  const StepsProgram shared = [](const Tensors& xs, const Tensors& w) {
     Tensors all = over(xs, w);
     for (size_t i = 0; i < xs.size(); ++i) {
       const Tensor next = all[i] * xs[i];
@@ -169,7 +169,7 @@ TEST_CASE("step vectors: gradients by results that are views, or views of steps"
 }
 
 TEST_CASE("step vectors: one tensor twice, steps that lie otherwise, and steps that differ in what they ask for") {
-  const Program program = [](const Tensors& xs, const Tensors& w) { return over(xs, w); };
+  const StepsProgram program = [](const Tensors& xs, const Tensors& w) { return over(xs, w); };
   const auto repeated = [](int64_t count) {
     Tensors steps = leaves(count);
     for (size_t i = 1; i < steps.size(); i += 9) steps[i] = steps[i - 1];
@@ -220,7 +220,7 @@ TEST_CASE("step vectors: results are storages of their own, of which some are dr
 
 TEST_CASE("step vectors: a step that is written to") {
   const Tensors w = weights();
-  const Program program = [](const Tensors& xs, const Tensors& w) { return over(xs, w); };
+  const StepsProgram program = [](const Tensors& xs, const Tensors& w) { return over(xs, w); };
   auto compiled = compile(program);
   Tensors xs = steps_of(40);
   for (int call = 0; call < 4; ++call) {
@@ -236,7 +236,7 @@ TEST_CASE("step vectors: a step that is written to") {
 }
 
 TEST_CASE("step vectors: second gradients, and a pure function") {
-  const Program program = [](const Tensors& xs, const Tensors& w) -> Tensors { return over(xs, w); };
+  const StepsProgram program = [](const Tensors& xs, const Tensors& w) -> Tensors { return over(xs, w); };
   const auto second = [&](auto&& function, const Tensors& xs, const Tensors& w) {
     const Tensors results = function(xs, w);
     const Tensor loss = sum(results[3] * results[30]);
