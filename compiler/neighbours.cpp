@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstdlib>
 #include <numeric>
-#include <utility>
 #include <utility>
 
 namespace calque {
