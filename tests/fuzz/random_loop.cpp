@@ -54,7 +54,7 @@ class Maker {
 
   void habits() {
     HostHabits& habits = loop_.habits;
-    for (int count = 1 + below(2); count > 0; --count) switch (below(22)) {
+    for (int count = 1 + below(2); count > 0; --count) switch (below(24)) {
         case 0: habits.reverse = true; break;
         case 1: habits.steps_are_tensors = true; break;
         case 2: habits.number_changes = true; break;
@@ -82,6 +82,8 @@ class Maker {
           habits.listed_held = one_in(2) ? ListedHeld::all : static_cast<ListedHeld>(1 + below(3));
           if (loop_.listed.empty()) loop_.listed.push_back(below(loop_.states + loop_.sequences + static_cast<int>(loop_.body.size())));
           break;
+        case 21: habits.reads_first = true; break;
+        case 22: habits.goes_on = 1 + below(8); break;
         default: (one_in(2) ? habits.back : habits.stride) = 2 + below(2);
       }
   }
@@ -155,8 +157,10 @@ class Runner {
     std::vector<Tensors> stacks(loop_.stacked.size());
     Tensors listed;
     std::vector<Tensor> history(static_cast<size_t>(habits_.back), states_[0]);
-    int64_t done = 0;
-    for (int64_t i = 0; i < steps && i < habits_.most_steps; i += habits_.stride, ++done) {
+    if (habits_.reads_first && sum(states_[0]).item() > 1e9) states_[0] = states_[0] * 0.5;
+    const int64_t regular = (std::min<int64_t>(steps, habits_.most_steps) + habits_.stride - 1) / habits_.stride;
+    for (int64_t done = 0; done < (regular > 0 ? regular + habits_.goes_on : 0); ++done) {
+      const int64_t i = std::min(done, regular - 1) * habits_.stride;
       const int64_t step = is_reverse_ ? steps - 1 - i : i;
       const Tensors values = body(step, done, i + habits_.stride >= steps, history[static_cast<size_t>(done % habits_.back)]);
       if (habits_.write == SequenceWrite::over_step) sequences_[0][step].assign_(values.back());
@@ -211,7 +215,7 @@ class Runner {
   }
 
   Tensor step_of(size_t sequence, int64_t step) const {
-    if (sequence == 0 && habits_.outside_steps != OutsideSteps::none) return inputs_.steps[static_cast<size_t>(step)];
+    if (sequence == 0 && habits_.outside_steps != OutsideSteps::none) return inputs_.steps[std::min(static_cast<size_t>(step), inputs_.steps.size() - 1)];
     if (sequence == 0 && habits_.steps_are_tensors) return squeeze(steps_[static_cast<size_t>(step)], {0});
     return sequences_[sequence][std::min(step, sequences_[sequence].size(0) - 1)];
   }
