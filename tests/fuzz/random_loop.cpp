@@ -215,7 +215,8 @@ class Runner {
   }
 
   Tensor step_of(size_t sequence, int64_t step) const {
-    if (sequence == 0 && habits_.outside_steps != OutsideSteps::none) return inputs_.steps[std::min(static_cast<size_t>(step), inputs_.steps.size() - 1)];
+    const auto last_from = [step](const Tensors& steps) { return steps[std::min(static_cast<size_t>(step), steps.size() - 1)]; };
+    if (sequence == 0 && habits_.outside_steps != OutsideSteps::none && !inputs_.steps.empty()) return last_from(inputs_.steps);
     if (sequence == 0 && habits_.steps_are_tensors) return squeeze(steps_[static_cast<size_t>(step)], {0});
     return sequences_[sequence][std::min(step, sequences_[sequence].size(0) - 1)];
   }
