@@ -173,7 +173,10 @@ bool begins_like(std::span<const TraceNode* const> way, const Iterations& loop, 
     const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor from outside, of its kind
     if (actual.is_slot != operand.is_slot || (!is_new && actual.index != expected)) return false;
   }
-  return std::ranges::equal(head.new_slots, next.new_slots, [](const SlotRecord& a, const SlotRecord& b) { return a.is_alike_but_for_sizes(b); });
+  // A tensor that has a slot already may be taken for a new one.
+  if (head.new_slots.size() != next.new_slots.size()) return true;
+  return std::ranges::equal(head.new_slots, next.new_slots,
+                            [](const SlotRecord& a, const SlotRecord& b) { return a.is_alike_but_for_sizes(b); });
 }
 
 namespace {
