@@ -170,13 +170,12 @@ bool begins_like(std::span<const TraceNode* const> way, const Iterations& loop, 
   for (size_t i = 0; i < head.inputs.size(); ++i) {
     const TraceOperand &operand = head.inputs[i], &actual = next.inputs[i];
     const auto expected = operand.index + static_cast<uint32_t>(times) * (again.inputs[i].index - operand.index);
-    const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor from outside, of its kind
+    const bool is_new = operand.is_slot && expected >= next.first_slot;  // any tensor of its kind that had no slot before the loop
+    if (is_new && actual.index < operand.index) return false;
     if (actual.is_slot != operand.is_slot || (!is_new && actual.index != expected)) return false;
   }
-  // A tensor that has a slot already may be taken for a new one.
-  if (head.new_slots.size() != next.new_slots.size()) return true;
-  return std::ranges::equal(head.new_slots, next.new_slots,
-                            [](const SlotRecord& a, const SlotRecord& b) { return a.is_alike_but_for_sizes(b); });
+  const auto are_alike = [](const SlotRecord& a, const SlotRecord& b) { return a.is_alike_but_for_sizes(b); };
+  return head.new_slots.size() != next.new_slots.size() || std::ranges::equal(head.new_slots, next.new_slots, are_alike);
 }
 
 namespace {

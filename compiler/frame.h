@@ -122,6 +122,8 @@ class Frame final : public Observer {
   bool match_node(TraceId id, const OpCall& call, std::span<Tensor> results);
   void bind(TensorImpl& tensor);
   bool matches(const TraceNode& node, const OpCall& call);
+  /// So many of the first slots have tensors that a new slot of the node must not have.
+  size_t known_slots(const TraceNode& node) const;
   /// Whether one of the first `slots` slots is this tensor.
   bool is_bound(const TensorImpl& tensor, size_t slots) const;
   bool matches_attributes(const TraceNode& node, const Attributes& attributes) const;

@@ -69,6 +69,13 @@ bool Frame::is_bound(const TensorImpl& tensor, size_t slots) const {
                      [&](const Tensor& slot) { return slot.impl() == &tensor; });
 }
 
+/// As when a way is recorded: a tensor that had a slot before a loop is not new to its iterations (so that these are told from what
+/// follows), nor to a gradient, in which it has a part.
+size_t Frame::known_slots(const TraceNode& node) const {
+  if (node.op == Op::grad) return first_slot(node);
+  return node.loop == kNoLoop ? 0 : node.first_slot + position_.levels[node.level - 1].slots;
+}
+
 bool Frame::matches(const TraceNode& node, const OpCall& call) {
   if (!is_same_op(node, call)) return false;
   uint32_t next_new_slot = 0;
@@ -81,7 +88,7 @@ bool Frame::matches(const TraceNode& node, const OpCall& call) {
     const TraceOperand& operand = node.inputs[i];
     const uint32_t slot = position_.number(operand, node.level);
     if (!operand.is_slot || slot < first) continue;
-    if (node.op == Op::grad && is_bound(*call.inputs[i], first)) {  // another slot is this tensor, and has a part in its gradient
+    if (is_bound(*call.inputs[i], known_slots(node))) {
       slots_.resize(first);
       return false;
     }
@@ -115,7 +122,7 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
     if (tensor.is_pending()) materialize(tensor);
     refresh_history(tensor);
     if (!node.new_slots[new_slot].fits_but_for_sizes(tensor)) return false;
-    if (node.op == Op::grad && is_bound(tensor, slots_.size())) return false;
+    if (is_bound(tensor, known_slots(node))) return false;
     fresh.push_back(&tensor);
   }
   if (!fresh.empty() && slots_.size() != first_slot(node)) return false;
