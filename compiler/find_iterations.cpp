@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
+#include "compiler/key_hash.h"
 #include "passes/loops/repetition.h"
 
 namespace calque {
@@ -43,23 +45,19 @@ bool same_word(const TraceNode& a, const TraceNode& b, int word) {
 }
 
 /// Equal for nodes between which there is no difference().
-size_t hash_of(const TraceNode& node) {
-  size_t hash = 0;
-  const auto add = [&](uint64_t word) { hash = (hash ^ word) * 0x9E3779B97F4A7C15u; };
-  add(static_cast<uint64_t>(node.op));
-  add(reinterpret_cast<uintptr_t>(node.location));
-  for (const TraceOperand& operand : node.inputs) add(operand.is_slot);
-  for (const ResultRecord& result : node.results)
-    for (int64_t size : result.shape) add(static_cast<uint64_t>(size));
-  return hash ^ hash >> 32;
+uint64_t hash_of(const TraceNode& node) {
+  std::vector<uint64_t> words{static_cast<uint64_t>(node.op), reinterpret_cast<uintptr_t>(node.location)};
+  for (const TraceOperand& operand : node.inputs) words.push_back(operand.is_slot);
+  for (const ResultRecord& result : node.results) words.insert(words.end(), result.shape.begin(), result.shape.end());
+  return hash_words(words, 0);
 }
 
 /// The same number for nodes that could be one of several iterations.
 std::vector<uint32_t> numbers_of(std::span<const TraceNode* const> way) {
-  std::unordered_multimap<size_t, uint32_t> known;  // the first node of each number, by hash
+  std::unordered_multimap<uint64_t, uint32_t> known;  // the first node of each number, by hash
   std::vector<uint32_t> numbers;
   for (uint32_t i = 0; i < way.size(); ++i) {
-    const size_t hash = hash_of(*way[i]);
+    const uint64_t hash = hash_of(*way[i]);
     const auto [begin, end] = known.equal_range(hash);
     const auto alike = std::find_if(begin, end, [&](const auto& entry) { return is_repeated(*way[entry.second], *way[i]); });
     numbers.push_back(alike == end ? i : alike->second);
@@ -120,10 +118,6 @@ class Finder {
   std::vector<Iterations> found_;
 };
 
-}  // namespace
-
-namespace {
-
 /// Wherever the lines are that asked for them.
 std::optional<Reason> difference_in_kind(const TraceNode& a, const TraceNode& b) {
   if (a.op != b.op) return Reason::steps_differ;
@@ -137,6 +131,35 @@ std::optional<Reason> difference_in_kind(const TraceNode& a, const TraceNode& b)
   for (size_t i = 0; i < a.inputs.size(); ++i)
     if (a.inputs[i].is_slot != b.inputs[i].is_slot) return Reason::step_operand;
   return std::nullopt;
+}
+
+/// Whether the first two iterations are there, with those that follow or without.
+bool is_well_begun(std::span<const TraceNode* const> way, const Iterations& loop) {
+  if (loop.trips + 1 < static_cast<int64_t>(kFewestRepetitions)) return false;
+  for (size_t i = loop.first + 1; loop.omitted > 0 && i < loop.first + 2 * loop.period; ++i)
+    if (way[i]->omitted.iterations > 0) return false;
+  return true;
+}
+
+/// The loop as matching can leave it: where other lines behind it begin with what another iteration would ask for, as much of them is
+/// taken for a part of its last iteration, and all iterations begin as much later. None if it is still not clear then, or if
+/// there are too few.
+std::optional<Iterations> left_clearly(std::span<const TraceNode* const> way, Iterations loop, size_t end) {
+  for (size_t moved = 1; loop.end() < end && begins_like(way, loop, *way[loop.end()]); ++moved) {
+    if (difference_in_kind(*way[loop.first], *way[loop.end()])) return std::nullopt;
+    ++loop.first;
+    if (moved % loop.period == 0) {  // a whole iteration
+      loop.first -= loop.period;
+      ++loop.trips;
+    }
+  }
+  return is_well_begun(way, loop) ? std::optional(loop) : std::nullopt;
+}
+
+/// Without the iterations that begin before `place`.
+Iterations from(Iterations loop, size_t place) {
+  for (; loop.first < place; --loop.trips) loop.first += loop.period;
+  return loop;
 }
 
 }  // namespace
@@ -177,39 +200,6 @@ bool begins_like(std::span<const TraceNode* const> way, const Iterations& loop, 
   const auto are_alike = [](const SlotRecord& a, const SlotRecord& b) { return a.is_alike_but_for_sizes(b); };
   return head.new_slots.size() != next.new_slots.size() || std::ranges::equal(head.new_slots, next.new_slots, are_alike);
 }
-
-namespace {
-
-/// Whether the first two iterations are there, with those that follow or without.
-bool is_well_begun(std::span<const TraceNode* const> way, const Iterations& loop) {
-  if (loop.trips + 1 < static_cast<int64_t>(kFewestRepetitions)) return false;
-  for (size_t i = loop.first + 1; loop.omitted > 0 && i < loop.first + 2 * loop.period; ++i)
-    if (way[i]->omitted.iterations > 0) return false;
-  return true;
-}
-
-/// The loop as matching can leave it: where other lines behind it begin with what another iteration would ask for, as much of them is
-/// taken for a part of its last iteration, and all iterations begin as much later. None if it is still not clear then, or if
-/// there are too few.
-std::optional<Iterations> left_clearly(std::span<const TraceNode* const> way, Iterations loop, size_t end) {
-  for (size_t moved = 1; loop.end() < end && begins_like(way, loop, *way[loop.end()]); ++moved) {
-    if (difference_in_kind(*way[loop.first], *way[loop.end()])) return std::nullopt;
-    ++loop.first;
-    if (moved % loop.period == 0) {  // a whole iteration
-      loop.first -= loop.period;
-      ++loop.trips;
-    }
-  }
-  return is_well_begun(way, loop) ? std::optional(loop) : std::nullopt;
-}
-
-/// Without the iterations that begin before `place`.
-Iterations from(Iterations loop, size_t place) {
-  for (; loop.first < place; --loop.trips) loop.first += loop.period;
-  return loop;
-}
-
-}  // namespace
 
 std::vector<Iterations> find_iterations(std::span<const TraceNode* const> way, size_t begin, size_t end) {
   Finder finder(way, begin, end);

@@ -84,11 +84,12 @@ bool Frame::matches(const TraceNode& node, const OpCall& call) {
   if (node.new_slots.empty()) return true;
   const uint32_t first = first_slot(node);
   if (slots_.size() != first) return false;
+  const size_t known = known_slots(node);
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const TraceOperand& operand = node.inputs[i];
     const uint32_t slot = position_.number(operand, node.level);
     if (!operand.is_slot || slot < first) continue;
-    if (is_bound(*call.inputs[i], known_slots(node))) {
+    if (is_bound(*call.inputs[i], known)) {
       slots_.resize(first);
       return false;
     }
@@ -118,14 +119,13 @@ bool Frame::matches_resized(TraceId id, const TraceNode& node, const OpCall& cal
       if (!same) return false;
       continue;
     }
-    if (in_segment(tensor) || new_slot >= node.new_slots.size()) return false;
+    if (in_segment(tensor) || new_slot >= node.new_slots.size() || slots_.size() != first_slot(node)) return false;
     if (tensor.is_pending()) materialize(tensor);
     refresh_history(tensor);
     if (!node.new_slots[new_slot].fits_but_for_sizes(tensor)) return false;
     if (is_bound(tensor, known_slots(node))) return false;
     fresh.push_back(&tensor);
   }
-  if (!fresh.empty() && slots_.size() != first_slot(node)) return false;
   if (fresh.size() != node.new_slots.size()) return false;
   if (!resize(tree_, id, fresh, call, position_.levels[tree_[id].level].iteration)) return false;
   for (const TensorImpl* tensor : fresh) bind(const_cast<TensorImpl&>(*tensor));

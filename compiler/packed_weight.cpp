@@ -22,12 +22,11 @@ Registry& registry() {
 }  // namespace
 
 std::shared_ptr<PackedWeight> PackedWeight::of(const Matrix& matrix) {
-  auto made = std::make_shared<PackedWeight>(matrix);
   const std::lock_guard lock(registry().mutex);
   std::weak_ptr<PackedWeight>& known = registry().weights[matrix];
-  if (std::shared_ptr<PackedWeight> weight = known.lock()) return weight;  // `made` is destroyed behind the lock
-  known = made;
-  return made;
+  std::shared_ptr<PackedWeight> weight = known.lock();
+  if (!weight) known = weight = std::make_shared<PackedWeight>(matrix);
+  return weight;
 }
 
 size_t PackedWeight::count() {

@@ -116,8 +116,10 @@ class PlanRun {
       operand.version = version;
       if (!is_known) operand.weight = nullptr;
       if (!is_unchanged && !operand.is_read_often) continue;
-      if (!operand.weight && !is_unsure) operand.weight = PackedWeight::of(matrix_of(operand));
-      if (!is_unsure) packed_memory_[i] = operand.weight->find(version);
+      if (!is_unsure) {
+        if (!operand.weight) operand.weight = PackedWeight::of(matrix_of(operand));
+        packed_memory_[i] = operand.weight->find(version);
+      }
       if (!packed_memory_[i]) {
         packed_memory_[i] = empty({operand.place.type.dtype, Shape{operand.elements()}});
         stale_.push_back({i, version, is_unsure ? nullptr : operand.weight});
