@@ -90,8 +90,8 @@ class BoundStep {
   void run_kernel() {
     void** const buffers = reinterpret_cast<void**>(addresses_.data());
     const auto [begin, end] = columns_;
-    if (step_->domain == Domain::rows) step_->function(buffers, row_strides_.data(), 0, 1, begin, step_->period > 0 ? end : 0, scratch_);
-    else step_->function(buffers, row_strides_.data(), begin, end, 0, step_->domain == Domain::columns ? step_->rows : 0, scratch_);
+    if (step_->domain == Domain::rows) step_->function(buffers, row_strides_.data(), 0, 1, begin, step_->period > 0 ? end : step_->other_end(), scratch_);
+    else step_->function(buffers, row_strides_.data(), begin, end, 0, step_->other_end(), scratch_);
   }
 
   void multiply(Product& product, Order order, int64_t known, Team& team) {

@@ -145,10 +145,12 @@ Generated lower_segment(const SegmentGraph& traced, const std::string& name) {
 }
 
 /// Gives how often the code generator was called.
-uint64_t generate_code(Generated& generated, const std::string& name) {
+uint64_t generate_code(Generated& generated, RowLength length, const std::string& name) {
   uint64_t generations = 0;
-  if (auto& forward = generated.forward) forward->kernels = generated_kernels(forward->graph, name + ".forward", generations);
-  if (auto& backward = generated.backward) backward->kernels = generated_kernels(backward->graph, name + ".backward", generations);
+  if (auto& forward = generated.forward)
+    forward->kernels = generated_kernels(forward->graph, length, name + ".forward", generations);
+  if (auto& backward = generated.backward)
+    backward->kernels = generated_kernels(backward->graph, length, name + ".backward", generations);
   return generations;
 }
 
@@ -201,7 +203,7 @@ std::vector<HeldPlace> held_places(const SegmentGraph& traced) {
 /// What is stored under the key and passes the check; else it is made, and stored.
 template <class Check, class Make>
 Generated find_or_make(const std::string& key, const std::string& function, const std::string& name, const Check& check,
-                       const Make& make, PlanOrigin& origin, uint64_t& generations) {
+                       const Make& make, RowLength length, PlanOrigin& origin, uint64_t& generations) {
   if (const CachedPlan cached = find_plan(key); cached.parts) {
     try {
       Generated generated = Generated::from_blobs(*cached.parts, function);
@@ -213,7 +215,7 @@ Generated find_or_make(const std::string& key, const std::string& function, cons
     }
   }
   Generated generated = make();
-  generations += generate_code(generated, name);
+  generations += generate_code(generated, length, name);
   store_plan(key, generated.to_blobs(function));
   return generated;
 }
@@ -221,11 +223,10 @@ Generated find_or_make(const std::string& key, const std::string& function, cons
 // --- programs of any length
 
 /// What tells the code of a program: no kernel knows how long loops are, where lowering does not choose by it.
-std::string code_key(const Generated& generated) {
+std::string code_key(const Generated& generated, RowLength length) {
   std::string key = print(own_plan_header());
   const auto add = [&](const auto& part) {
-    if (!part) return;
-    for (const KernelText& kernel : kernel_texts(part->graph)) key += kernel.text;
+    if (part) key += key_of_kernels(part->graph, length);
   };
   if (!generated.forward) key += "absent gradients\n";
   add(generated.forward);
@@ -234,10 +235,10 @@ std::string code_key(const Generated& generated) {
 }
 
 /// False where some of it is not in memory.
-bool take_known_code(Generated& generated) {
-  const auto take = [](auto& part) {
+bool take_known_code(Generated& generated, RowLength length) {
+  const auto take = [length](auto& part) {
     if (!part) return true;
-    std::optional<Kernels> kernels = known_kernels(part->graph);
+    std::optional<Kernels> kernels = known_kernels(part->graph, length);
     if (kernels) part->kernels = std::move(*kernels);
     return kernels.has_value();
   };
@@ -246,16 +247,17 @@ bool take_known_code(Generated& generated) {
 
 /// Takes the code of a program of another length, from memory or from an entry that holds it, or generates it. Another length is no
 /// reason for another entry.
-PlanOrigin find_code(Generated& generated, const std::string& function, const std::string& name, uint64_t& generations) {
-  if (take_known_code(generated)) return PlanOrigin::memory;
-  const std::string key = code_key(generated);
+PlanOrigin find_code(Generated& generated, RowLength length, const std::string& function, const std::string& name,
+                     uint64_t& generations) {
+  if (take_known_code(generated, length)) return PlanOrigin::memory;
+  const std::string key = code_key(generated, length);
   const CachedPlan cached = find_plan(key);
   try {
     if (cached.parts) Generated::from_blobs(*cached.parts, function);  // which makes its kernels known
   } catch (const std::exception& error) {
     warn_of_cache_fault(error.what());
   }
-  const uint64_t made = generate_code(generated, name);
+  const uint64_t made = generate_code(generated, length, name);
   generations += made;
   if (made == 0) return cached.origin;
   store_plan(key, generated.to_blobs(function));
@@ -275,28 +277,31 @@ Generated partial_backward(const CompiledSegment& segment, const std::vector<boo
   };
   if (segment.is_of_any_length()) {
     Generated generated = lower_it();
-    find_code(generated, function, name, generations);
+    find_code(generated, segment.row_length, function, name, generations);
     return generated;
   }
   const size_t saved = segment.forward->graph().outputs().size() - traced.roots.size();
   PlanOrigin origin{};
   return find_or_make(fmt::format("{}absent {}\n", cache_key(traced), fmt::join(absent, ",")), function, name,
-                      [&](const Generated& found) { found.check_backward_fits(traced, saved); }, lower_it, origin, generations);
+                      [&](const Generated& found) { found.check_backward_fits(traced, saved); }, lower_it,
+                      segment.row_length, origin, generations);
 }
 
 /// A program whose loops are as long as its sizes say is looked up.
-Generated generated_program(const SegmentGraph& traced, const std::string& name, PlanOrigin& origin, uint64_t& generations) {
+Generated generated_program(const SegmentGraph& traced, RowLength length, const std::string& name, PlanOrigin& origin,
+                            uint64_t& generations) {
   return find_or_make(cache_key(traced), traced.graph.name(), name, [&](const Generated& found) { found.check_fits(traced); },
-                      [&] { return lower_segment(traced, name); }, origin, generations);
+                      [&] { return lower_segment(traced, name); }, length, origin, generations);
 }
 
 }  // namespace
 
-std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name,
+std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name, RowLength row_length,
                                                  WriteRecorded write_recorded) {
   const auto start = std::chrono::steady_clock::now();
   auto compiled = std::make_unique<CompiledSegment>();
   compiled->traced = std::move(traced);
+  compiled->row_length = row_length;
   compiled->write_recorded_ = std::move(write_recorded);
   const SegmentGraph& segment = compiled->traced;
   compiled->held = held_places(segment);
@@ -304,9 +309,9 @@ std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std:
   Generated generated;
   if (compiled->is_of_any_length()) {
     generated = lower_segment(segment, name);
-    compiled->origin = find_code(generated, segment.graph.name(), name, generations);
+    compiled->origin = find_code(generated, row_length, segment.graph.name(), name, generations);
   } else {
-    generated = generated_program(segment, name, compiled->origin, generations);
+    generated = generated_program(segment, row_length, name, compiled->origin, generations);
   }
   compiled->code_generations = generations;
   compiled->forward = forward_plan(*std::move(generated.forward), segment);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/kernel_text.h"
 #include "compiler/plan.h"
 #include "compiler/plan_cache.h"
 #include "compiler/plan_text.h"
@@ -51,6 +52,7 @@ struct CompiledSegment {
 
   /// Its loops were never unrolled; the code is that of the same program of another length.
   bool is_of_any_length() const { return write_recorded_ != nullptr; }
+  RowLength row_length = RowLength::own;     // for which code was made, where there was none
   PlanOrigin origin = PlanOrigin::compiled;  // of the code
   bool is_from_cache() const { return origin != PlanOrigin::compiled; }
   double compile_milliseconds = 0;
@@ -58,7 +60,7 @@ struct CompiledSegment {
   mutable std::atomic<uint64_t> code_generations{0};
 
  private:
-  friend std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph, const std::string&, WriteRecorded);
+  friend std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph, const std::string&, RowLength, WriteRecorded);
   WriteRecorded write_recorded_;
   mutable std::once_flag recorded_once_;
   mutable SegmentGraph recorded_;
@@ -66,9 +68,9 @@ struct CompiledSegment {
   mutable std::map<std::vector<bool>, std::shared_ptr<BackwardProgram>> partial_;
 };
 
-/// Compiles, or takes from the cache. Throws when that is not possible; the segment is then run eagerly. `write_recorded`: for
-/// a graph whose loops are rolled.
-std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name,
+/// Compiles, or takes from the cache. Throws when that is not possible; the segment is then run eagerly. `row_length`: of new code.
+/// `write_recorded`: for a graph whose loops are rolled.
+std::unique_ptr<CompiledSegment> compile_segment(SegmentGraph traced, const std::string& name, RowLength row_length,
                                                  WriteRecorded write_recorded = nullptr);
 
 /// The segment after the derivative-preserving passes, for dumps.

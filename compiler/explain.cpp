@@ -309,8 +309,8 @@ std::string explain_segment(const TraceTree& all, TraceId end) {
                      : "  ends here: the function returned\n");
 }
 
-std::string code_of(const Graph& lowered, const std::string& what) {
-  const CodegenOutput output = generated_text(lowered);
+std::string code_of(const Graph& lowered, RowLength length, const std::string& what) {
+  const CodegenOutput output = generated_text(lowered, length);
   return what == "llvm" ? output.llvm_ir : output.assembly;
 }
 
@@ -326,7 +326,7 @@ std::string stage_of(const CompiledSegment& segment, const std::string& stage) {
   if (is_backward && !segment.backward) return "";
   const LoweredGraphs graphs = lowered_graphs(segment.traced);
   const Graph& lowered = is_backward ? graphs.backward : graphs.forward;
-  return what == "lower" ? text_of(lowered) : code_of(lowered, what);
+  return what == "lower" ? text_of(lowered) : code_of(lowered, segment.row_length, what);
 }
 
 }  // namespace

@@ -46,6 +46,7 @@ void check_image(std::span<const std::byte> bytes) {
     require(entry.code_offset >= header.code_offset && entry.code_offset < bytes.size(),
             "a kernel lies outside");
     require(entry.scratch_bytes <= kMostScratchBytes, "a kernel asks for absurdly much scratch memory");
+    require(entry.any_columns <= 1, "a kernel takes neither its own nor any number of columns");
   }
 }
 

@@ -40,6 +40,7 @@ class ExecutableImage {
   /// The image as it was given.
   std::span<const std::byte> bytes() const { return {base_, bytes_}; }
   int64_t part_columns(size_t i) const { return static_cast<int64_t>(entry(i).part_columns); }
+  bool takes_any_columns(size_t i) const { return entry(i).any_columns != 0; }
 
  private:
   const calque_image_header& header() const { return *reinterpret_cast<const calque_image_header*>(base_); }

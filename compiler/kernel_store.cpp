@@ -55,6 +55,21 @@ Image image_of(std::span<const std::byte> bytes) {
   return image;
 }
 
+struct Found {
+  KernelText text;
+  Image image;  // null: none yet
+};
+
+/// Code for the fusion's own sizes is simpler: if there is some, it is taken.
+Found look_up(const Node& fusion, RowLength length) {
+  KernelText own = kernel_text(fusion);
+  Image image = KernelStore::instance().find(own.text);
+  if (image || length == RowLength::own) return {std::move(own), std::move(image)};
+  KernelText any = kernel_text(fusion, RowLength::any);
+  image = KernelStore::instance().find(any.text);
+  return {std::move(any), std::move(image)};
+}
+
 void append(CodegenOutput& all, CodegenOutput one) {
   all.image = std::move(one.image);
   all.llvm_ir += one.llvm_ir;
@@ -63,49 +78,58 @@ void append(CodegenOutput& all, CodegenOutput one) {
 
 }  // namespace
 
-std::optional<Kernels> known_kernels(const Graph& lowered) {
+std::optional<Kernels> known_kernels(const Graph& lowered, RowLength length) {
   if (!settings().dump_dir.empty()) return std::nullopt;
   Kernels kernels;
-  for (auto& [text, constants] : kernel_texts(lowered)) {
-    Image image = KernelStore::instance().find(text);
+  for (const Node* fusion : fusions_of(lowered)) {
+    auto [text, image] = look_up(*fusion, length);
     if (!image) return std::nullopt;
-    kernels.push_back({std::move(image), std::move(constants)});
+    kernels.push_back({std::move(image), std::move(text.constants)});
   }
   return kernels;
 }
 
-Kernels generated_kernels(const Graph& lowered, const std::string& dump_name, uint64_t& generations) {
+Kernels generated_kernels(const Graph& lowered, RowLength length, const std::string& dump_name, uint64_t& generations) {
   const bool dumps = !settings().dump_dir.empty();
   Kernels kernels;
   CodegenOutput dumped;
-  for (const auto& [text, constants] : kernel_texts(lowered)) {
-    Image image = KernelStore::instance().find(text);
+  for (const Node* fusion : fusions_of(lowered)) {
+    auto [text, image] = look_up(*fusion, length);
     if (!image || dumps) {
       ++generations;
-      CodegenOutput output = generate(text, dumps);
-      image = KernelStore::instance().add(text, image_of(output.image));
+      CodegenOutput output = generate(text.text, dumps);
+      image = KernelStore::instance().add(text.text, image_of(output.image));
       append(dumped, std::move(output));
     }
-    kernels.push_back({std::move(image), constants});
+    if (text.length == RowLength::any && !image->takes_any_columns(0))
+      throw InternalError("a kernel that was asked for rows of any length takes some only");
+    kernels.push_back({std::move(image), std::move(text.constants)});
   }
   dump_code(dump_name, dumped);
   return kernels;
 }
 
+std::string key_of_kernels(const Graph& lowered, RowLength length) {
+  std::string key;
+  for (const Node* fusion : fusions_of(lowered)) key += look_up(*fusion, length).text.text;
+  return key;
+}
+
 Kernels stored_kernels(const Graph& lowered, std::span<const std::string> images) {
-  const std::vector<KernelText> texts = kernel_texts(lowered);
-  if (texts.size() != images.size()) throw EnvironmentError("compiled code is broken: it holds another number of kernels");
+  const std::vector<const Node*> fusions = fusions_of(lowered);
+  if (fusions.size() != images.size()) throw EnvironmentError("compiled code is broken: it holds another number of kernels");
   Kernels kernels;
-  for (size_t i = 0; i < texts.size(); ++i) {
-    Image image = KernelStore::instance().add(texts[i].text, image_of(std::as_bytes(std::span(images[i]))));
-    kernels.push_back({std::move(image), texts[i].constants});
+  for (size_t i = 0; i < fusions.size(); ++i) {
+    Image image = image_of(std::as_bytes(std::span(images[i])));
+    KernelText text = kernel_text(*fusions[i], image->takes_any_columns(0) ? RowLength::any : RowLength::own);
+    kernels.push_back({KernelStore::instance().add(text.text, std::move(image)), std::move(text.constants)});
   }
   return kernels;
 }
 
-CodegenOutput generated_text(const Graph& lowered) {
+CodegenOutput generated_text(const Graph& lowered, RowLength length) {
   CodegenOutput all;
-  for (const KernelText& kernel : kernel_texts(lowered)) append(all, generate(kernel.text, true));
+  for (const Node* fusion : fusions_of(lowered)) append(all, generate(look_up(*fusion, length).text.text, true));
   return all;
 }
 

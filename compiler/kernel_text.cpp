@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "calque/kernel_abi.h"
 #include "ir/graph/printer.h"
 
 namespace calque {
@@ -14,7 +15,7 @@ namespace calque {
 namespace {
 
 // What stands for any number of rows, columns or elements from two on.
-constexpr int64_t kRows = 2, kColumns = 64, kElements = 64;
+constexpr int64_t kRows = 2, kColumns = 64, kElements = 64, kColumnsOfRows = CALQUE_MOST_ANY_COLUMNS;
 constexpr size_t kMostConstants = 32;
 // Smaller numbers are mostly no sizes, and there are few of them.
 constexpr int64_t kLeastCount = 5;
@@ -26,8 +27,9 @@ struct Form {
 
 class FixedSizes {
  public:
-  explicit FixedSizes(const Node& fusion)
+  FixedSizes(const Node& fusion, RowLength length)
       : body_(*fusion.body),
+        length_(length),
         domain_(static_cast<Domain>(fusion.attributes[0])),
         rows_(fusion.attributes[1]),
         columns_(fusion.attributes[2]) {}
@@ -37,7 +39,7 @@ class FixedSizes {
     // Column numbers are 32 bits wide where every size fits.
     if (columns_ > std::numeric_limits<int32_t>::max()) return std::nullopt;
     if (domain_ != Domain::flat && rows_ == 0) return std::nullopt;
-    any_columns_ = domain_ != Domain::rows && all_widths_fit();
+    any_columns_ = domain_ == Domain::rows ? length_ == RowLength::any && rows_may_be_longer() : all_widths_fit();
     if (domain_ == Domain::flat && !any_columns_) return std::nullopt;
     for (ValueId input : body_.inputs()) values_.push_back(made_.add_input({body_.type(input).dtype, shape_of(input)}));
     find_constants();
@@ -50,6 +52,7 @@ class FixedSizes {
   }
 
   const std::vector<KernelConstant>& constants() const { return constants_; }
+  RowLength row_length() const { return domain_ == Domain::rows && any_columns_ ? RowLength::any : RowLength::own; }
   int64_t rows() const { return domain_ != Domain::flat && rows_ > 1 ? kRows : rows_; }
   int64_t columns() const { return any_columns_ ? width_of(columns_) : columns_; }
 
@@ -63,12 +66,16 @@ class FixedSizes {
     return form;
   }
 
+  bool rows_may_be_longer() const { return columns_ > 1 && columns_ <= kColumnsOfRows && all_widths_fit(); }
+
   /// Whether there are only whole rows of columns, and values without columns.
   bool all_widths_fit() const {
-    for (const Node& node : body_.nodes())
-      if ((node.op == Op::slice && is_along_columns(node, node.attributes[0])) ||
+    for (const Node& node : body_.nodes()) {
+      const bool moves = node.op == Op::slice || node.op == Op::concat || node.op == Op::pad;
+      if ((moves && is_along_columns(node, node.attributes[0])) ||
           (node.op == Op::split && is_along_columns(node, node.attributes[1])))
         return false;
+    }
     for (ValueId value = 0; value < body_.value_count(); ++value)
       if (const int64_t width = form(value).width; width != 1 && width != columns_) return false;
     return columns_ > 0;
@@ -76,7 +83,7 @@ class FixedSizes {
 
   int64_t width_of(int64_t width) const {
     if (!any_columns_ || width == 1) return width;
-    return domain_ == Domain::flat ? kElements : kColumns;
+    return domain_ == Domain::flat ? kElements : domain_ == Domain::rows ? kColumnsOfRows : kColumns;
   }
 
   Shape shape_of(ValueId value) const {
@@ -199,6 +206,7 @@ class FixedSizes {
   }
 
   const Graph& body_;
+  RowLength length_;
   Domain domain_;
   int64_t rows_, columns_;
   bool any_columns_ = false;
@@ -225,25 +233,25 @@ uint64_t KernelConstant::bits() const {
   return dtype == DType::f32 ? std::bit_cast<uint32_t>(static_cast<float>(value)) : std::bit_cast<uint64_t>(value);
 }
 
-KernelText kernel_text(const Node& fusion) {
+KernelText kernel_text(const Node& fusion, RowLength length) {
   const Domain domain = static_cast<Domain>(fusion.attributes[0]);
-  FixedSizes sizes(fusion);
+  FixedSizes sizes(fusion, length);
   if (std::optional<Graph> body = sizes.fusion())
-    return {text_of(std::move(*body), domain, sizes.rows(), sizes.columns()), sizes.constants()};
+    return {text_of(std::move(*body), domain, sizes.rows(), sizes.columns()), sizes.constants(), sizes.row_length()};
   return {text_of(*fusion.body, domain, fusion.attributes[1], fusion.attributes[2]), {}};
 }
 
-static void add_texts(const Graph& lowered, std::vector<KernelText>& texts) {
+static void add_fusions(const Graph& lowered, std::vector<const Node*>& fusions) {
   for (const Node& node : lowered.nodes()) {
-    if (node.op == Op::fusion) texts.push_back(kernel_text(node));
-    if (node.op == Op::loop) add_texts(*node.body, texts);
+    if (node.op == Op::fusion) fusions.push_back(&node);
+    if (node.op == Op::loop) add_fusions(*node.body, fusions);
   }
 }
 
-std::vector<KernelText> kernel_texts(const Graph& lowered) {
-  std::vector<KernelText> texts;
-  add_texts(lowered, texts);
-  return texts;
+std::vector<const Node*> fusions_of(const Graph& lowered) {
+  std::vector<const Node*> fusions;
+  add_fusions(lowered, fusions);
+  return fusions;
 }
 
 }  // namespace calque

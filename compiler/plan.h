@@ -113,6 +113,8 @@ struct PlanStep {
   std::vector<PlanStep> products;
   size_t first_constant = 0, constants = 0;  // of the plan's, that are operands too
   int64_t part_columns = 0;  // of a kernel that can be computed in parts
+  /// How far a whole kernel reaches across its domain (see calque/kernel_abi.h).
+  int64_t other_end() const { return domain == Domain::columns ? rows : part_columns > 0 ? part_columns : columns; }
   // product: for each term the packed operand that may stand for its right side, or -1
   std::vector<int> packed;
   ProductForm form;  // prepared

@@ -166,19 +166,27 @@ Place PlanBuilder::as_rows(const Place& place, Domain domain) {
   return fits ? place : dense_copy(place);
 }
 
+/// Of a kernel that computes so many columns.
+static int64_t part_columns(const ExecutableImage& image, int64_t columns) {
+  const int64_t part = image.part_columns(0);
+  if (!image.takes_any_columns(0)) return part;
+  if (columns > CALQUE_MOST_ANY_COLUMNS) throw InternalError("plan: a fusion has more columns than its kernel takes");
+  return part == 0 ? 0 : columns;
+}
+
 void PlanBuilder::add_fusion(const Node& node) {
   PlanStep step;
   step.kind = PlanStep::Kind::kernel;
   step.node = &node;
   step.kernel = next_kernel_++;
   if (step.kernel >= plan_.kernel_count()) throw InternalError("plan: there are fewer kernels than fusions");
-  step.part_columns = plan_.kernels_[step.kernel].image->part_columns(0);
   step.first_constant = plan_.constants_.size();
   for (const KernelConstant& constant : plan_.kernels_[step.kernel].constants) plan_.constants_.push_back(constant.bits());
   step.constants = plan_.constants_.size() - step.first_constant;
   step.domain = static_cast<Domain>(node.attributes[0]);
   step.rows = node.attributes[1];
   step.columns = node.attributes[2];
+  step.part_columns = part_columns(*plan_.kernels_[step.kernel].image, step.columns);
   for (ValueId input : node.inputs) step.inputs.push_back(as_rows(places_[input], step.domain));
   step.results = result_places(node);
   if (step.inputs.size() + step.constants + step.results.size() > Plan::kMostOperands)

@@ -34,7 +34,7 @@ bool take_line(std::string_view& text, std::string_view label, std::string& rest
 void check_program(const Blobs& parts, const std::string& name) {
   const Graph graph = parse(parts.at(name));
   verify(graph);
-  const size_t kernels = kernel_texts(graph).size();
+  const size_t kernels = fusions_of(graph).size();
   for (size_t i = 0; i < kernels; ++i) {
     const auto image = parts.find(fmt::format("{}.kernel {}", name, i));
     if (image == parts.end()) throw EnvironmentError("a compiled image is missing");

@@ -274,11 +274,9 @@ class PlanRun {
     const int64_t extent = step.domain == Domain::rows ? step.rows : step.columns;
     const int64_t granule = step.domain == Domain::rows ? 1 : granule_of(extent, member.team);
     const int64_t granules = (extent + granule - 1) / granule, chunks = chunks_of(step.nanoseconds, granules, member.team);
-    // A domain of columns sums all of its rows.
-    const int64_t other_end = step.domain == Domain::columns ? step.rows : step.part_columns;
     member.team.share(chunks, member.order(), [&](int64_t i) {
       const int64_t begin = granules * i / chunks * granule, end = std::min(extent, granules * (i + 1) / chunks * granule);
-      call_kernel(step, member, begin, end, 0, other_end);
+      call_kernel(step, member, begin, end, 0, step.other_end());
     });
   }
 

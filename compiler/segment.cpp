@@ -111,11 +111,12 @@ std::shared_ptr<const CompiledSegment> Segment::compile_program(const TraceTree&
                                                                 CompileStats& stats) {
   const bool may_roll = std::ranges::count(settings().disabled_passes, "roll") == 0;
   std::optional<SegmentGraph> rolled = may_roll ? make_rolled_graph(tree, begin, end, held, name, neighbours_) : std::nullopt;
-  if (!rolled) return compile_segment(make_segment_graph(tree, begin, end, held, name), name);
+  const RowLength row_length = plan_count() > (current().compiled ? 1u : 0u) ? RowLength::any : RowLength::own;
+  if (!rolled) return compile_segment(make_segment_graph(tree, begin, end, held, name), name, row_length);
   WriteRecorded recorded = write_later(tree, end, *rolled);
   if (settings().verify) verify_rolled(*rolled, recorded());
   ++stats.rolled_plans;
-  return compile_segment(std::move(*rolled), name, std::move(recorded));
+  return compile_segment(std::move(*rolled), name, row_length, std::move(recorded));
 }
 
 bool Segment::compile(const TraceTree& tree, TraceId begin, TraceId end, std::span<TensorImpl* const> live,

@@ -31,6 +31,8 @@ class RowEmitter {
         emit_scalars(stage);
       else if (plan_.part_columns() > 0)
         emit_part(stage);
+      else if (plan_.any_columns)
+        emit_any_columns(stage);
       else
         emit_columns(stage);
       for (const ZeroFill& fill : stage.fills) emit_fill(fill);
@@ -67,8 +69,8 @@ class RowEmitter {
     llvm::Value* rest = emit_loop(b_, {part_.begin, part_.end, step, step}, {}, [&](llvm::Value* index, auto) {
       emit_vectors(stage, index, 0, unroll);
     });
-    if (stage.key.width % step == 0 && CALQUE_PART_COLUMNS % step == 0) return;
-    const bool masked = stage.key.width % lanes_ != 0;
+    if (!plan_.any_columns && stage.key.width % step == 0 && CALQUE_PART_COLUMNS % step == 0) return;
+    const bool masked = plan_.any_columns || stage.key.width % lanes_ != 0;
     emit_loop(b_, {rest, part_.end, masked ? 1 : static_cast<int64_t>(lanes_), lanes_}, {}, [&](llvm::Value* index, auto) {
       emit_vector(stage, {index, 0, masked ? mask_below(b_, index, part_.end, lanes_) : nullptr, {}});
     });
@@ -76,30 +78,61 @@ class RowEmitter {
 
   /// Each reduction has kLanes / lanes accumulators. `accumulators_[k]` of reduction k holds them as a queue:
   /// the front takes the next vector and moves to the back, so the same code serves any number of vectors.
-  void emit_columns(const Stage& stage) {
-    const int group = static_cast<int>(reduction::kLanes) / static_cast<int>(lanes_);
-    const bool cheap = unroll_of(stage.cost) > 1;
-    const int unroll = !cheap ? 1 : stage.reductions.empty() ? unroll_of(stage.cost) : group;
-    const int64_t step = unroll * static_cast<int64_t>(lanes_);
-    const int64_t steps = stage.key.width / step;
+  void begin_reductions(const Stage& stage) {
+    group_ = static_cast<int>(reduction::kLanes) / static_cast<int>(lanes_);
     accumulators_.clear();
     for (NodeId id : stage.reductions) {
       const Node& node = graph_.node(id);
-      accumulators_.insert(accumulators_.end(), group,
+      accumulators_.insert(accumulators_.end(), group_,
                            reduction_identity(b_.getContext(), node.op, dtype(node.result()), lanes_));
     }
-    group_ = group;
+  }
+
+  /// A loop that carries the accumulators. Gives where it stopped.
+  template <class Emit>
+  llvm::Value* emit_accumulating(const LoopBounds& bounds, const Emit& emit) {
+    std::vector<llvm::Value*> carried = accumulators_;
+    llvm::Value* last = emit_loop(b_, bounds, carried, [&](llvm::Value* index, llvm::MutableArrayRef<llvm::Value*> current) {
+      accumulators_.assign(current.begin(), current.end());
+      emit(index);
+      std::copy(accumulators_.begin(), accumulators_.end(), current.begin());
+    });
+    accumulators_ = std::move(carried);
+    return last;
+  }
+
+  /// As many columns as the caller says. The last ones are masked, as many vectors as in the loop, so that each accumulator has its
+  /// turn; a masked lane joins the identity, which changes nothing.
+  void emit_any_columns(const Stage& stage) {
+    begin_reductions(stage);
+    const int unroll = stage.reductions.empty() ? unroll_of(stage.cost) : group_;
+    const int64_t step = unroll * static_cast<int64_t>(lanes_);
+    llvm::Value* rest = emit_accumulating({part_.begin, part_.end, step, step},
+                                          [&](llvm::Value* index) { emit_vectors(stage, index, 0, unroll); });
+    emit_accumulating({rest, part_.end, 1, step}, [&](llvm::Value* index) {
+      for (int64_t offset = 0; offset < step; offset += lanes_)
+        emit_vector(stage, {index, offset, mask_at_end(index, offset), {}});
+    });
+    for (size_t k = 0; k < stage.reductions.size(); ++k) finish_reduction(k, stage.reductions[k], 0);
+  }
+
+  /// Of the vector `offset` columns behind the index, which may begin behind the end.
+  llvm::Value* mask_at_end(llvm::Value* index, int64_t offset) {
+    llvm::Value* left = b_.CreateSub(b_.CreateSub(part_.end, index), b_.getInt64(offset));
+    llvm::Value* bound = b_.CreateVectorSplat(lanes_, b_.CreateTrunc(left, b_.getInt32Ty()));
+    return b_.CreateICmpSLT(b_.CreateStepVector(bound->getType()), bound);
+  }
+
+  void emit_columns(const Stage& stage) {
+    begin_reductions(stage);
+    const bool cheap = unroll_of(stage.cost) > 1;
+    const int unroll = !cheap ? 1 : stage.reductions.empty() ? unroll_of(stage.cost) : group_;
+    const int64_t step = unroll * static_cast<int64_t>(lanes_);
+    const int64_t steps = stage.key.width / step;
     if (steps == 1) emit_vectors(stage, nullptr, 0, unroll);
-    if (steps > 1) {
-      const LoopBounds bounds{b_.getInt64(0), b_.getInt64(steps * step), step, step, true};
-      std::vector<llvm::Value*> carried = accumulators_;
-      emit_loop(b_, bounds, carried, [&](llvm::Value* index, llvm::MutableArrayRef<llvm::Value*> current) {
-        accumulators_.assign(current.begin(), current.end());
-        emit_vectors(stage, index, 0, unroll);
-        std::copy(accumulators_.begin(), accumulators_.end(), current.begin());
-      });
-      accumulators_ = carried;
-    }
+    if (steps > 1)
+      emit_accumulating({b_.getInt64(0), b_.getInt64(steps * step), step, step, true},
+                        [&](llvm::Value* index) { emit_vectors(stage, index, 0, unroll); });
     const int64_t done = steps * step, left = stage.key.width - done;
     const int64_t rest = (left + lanes_ - 1) / lanes_;
     for (int64_t i = 0; i < rest; ++i)

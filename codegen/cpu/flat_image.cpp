@@ -151,7 +151,7 @@ class Linker {
     for (size_t k = 0; k < kernels_.size(); ++k)
       write(sizeof(calque_image_header) + k * sizeof(calque_image_entry),
             calque_image_entry{kernel_offset(kernels_[k].name), kernels_[k].scratch_bytes,
-                               kernels_[k].part_columns});
+                               kernels_[k].part_columns, kernels_[k].any_columns});
   }
   uint64_t kernel_offset(const std::string& name) const {
     for (uint64_t i = 0; i < symbol_count(); ++i)

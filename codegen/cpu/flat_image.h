@@ -12,6 +12,7 @@ struct KernelSymbol {
   std::string name;
   uint64_t scratch_bytes = 0;
   uint64_t part_columns = 0;
+  bool any_columns = false;
 };
 
 /// Lays out the read-only sections of the object, resolves what they refer to within it, and writes an entry

@@ -7,7 +7,9 @@
 #include <map>
 #include <set>
 
+#include "calque/kernel_abi.h"
 #include "ir/op/error.h"
+#include "ir/op/reduction.h"
 #include "ir/op/scalar/program.h"
 
 namespace calque::codegen {
@@ -21,6 +23,8 @@ constexpr int kRecomputeCost = 2;
 constexpr int kCostBound = 1 << 20;
 /// The planner and the emitter recurse over the nodes of a body.
 constexpr size_t kMaxBodyNodes = 4096;
+// What is kept of a row has room for all columns, whose sums have one block.
+static_assert(CALQUE_MOST_ANY_COLUMNS == reduction::kBlock);
 
 int cost_of(Primitive primitive) {
   switch (primitive) {
@@ -53,6 +57,7 @@ class Planner {
           fmt::format("fusion: {} nodes in one body (at most {})", body_.nodes().size(), kMaxBodyNodes));
     for (ValueId value = 0; value < body_.value_count(); ++value)
       plan_.forms.push_back(form_of(body_.type(value).shape, kernel.domain));
+    plan_.any_columns = in_rows() && kernel.columns == CALQUE_MOST_ANY_COLUMNS && has_whole_rows();
   }
 
   KernelPlan run() {
@@ -72,6 +77,16 @@ class Planner {
 
  private:
   bool in_rows() const { return plan_.kernel.domain == Domain::rows; }
+
+  /// Whether values have all columns or one, and none is a part of another.
+  bool has_whole_rows() const {
+    const auto keeps_form = [&](const Node& node) {
+      const bool moves = node.op == Op::slice || node.op == Op::split || is_assembly(node.op);
+      return !moves || plan_.forms[node.inputs[0]] == plan_.forms[node.result()];
+    };
+    const auto is_whole = [&](const Form& form) { return form.width == 1 || form.width == plan_.kernel.columns; };
+    return std::ranges::all_of(body_.nodes(), keeps_form) && std::ranges::all_of(plan_.forms, is_whole);
+  }
 
   void assign_levels() {
     plan_.stage_keys.resize(body_.value_count());

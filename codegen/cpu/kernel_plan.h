@@ -62,6 +62,7 @@ struct KernelPlan {
   std::vector<Place> places;         // of every value; of a result the first buffer
   std::vector<Stage> stages;         // in order; a flat or columns domain has one
   int64_t scratch_bytes = 0;
+  bool any_columns = false;  // of a domain of rows: their number is the caller's
   int widest_bytes = 4;  // of the types of all values
 
   const Graph& body() const { return *kernel.body; }

@@ -41,7 +41,7 @@ std::vector<KernelSymbol> symbols_of(std::span<const KernelPlan> plans) {
   std::vector<KernelSymbol> symbols;
   for (const KernelPlan& plan : plans)
     symbols.push_back({fmt::format("kernel_{}", symbols.size()), static_cast<uint64_t>(plan.scratch_bytes),
-                       static_cast<uint64_t>(plan.part_columns())});
+                       static_cast<uint64_t>(plan.part_columns()), plan.any_columns});
   return symbols;
 }
 

@@ -8,15 +8,16 @@
 extern "C" {
 #endif
 
-#define CALQUE_KERNEL_ABI_VERSION 4u
+#define CALQUE_KERNEL_ABI_VERSION 5u
 #define CALQUE_PART_COLUMNS 16
+#define CALQUE_MOST_ANY_COLUMNS 4096
 #define CALQUE_IMAGE_MAGIC 0x31474D4951434C43ull /* "CLCQIMG1" in memory order does not matter: compared as a word */
 
 /* A kernel computes the part [begin, end) of its domain:
  *   flat     elements, rows  rows, columns  columns,
  * and [other_begin, other_end) of
  *   rows     the columns, where the entry's `part_columns` is not 0: both are multiples of CALQUE_PART_COLUMNS, or the end
- *            is part_columns,
+ *            is part_columns; where the entry's `any_columns` is 1, all of them, whose number it does not know otherwise,
  *   columns  the rows, which are summed: 0 and their number.
  * Other kernels do not look at the two. How many rows (of a domain of rows), columns (of columns) or elements (of flat)
  * there are is nothing that a kernel knows, unless it is 0 or 1.
@@ -42,6 +43,8 @@ typedef struct {
   uint64_t scratch_bytes; /* that one call needs */
   uint64_t part_columns;  /* columns of a domain of rows that may be computed part by part: of operands and results,
                              each lies at the same column or at a fixed distance from it; else 0 */
+  uint64_t any_columns;   /* 1: a domain of rows of any number of columns up to CALQUE_MOST_ANY_COLUMNS, for which that
+                             number stands in part_columns; else 0 */
 } calque_image_entry;
 
 #ifdef __cplusplus

@@ -194,7 +194,7 @@ TEST_CASE("damaged cache entries are refused, and forged ones taken apart withou
 TEST_CASE("damaged headers of images are refused, or point into the image") {
   std::string image(256, '\xc3');
   const calque_image_header header{CALQUE_IMAGE_MAGIC, CALQUE_KERNEL_ABI_VERSION, 2, image.size(), 128};
-  const calque_image_entry entries[] = {{128, 0, 0}, {192, 4096, 0}};
+  const calque_image_entry entries[] = {{128, 0, 0, 0}, {192, 4096, 0, 0}};
   std::memcpy(image.data(), &header, sizeof header);
   std::memcpy(image.data() + sizeof header, entries, sizeof entries);
   Damage damage(4, binary_words());

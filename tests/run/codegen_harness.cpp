@@ -16,6 +16,7 @@
 
 #include "calque/kernel_abi.h"
 #include "compiler/codegen_client.h"
+#include "compiler/kernel_text.h"
 #include "ir/graph/interpreter.h"
 #include "ir/graph/parser.h"
 
@@ -169,14 +170,18 @@ uint32_t MappedImage::kernel_count() const {
   return reinterpret_cast<const calque_image_header*>(base_)->kernel_count;
 }
 
+bool MappedImage::takes_any_columns() const {
+  return reinterpret_cast<const calque_image_entry*>(base_ + sizeof(calque_image_header))->any_columns == 1;
+}
+
 void MappedImage::run(uint32_t kernel, std::span<void* const> buffers, std::span<const int64_t> strides,
-                      int64_t begin, int64_t end, int64_t summed_rows) const {
+                      int64_t begin, int64_t end, int64_t other_end) const {
   const auto& entry =
       reinterpret_cast<const calque_image_entry*>(base_ + sizeof(calque_image_header))[kernel];
   const GuardedBytes scratch(whole_pages(entry.scratch_bytes));
   const auto code = reinterpret_cast<calque_kernel>(base_ + entry.code_offset);
-  const auto columns = static_cast<int64_t>(entry.part_columns);
-  const int64_t first_part = columns == 0 ? summed_rows : std::min<int64_t>(columns, CALQUE_PART_COLUMNS);
+  const int64_t columns = entry.any_columns && entry.part_columns ? other_end : static_cast<int64_t>(entry.part_columns);
+  const int64_t first_part = columns == 0 ? other_end : std::min<int64_t>(columns, CALQUE_PART_COLUMNS);
   code(buffers.data(), strides.data(), begin, end, 0, first_part, scratch.data());
   if (first_part < columns)
     code(buffers.data(), strides.data(), begin, end, first_part, columns, scratch.data());
@@ -199,7 +204,7 @@ std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
                                    std::span<const Literal> inputs, const RunOptions& options) {
   const Node& fusion = graph.nodes().back();
   std::vector<Type> types;
-  for (ValueId input : fusion.inputs) types.push_back(graph.type(input));
+  for (const Literal& input : inputs) types.push_back(input.type);
   for (uint32_t i = 0; i < fusion.result_count; ++i) types.push_back(graph.type(fusion.result(i)));
   std::vector<GuardedBytes> memory;
   std::vector<void*> buffers;
@@ -218,15 +223,15 @@ std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
                   reinterpret_cast<std::byte*>(memory.back().data()) + r * layout.stride);
   }
   const bool by_rows = fusion.attributes[0] == static_cast<int64_t>(Domain::rows);
-  const int64_t summed = fusion.attributes[0] == static_cast<int64_t>(Domain::columns) ? fusion.attributes[1] : 0;
-  int64_t begin = 0;
   const int64_t extent = by_rows ? fusion.attributes[1] : fusion.attributes[2];
+  const int64_t other_end = by_rows ? fusion.attributes[2] : fusion.attributes[1];
+  int64_t begin = 0;
   for (int64_t split : options.splits) {
     const int64_t end = std::min(split, extent);
-    image.run(0, buffers, strides, begin, end, summed);
+    image.run(0, buffers, strides, begin, end, other_end);
     begin = end;
   }
-  image.run(0, buffers, strides, begin, extent, summed);
+  image.run(0, buffers, strides, begin, extent, other_end);
   std::vector<Literal> results;
   for (size_t i = inputs.size(); i < types.size(); ++i) {
     const RowLayout layout = layout_of(types[i], fusion, options.row_gap);
@@ -286,6 +291,13 @@ std::string difference(const Literal& expected, const Literal& actual) {
   });
 }
 
+static Literal literal_of(const KernelConstant& constant) {
+  Literal literal(Type{constant.dtype, {}});
+  const uint64_t bits = constant.bits();
+  std::memcpy(literal.bytes.data(), &bits, literal.bytes.size());
+  return literal;
+}
+
 void check_against_interpreter(const std::string& text, const RunOptions& options) {
   const Graph graph = parse(text);
   std::vector<Literal> inputs;
@@ -297,16 +309,27 @@ void check_against_interpreter(const std::string& text, std::span<const Literal>
                                const RunOptions& options) {
   const Graph graph = parse(text);
   const std::vector<Literal> expected = interpret(graph, inputs);
-  for (const std::string& isa : tested_isas()) {
-    const MappedImage image(text, isa);
-    const std::vector<Literal> actual = run_generated(image, graph, inputs, options);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      const std::string found = difference(expected[i], actual[i]);
-      INFO(text);
-      INFO("isa " << isa << ", result " << i << ": " << found);
-      CHECK(found.empty());
+  const auto check = [&](const std::string& kernel, std::span<const Literal> operands) {
+    for (const std::string& isa : tested_isas()) {
+      const MappedImage image(kernel, isa);
+      if (kernel != text) CHECK(image.takes_any_columns());
+      const std::vector<Literal> actual = run_generated(image, graph, operands, options);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        const std::string found = difference(expected[i], actual[i]);
+        INFO(text);
+        INFO(kernel);
+        INFO("isa " << isa << ", result " << i << ": " << found);
+        CHECK(found.empty());
+      }
     }
-  }
+  };
+  check(text, inputs);
+  const Node& fusion = graph.nodes().back();
+  const KernelText any = kernel_text(fusion, RowLength::any);
+  if (any.length == RowLength::own) return;
+  std::vector<Literal> operands(inputs.begin(), inputs.end());
+  for (const KernelConstant& constant : any.constants) operands.push_back(literal_of(constant));
+  check(any.text, operands);
 }
 
 std::string to_text(const FusionText& fusion) {

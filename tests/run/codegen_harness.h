@@ -38,9 +38,11 @@ class MappedImage {
   MappedImage& operator=(const MappedImage&) = delete;
 
   uint32_t kernel_count() const;
-  /// `summed_rows`: of a domain of columns.
+  /// Of the first kernel.
+  bool takes_any_columns() const;
+  /// `other_end`: the rows of a domain of columns, the columns of one of rows.
   void run(uint32_t kernel, std::span<void* const> buffers, std::span<const int64_t> strides, int64_t begin,
-           int64_t end, int64_t summed_rows = 0) const;
+           int64_t end, int64_t other_end = 0) const;
 
  private:
   void map(std::span<const uint8_t> image);
@@ -69,7 +71,8 @@ struct RunOptions {
   std::vector<int64_t> splits = {};  // the domain is computed in parts that end here
 };
 
-/// The graph's only node is a fusion of all its inputs; its outputs are the fusion's results.
+/// The graph's only node is a fusion of all its inputs; its outputs are the fusion's results. Further inputs are constants that the
+/// kernel takes.
 std::vector<Literal> run_generated(const MappedImage& image, const Graph& graph,
                                    std::span<const Literal> inputs, const RunOptions& options = {});
 
@@ -81,8 +84,8 @@ Literal plain_sample(const Type& type, uint64_t seed);
 /// The same types and bits, where any NaN equals any NaN; else a sentence on the first difference.
 std::string difference(const Literal& expected, const Literal& actual);
 
-/// Compiles `text` for each tested isa, runs it with sampled inputs, and checks all results against the
-/// interpreter.
+/// Compiles `text` for each tested isa, also for rows of any number of columns if it can be, runs it with sampled inputs, and checks
+/// all results against the interpreter.
 void check_against_interpreter(const std::string& text, const RunOptions& options = {});
 void check_against_interpreter(const std::string& text, std::span<const Literal> inputs,
                                const RunOptions& options = {});

@@ -7,6 +7,7 @@
 #include "compiler/kernel_text.h"
 #include "ir/graph/parser.h"
 #include "runtime/kernels/isa.h"
+#include "tests/run/match_harness.h"
 #include "tests/support/same_bits.h"
 
 namespace calque::test {
@@ -14,7 +15,12 @@ namespace {
 
 std::string text_of(const std::string& graph) {
   const Graph parsed = parse(graph);
-  return kernel_texts(parsed).at(0).text;
+  return kernel_text(*fusions_of(parsed).at(0)).text;
+}
+
+KernelText text_of_any_length(const std::string& graph) {
+  const Graph parsed = parse(graph);
+  return kernel_text(*fusions_of(parsed).at(0), RowLength::any);
 }
 
 std::string rows_graph(int rows, int columns) {
@@ -38,6 +44,16 @@ TEST_CASE("kernels that differ in sizes taken at run time have one text") {
   CHECK(text_of(rows_graph(1, 40)) != text_of(rows_graph(2, 40)));
   CHECK(text_of(flat_graph("[7]", 7)) == text_of(flat_graph("[3,5]", 15)));
   CHECK(text_of(flat_graph("[1]", 1)) != text_of(flat_graph("[2]", 2)));
+}
+
+TEST_CASE("rows of any length have one text, whose code knows no length") {
+  const KernelText any = text_of_any_length(rows_graph(3, 40));
+  CHECK(any.length == RowLength::any);
+  CHECK(any.text == text_of_any_length(rows_graph(17, 4096)).text);
+  CHECK(any.text != text_of(rows_graph(3, 40)));
+  const std::string one = rows_graph(3, 1), longest = rows_graph(3, 4097);
+  CHECK(text_of_any_length(one).length == RowLength::own);
+  CHECK(text_of_any_length(longest).length == RowLength::own);
 }
 
 /// A constant that no earlier run had, so that no kernel that knows it is in the cache.
@@ -76,6 +92,44 @@ TEST_CASE("plans of other sizes use the kernels that there are, and give the bit
   }
   if (kernels::isa_level() != kernels::IsaLevel::baseline) CHECK(after_first > 0);
   CHECK(f.stats().code_generations == after_first);
+}
+
+/// Attention over a memory of any length, means over it, and values that go along it.
+std::vector<Tensor> attention(const Tensor& query, const Tensor& memory, const Tensor& mask) {
+  const Tensor scores = matmul(query, transpose(memory, 0, 1)) * new_constant() + mask;
+  const Tensor weights = softmax(scores, 1), places = arange(mask.size(0), DType::f32);
+  const Tensor mean_place = mean(weights * places, {1}, true);
+  return {matmul(weights, memory), mean_place, exp(scores - mean_place), var(scores, {1}), mean(square(log_softmax(scores, 1)))};
+}
+
+TEST_CASE("plans for rows of other lengths generate code for any length once, and give the bits of eager execution") {
+  auto f = compile(&attention, {.name = "any_rows", .compile_at_once = true});
+  manual_seed(4);
+  const Tensor query = randn({5, 16}).set_requires_grad();
+  uint64_t after_second = 0;
+  int sizes = 0;
+  for (const int64_t length : {20, 33, 7, 64, 32, 100, 250, 31}) {
+    const Tensor memory = randn({length, 16}).set_requires_grad(), mask = randn({length});
+    const auto results = [&](auto&& function) {
+      std::vector<Tensor> made = function(query, memory, mask);
+      Tensor loss = made.back();
+      for (const Tensor& tensor : made) loss = loss + sum(square(tensor));
+      for (const Tensor& gradient : grad({loss}, {query, memory})) made.push_back(gradient);
+      return made;
+    };
+    const std::vector<Tensor> expected = results(&attention);
+    for (int call = 0; call < 2; ++call) {
+      const std::vector<Tensor> actual = results(f);
+      for (size_t i = 0; i < 5; ++i) {
+        INFO("length " << length << ", result " << i);
+        CHECK(same_bits(expected[i], actual[i]));
+      }
+      check_close({actual[5], actual[6]}, {expected[5], expected[6]});
+    }
+    if (++sizes == 3) after_second = f.stats().code_generations;
+  }
+  if (kernels::isa_level() != kernels::IsaLevel::baseline) CHECK(after_second > 0);
+  CHECK(f.stats().code_generations == after_second);
 }
 
 }  // namespace

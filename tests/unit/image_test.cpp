@@ -25,7 +25,7 @@ std::vector<std::byte> two_kernels() {
     bytes.push_back(static_cast<std::byte>(byte));
   const calque_image_header header{CALQUE_IMAGE_MAGIC, CALQUE_KERNEL_ABI_VERSION, 2, bytes.size(),
                                    kCodeOffset};
-  const calque_image_entry entries[] = {{kCodeOffset, 0, 0}, {kSecondKernel, 4096, 0}};
+  const calque_image_entry entries[] = {{kCodeOffset, 0, 0, 0}, {kSecondKernel, 4096, 0, 0}};
   static_assert(sizeof(header) + sizeof(entries) <= kCodeOffset);
   std::memcpy(bytes.data(), &header, sizeof(header));
   std::memcpy(bytes.data() + sizeof(header), entries, sizeof(entries));
