@@ -34,6 +34,7 @@ class Grouping {
  private:
   using Kind = Candidate::Kind;
   bool fits_together(GroupId a, GroupId b) const;
+  bool share_rows(ValueId value, GroupId a, GroupId b) const;
   bool merge_rows(GroupId a, GroupId b);
   void merge_columns(GroupId a, GroupId b);
   void merge_column_siblings();
@@ -134,10 +135,20 @@ void Grouping::merge_columns(GroupId a, GroupId b) {
   if (fits_together(a, b)) groups_.try_merge(a, b);
 }
 
+/// Whether two groups that share a value have more in common than its one column: else each stays with rows of one length, which code
+/// for rows of any length asks for (see kernel_abi.h).
+bool Grouping::share_rows(ValueId value, GroupId a, GroupId b) const {
+  const int64_t longest_a = candidates_[a].footprint.longest_row, longest_b = candidates_[b].footprint.longest_row;
+  return longest_a == longest_b || longest_a == 1 || longest_b == 1 || row_length(graph_.type(value).shape) > 1;
+}
+
 void Grouping::merge_along_edges() {
   for (NodeId id = 0; id < roles_.size(); ++id)
-    for (ValueId input : graph_.node(id).inputs)
-      if (!graph_.is_input(input)) merge_rows(producer_group(input), groups_.group_of(id));
+    for (ValueId input : graph_.node(id).inputs) {
+      if (graph_.is_input(input)) continue;
+      const GroupId producer = producer_group(input), reader = groups_.group_of(id);
+      if (share_rows(input, producer, reader)) merge_rows(producer, reader);
+    }
 }
 
 /// Groups that read the same value whole read it once; sums over the columns of one fusion's results run as
