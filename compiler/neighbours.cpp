@@ -10,9 +10,6 @@ namespace calque {
 
 namespace {
 
-/// So many steps shorter than what is wanted the calls are, or they are not worth writing.
-constexpr int64_t kLeastSteps = 12;
-static_assert(kLeastSteps > kWitnessSteps);
 /// Loops that run so many times more or less often than others may be over the same sequences.
 constexpr int64_t kAboutAsOften = 8;
 
@@ -64,7 +61,7 @@ Neighbours neighbours_in(const BoundSizes& here, std::span<const Direction> dire
 
 }  // namespace
 
-std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loop_count, int64_t stride) {
+std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loop_count, int64_t stride, int64_t least_steps) {
   std::vector<size_t> loops(loop_count);  // those that run seldom first
   std::iota(loops.begin(), loops.end(), 0);
   const auto trips_of = [&](size_t loop) { return sizes[loop].second; };
@@ -86,7 +83,7 @@ std::optional<Neighbours> neighbours_of(const BoundSizes& sizes, size_t loop_cou
       return is_added;
     };
     for (end = i; end < loops.size() && add(loops[end]);) ++end;
-    const bool is_long = direction.steps >= kLeastSteps;
+    const bool is_long = direction.steps >= least_steps;
     const int64_t most = trips_of(loops[end - 1]) - (is_long ? (direction.steps - 2) * stride : 0);
     least = std::max(least, most + 1);
     if (!is_long) continue;

@@ -126,11 +126,16 @@ std::optional<SegmentGraph> make_rolled_graph(const TraceTree& tree, TraceId beg
   const BoundSizes trips(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(loops));
   // Where a step reads what was made two steps before, two steps are one iteration.
   for (const int64_t stride : {1, 2}) {
-    const std::optional<Neighbours> neighbours = neighbours_of(sizes, loops, stride);
-    if (!neighbours) continue;
-    if (std::optional<SegmentGraph> graph = reached_from(*neighbours, way, false, kept)) return graph;
+    const std::optional<Neighbours> any = neighbours_of(sizes, loops, stride, 1);
+    if (!any) continue;
+    if (std::optional<SegmentGraph> graph = reached_from(*any, way, false, kept)) return graph;
+    const std::optional<Neighbours> shorter = neighbours_of(sizes, loops, stride, kStepsBeyondWitness);
+    if (!shorter) continue;
+    if (shorter->calls != any->calls)
+      if (std::optional<SegmentGraph> graph = reached_from(*shorter, way, false, kept)) return graph;
     std::vector<RolledNeighbours> of_this_length;
-    if (std::optional<SegmentGraph> graph = reached_from(*neighbours_of(trips, loops, stride), way, true, of_this_length)) return graph;
+    const Neighbours of_loops = *neighbours_of(trips, loops, stride, kStepsBeyondWitness);
+    if (std::optional<SegmentGraph> graph = reached_from(of_loops, way, true, of_this_length)) return graph;
   }
   return std::nullopt;
 }

@@ -112,8 +112,10 @@ bool can_batch(const Graph& body, const Node& node, const std::vector<bool>& is_
     case Op::permute:
     case Op::slice:
     case Op::split: return true;
-    default: return row(node.op).kind == OpKind::elementwise;
+    default: break;
   }
+  if (row(node.op).kind == OpKind::reduction) return !node.attributes.list(1).empty();  // no axes of the steps would be all of theirs
+  return row(node.op).kind == OpKind::elementwise;
 }
 
 std::vector<ValueId> batch(Graph& graph, const Graph& body, const Node& node, const std::vector<BatchOperand>& operands,

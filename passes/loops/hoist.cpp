@@ -79,11 +79,11 @@ class Hoister {
            depends_[other] == Dependence::carried && body_.type(other) == body_.type(product.result());
   }
 
-  /// A product is quicker for all steps at once, unless it has many rows, which fill tiles as they are, and is added to a product
+  /// Where no step waits for another, all is. A product is quicker for all steps at once, unless it has many rows, which fill tiles as they are, and is added to a product
   /// of the loop: both are then one sum, written once.
   bool is_worth_batching(const Node& node) const {
     constexpr int64_t kManyRows = 16;
-    if (node.op == Op::take) return true;
+    if (form_.carried == 0 || node.op == Op::take) return true;
     if (node.op != Op::matmul) return false;
     const ValueId left = node.inputs[0];
     const Shape& shape = body_.type(left).shape;
@@ -122,8 +122,25 @@ class Hoister {
     std::ranges::copy(results, outside_.begin() + node.first_result);
   }
 
+  /// Whether a result of the loop is a sequence that is there outside of it.
+  bool is_there(size_t result) const {
+    const ValueId output = body_.outputs()[result];
+    return result >= form_.carried && depends_[output] == Dependence::sequences && (body_.is_input(output) || leaves_[body_.producer(output)]);
+  }
+
   /// Values made outside that the block goes on to read, as new sequences and invariants.
   void rebuild() {
+    std::vector<ValueId> outputs;
+    std::vector<uint32_t> results;  // of the loop, that stay
+    for (uint32_t i = 0; i < loop_.result_count; ++i) {
+      if (is_there(i)) {
+        rewrite_.set(loop_.result(i), outside_[body_.outputs()[i]]);
+        continue;
+      }
+      outputs.push_back(body_.outputs()[i]);
+      results.push_back(i);
+    }
+    if (results.empty()) return;
     std::vector<ValueId> fresh_sequences, fresh_invariants;
     const auto need = [&](ValueId value) {
       if (body_.is_input(value) || !leaves_[body_.producer(value)]) return;
@@ -132,7 +149,7 @@ class Hoister {
     };
     for (NodeId id = 0; id < leaves_.size(); ++id)
       if (!leaves_[id]) std::ranges::for_each(body_.node(id).inputs, need);
-    std::ranges::for_each(body_.outputs(), need);
+    std::ranges::for_each(outputs, need);
 
     Graph body(body_.name());
     std::vector<ValueId> operands, map(body_.value_count());
@@ -153,12 +170,11 @@ class Hoister {
       const Node& added = append_copy(body, node, inputs);
       for (uint32_t i = 0; i < node.result_count; ++i) map[node.result(i)] = added.result(i);
     }
-    std::vector<ValueId> outputs;
-    for (ValueId output : body_.outputs()) outputs.push_back(map[output]);
+    for (ValueId& output : outputs) output = map[output];
     body.set_outputs(std::move(outputs));
     const LoopForm form{form_.length, form_.carried, form_.scanned + fresh_sequences.size(), form_.reverse};
     const ValueId first = rewrite_.graph().add_loop(operands, form, std::move(body), loop_.location).first_result;
-    for (uint32_t i = 0; i < loop_.result_count; ++i) rewrite_.set(loop_.result(i), first + i);
+    for (uint32_t i = 0; i < results.size(); ++i) rewrite_.set(loop_.result(results[i]), first + i);
   }
 
   Rewriter& rewrite_;

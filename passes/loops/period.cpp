@@ -8,6 +8,7 @@
 
 #include "passes/expand_gradients.h"
 #include "passes/loops/repetition.h"
+#include "passes/loops/sequence.h"
 
 namespace calque::passes {
 
@@ -15,6 +16,9 @@ namespace {
 
 constexpr size_t kFewestNodes = 3, kMostNodes = 4096;  // of an iteration
 constexpr auto kFewestIterations = static_cast<int64_t>(kFewestRepetitions);
+// Steps that are independent are worth joining where there are some, and are cells' gates where there are few.
+constexpr int64_t kFewestIndependent = 8;
+constexpr size_t kMostIndependentNodes = 64;  // of an iteration
 
 /// Attributes that may differ from one iteration to the next: which step is read, and numbers.
 bool may_vary(Op op) { return op == Op::slice || op == Op::full; }
@@ -72,6 +76,23 @@ class PeriodChecker {
     }
     return std::move(result_);
   }
+  /// The same for steps that hand nothing on. `opaque`: see are_steps_in_a_row.
+  std::optional<Period> run_independent(const std::set<ValueId>& opaque) {
+    for (NodeId offset = 0; offset < result_.period; ++offset)
+      if (!check_node(offset)) return std::nullopt;
+    bool computes = false;
+    std::vector<bool> differs(result_.period);  // from step to step
+    for (NodeId offset = 0; offset < result_.period; ++offset) {
+      if (!classify(offset) || !reads_in_a_row(offset, opaque)) return std::nullopt;
+      differs[offset] = result_.moved[offset] || std::ranges::any_of(result_.origins[offset], [&](const OperandOrigin& origin) {
+        return origin.kind == OperandOrigin::Kind::family ||
+               (origin.kind == OperandOrigin::Kind::same_iteration && differs[origin.offset]);
+      });
+      computes |= differs[offset] && !result_.moved[offset] && row(node(0, offset).op).kind != OpKind::view;
+    }
+    return computes && result_.length >= kFewestIndependent ? std::optional(std::move(result_)) : std::nullopt;
+  }
+
   /// Once run() gave nothing.
   const std::optional<WhyNoPeriod>& refusal() const { return refusal_; }
 
@@ -140,6 +161,22 @@ class PeriodChecker {
     for (int64_t i = 1; i < result_.length; ++i) varies |= node(i, offset).attributes != node(0, offset).attributes;
     result_.moved[offset] = varies;
     return !varies || !reads_inside || refuse(NoPeriod::attributes, offset);
+  }
+
+  /// Whether what differs from step to step is a sequence: what comes from outside, and what is moved there.
+  bool reads_in_a_row(NodeId offset, const std::set<ValueId>& opaque) const {
+    const auto is_sequence = [&](const auto& value_in) {
+      std::vector<ValueId> values;
+      for (int64_t i = 0; i < result_.length; ++i) values.push_back(value_in(i));
+      return are_steps_in_a_row(graph_, values, opaque);
+    };
+    for (size_t k = 0; k < result_.origins[offset].size(); ++k) {
+      const OperandOrigin::Kind kind = result_.origins[offset][k].kind;
+      if (kind == OperandOrigin::Kind::carried) return false;
+      const bool varies = kind == OperandOrigin::Kind::family && !result_.moved[offset];
+      if (varies && !is_sequence([&](int64_t i) { return node(i, offset).inputs[k]; })) return false;
+    }
+    return !result_.moved[offset] || is_sequence([&](int64_t i) { return node(i, offset).first_result; });
   }
 
   /// A family of right sides of products is a stack of layers, not a sequence.
@@ -281,6 +318,26 @@ std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end) 
     });
   }
   return best;
+}
+
+std::optional<Period> find_independent_steps(const Graph& graph, NodeId begin, NodeId end) {
+  const std::vector<uint32_t> looks = looks_of_nodes(graph, begin, end);
+  const size_t longest = std::min(kMostIndependentNodes, (end - begin) / static_cast<size_t>(kFewestIndependent));
+  std::set<ValueId> opaque;
+  const std::vector<bool> is_by = differentiated_by(graph);
+  for (ValueId value = 0; value < is_by.size(); ++value)
+    if (is_by[value]) opaque.insert(value);
+  std::optional<Period> found;
+  for (size_t period = 1; period <= longest && !found; ++period)
+    for_each_repetition(looks, period, [&](size_t first, size_t last) {
+      const NodeId to = begin + static_cast<NodeId>(last);
+      for (NodeId from = begin + static_cast<NodeId>(first), phase = 0; !found && phase < period; ++phase, ++from) {
+        const auto length = static_cast<int64_t>((to - from) / period);
+        if (length < kFewestIndependent || carried_bytes(graph, from, period) >= 0) continue;
+        found = PeriodChecker(graph, from, period, length).run_independent(opaque);
+      }
+    });
+  return found;
 }
 
 std::optional<WhyNoPeriod> why_no_period(const Graph& graph, NodeId first, size_t period, size_t count) {

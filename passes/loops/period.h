@@ -43,6 +43,10 @@ struct Period {
 /// could begin, the one that carries the fewest bytes.
 std::optional<Period> find_period(const Graph& graph, NodeId begin, NodeId end);
 
+/// The same of steps that hand nothing on, and read, besides values of all, consecutive steps of one sequence each: at least eight
+/// iterations, of at least one node that computes something.
+std::optional<Period> find_independent_steps(const Graph& graph, NodeId begin, NodeId end);
+
 /// A node with a result that has no room for one axis more, as a stacked value has; none where there is no such node.
 std::optional<NodeId> node_of_full_rank(const Graph& graph, const Period& period);
 

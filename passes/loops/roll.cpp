@@ -199,29 +199,26 @@ class LoopBuilder {
   std::map<std::pair<ValueId, int64_t>, ValueId> steps_;
 };
 
+using Find = std::optional<Period> (*)(const Graph& graph, NodeId begin, NodeId end);
+
 /// The loops among the nodes [begin, end), in order.
-void find_periods(const Graph& graph, NodeId begin, NodeId end, std::vector<Period>& periods) {
-  std::optional<Period> period = find_period(graph, begin, end);
+void find_periods(const Graph& graph, Find find, NodeId begin, NodeId end, std::vector<Period>& periods) {
+  std::optional<Period> period = find(graph, begin, end);
   if (!period || node_of_full_rank(graph, *period)) return;
-  find_periods(graph, begin, period->first, periods);
+  find_periods(graph, find, begin, period->first, periods);
   const NodeId behind = period->end();
   periods.push_back(std::move(*period));
-  find_periods(graph, behind, end, periods);
+  find_periods(graph, find, behind, end, periods);
 }
 
-std::vector<Period> find_periods(const Graph& graph) {
+std::vector<Period> find_periods(const Graph& graph, Find find) {
   std::vector<Period> periods;
-  find_periods(graph, 0, static_cast<NodeId>(graph.nodes().size()), periods);
+  find_periods(graph, find, 0, static_cast<NodeId>(graph.nodes().size()), periods);
   return periods;
 }
 
-}  // namespace
-
-Graph roll(const Graph& recorded) {
-  // What nobody reads must not become a part of a loop that somebody reads, and ask for its operands.
-  const Graph graph = dce(recorded);
-  const std::vector<Period> periods = find_periods(graph);
-  if (periods.empty()) return graph;
+/// A graph with a loop for each of the periods.
+Graph with_loops(const Graph& graph, const std::vector<Period>& periods) {
   Rewriter rewrite(graph);
   const std::vector<bool> is_by = differentiated_by(graph);
   std::set<ValueId> opaque;
@@ -235,9 +232,25 @@ Graph roll(const Graph& recorded) {
   return dce(collect_steps(rewrite.finish()));
 }
 
+}  // namespace
+
+Graph roll(const Graph& recorded) {
+  // What nobody reads must not become a part of a loop that somebody reads, and ask for its operands.
+  Graph graph = dce(recorded);
+  if (const std::vector<Period> periods = find_periods(graph, find_period); !periods.empty()) graph = with_loops(graph, periods);
+  // Only now what loops gave are steps of sequences; and what is done with each of these are steps again.
+  constexpr int kMostInTurn = 8;
+  for (int i = 0; i < kMostInTurn; ++i) {
+    const std::vector<Period> periods = find_periods(graph, find_independent_steps);
+    if (periods.empty()) break;
+    graph = with_loops(graph, periods);
+  }
+  return graph;
+}
+
 RolledNodes rolled_nodes(const Graph& graph) {
   RolledNodes nodes;
-  for (const Period& period : find_periods(graph))
+  for (const Period& period : find_periods(graph, find_period))
     for (int64_t iteration = 1; iteration < period.length; ++iteration)
       for (NodeId offset = 0; offset < period.period; ++offset)
         nodes.emplace_back(period.node(iteration, offset), period.node(0, offset));

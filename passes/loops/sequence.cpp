@@ -212,6 +212,10 @@ std::vector<ValueId> fewer_parts(Graph& graph, std::span<const ValueId> parts, c
 
 }  // namespace
 
+bool are_steps_in_a_row(const Graph& graph, std::span<const ValueId> values, const std::set<ValueId>& opaque) {
+  return values.size() > 1 && steps_in_a_row(graph, values, opaque) == values.size();
+}
+
 Graph collect_steps(const Graph& graph) {
   Rewriter rewrite(graph);
   const std::vector<bool> is_by = differentiated_by(graph);

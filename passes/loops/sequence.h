@@ -28,6 +28,9 @@ ValueId in_order(Graph& graph, const Sequence& sequence, bool descending, const 
 /// Step `index` of a sequence, as a view.
 ValueId step_of(Graph& graph, ValueId sequence, int64_t index, const void* location);
 
+/// Whether these are consecutive steps of one sequence, in order or in reverse.
+bool are_steps_in_a_row(const Graph& graph, std::span<const ValueId> values, const std::set<ValueId>& opaque);
+
 /// Where neighbouring parts of a concat are steps of one sequence, in order or in reverse, they become one part, a view or a
 /// flip of that.
 Graph collect_steps(const Graph& graph);
