@@ -117,6 +117,13 @@ inline constexpr LoopAsWritten kLoopsAsWritten[] = {
        for (const Tensor& h : cell.over(xs)) losses.push_back(mean(h * h));
        return {sum(stack(losses))};
      }},
+    {"a readout and its loss for each state",
+     [](const Tensor& xs, LstmCell cell) -> Tensors {
+       Tensors logits, losses;
+       for (const Tensor& h : cell.over(xs)) logits.push_back(matmul(h, cell.w[0]) + cell.w[2]);
+       for (const Tensor& each : logits) losses.push_back(cross_entropy(each, arange(each.size(0))));
+       return {sum(stack(losses)) / static_cast<double>(xs.size(0)), stack(logits)};
+     }},
     {"each row of a batch",
      [](const Tensor& xs, LstmCell cell) -> Tensors {
        Tensors last;

@@ -39,7 +39,8 @@ double flops_of(const Graph& graph, const Node& node) {
   }
 }
 
-TraceId mark_of(const Node& node) { return static_cast<TraceId>(reinterpret_cast<uintptr_t>(node.location)); }
+TraceId mark_of(const void* location) { return static_cast<TraceId>(reinterpret_cast<uintptr_t>(location)); }
+TraceId mark_of(const Node& node) { return mark_of(node.location); }
 
 class Accountant {
  public:
@@ -177,12 +178,12 @@ Reason reason_of(passes::NoPeriod reason) {
 }
 
 /// Lines that repeat in the graph beside what was rolled.
-std::vector<UnrolledStretch> unrolled_in(const TraceTree& tree, const Graph& graph, const std::set<NodeId>& rolled) {
+std::vector<UnrolledStretch> unrolled_in(const TraceTree& tree, const Graph& graph, const std::set<const void*>& rolled) {
   LineKeys lines;
   std::vector<uint32_t> keys;
   for (NodeId id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.node(id);
-    keys.push_back(rolled.contains(id) || !node.location ? 0 : lines.of(node.op, tree[mark_of(node)].location));
+    keys.push_back(!node.location || rolled.contains(node.location) ? 0 : lines.of(node.op, tree[mark_of(node)].location));
   }
   std::vector<UnrolledStretch> all;
   for (const Stretch& stretch : find_stretches(keys)) {
@@ -217,9 +218,11 @@ SegmentAccount account_for(const TraceTree& tree, TraceId end, const CompiledSeg
     account.saved.push_back(saved_value(lowered, lowered.outputs()[i]));
   for (SavedAccount& saved : saved_inside(tree, lowered)) account.saved.push_back(std::move(saved));
   const Graph live = passes::dce(marked.graph);  // as `roll` sees it
-  std::set<NodeId> rolled;
-  for (const auto& [later, first] : passes::rolled_nodes(live)) {
-    account.rolled.emplace(mark_of(live.node(later)), mark_of(live.node(first)));
+  passes::RolledNodes nodes;
+  passes::roll(live, nodes);
+  std::set<const void*> rolled;
+  for (const auto& [later, first] : nodes) {
+    account.rolled.emplace(mark_of(later), mark_of(first));
     rolled.insert({later, first});
   }
   account.unrolled = unrolled_in(tree, live, rolled);

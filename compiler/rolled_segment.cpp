@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "compiler/extrapolate.h"
 #include "compiler/neighbours.h"
@@ -70,12 +71,12 @@ bool is_kept(const RolledNeighbours& kept, const Neighbours& neighbours, const W
 }
 
 RolledNeighbours rolled_neighbours(const Neighbours& neighbours, const Way& way, const TrueNumbers& numbers, bool pads) {
-  RolledNeighbours made{way.tree.revision(), neighbours.calls, {}};
+  RolledNeighbours made{.revision = way.tree.revision(), .sizes = neighbours.calls, .calls = {}};
   for (const BoundSizes& sizes : neighbours.calls) made.calls.push_back(rolled_call(sizes, way, numbers, pads));
   return made;
 }
 
-const RolledNeighbours& kept_or_made(const Neighbours& neighbours, const Way& way, const TrueNumbers& numbers, bool pads,
+RolledNeighbours& kept_or_made(const Neighbours& neighbours, const Way& way, const TrueNumbers& numbers, bool pads,
                                      std::vector<RolledNeighbours>& kept) {
   constexpr size_t kMostKept = 24;
   const auto known = std::ranges::find_if(kept, [&](const RolledNeighbours& each) { return is_kept(each, neighbours, way, numbers); });
@@ -105,9 +106,12 @@ void set_steps(SegmentGraph& segment, const TrueNumbers& numbers) {
 std::optional<SegmentGraph> reached_from(const Neighbours& neighbours, const Way& way, bool pads,
                                          std::vector<RolledNeighbours>& kept) try {
   const TrueNumbers numbers(way);
+  RolledNeighbours& rolled = kept_or_made(neighbours, way, numbers, pads, kept);
+  demand(!std::exchange(rolled.is_uneven, true));  // until it is known not to be
   std::vector<const SegmentGraph*> segments;
-  for (const RolledNeighbours::Call& call : kept_or_made(neighbours, way, numbers, pads, kept).calls) segments.push_back(&call.segment);
+  for (const RolledNeighbours::Call& call : rolled.calls) segments.push_back(&call.segment);
   SegmentGraph reached = extrapolate(segments, neighbours.steps);
+  rolled.is_uneven = false;
   set_steps(reached, numbers);
   return reached;
 } catch (const Uneven&) {

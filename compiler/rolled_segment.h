@@ -19,6 +19,7 @@ struct RolledNeighbours {
   uint64_t revision = 0;  // of the tree
   std::vector<BoundSizes> sizes;
   std::vector<Call> calls;
+  bool is_uneven = false;  // they lead to no other length
 };
 
 /// What make_segment_graph() and then the pass `roll` would give, in time that does not depend on how often loops run.

@@ -32,9 +32,11 @@ void verify_rolled(const SegmentGraph& rolled, const SegmentGraph& recorded) {
 /// Which held values are eager execution's but for rounding: gradients of loops went into them.
 std::vector<bool> rounded_values(const CompiledSegment& compiled) {
   const std::vector<bool> behind = values_behind_gradients(compiled.traced.graph);
+  passes::RolledNodes rolled;
+  passes::roll(compiled.recorded().graph, rolled);
   std::vector<bool> rounded;
   for (const HeldPlace& place : compiled.held)
-    rounded.push_back(behind[compiled.traced.graph.outputs()[place.entry]] && compiled.forward->loop_count() > 0);
+    rounded.push_back(behind[compiled.traced.graph.outputs()[place.entry]] && !rolled.empty());
   return rounded;
 }
 

@@ -32,7 +32,11 @@ class Batcher {
       case Op::permute: return permute();
       case Op::slice:
         return add({sequence(0)}, Attributes::of(attributes[0] + 1, attributes[1], attributes[2]));
+      case Op::pad:
+        return add({sequence(0)}, Attributes::of(attributes[0] + 1, attributes[1], attributes[2]));
       case Op::split: return add({sequence(0)}, Attributes::of(attributes[0], attributes[1] + 1));
+      case Op::concat:
+      case Op::gather: return along_next_axis();
       default: throw InternalError("batch: an op without a rule");
     }
   }
@@ -73,6 +77,12 @@ class Batcher {
     return add({sequence(0)}, Attributes::of(node_.attributes[0], Ints(axes)));
   }
 
+  std::vector<ValueId> along_next_axis() {
+    std::vector<ValueId> inputs;
+    for (const BatchOperand& operand : operands_) inputs.push_back(operand.value);
+    return add(inputs, Attributes::of(node_.attributes[0] + 1));
+  }
+
   std::vector<ValueId> permute() {
     std::vector<int64_t> axes{0};
     for (int64_t axis : node_.attributes.list(0)) axes.push_back(axis + 1);
@@ -106,6 +116,9 @@ bool can_batch(const Graph& body, const Node& node, const std::vector<bool>& is_
       return is_sequence[0] && !is_sequence[1] && body.type(node.inputs[0]).shape.rank() == 2 &&
              body.type(node.inputs[1]).shape.rank() == 2;
     case Op::take: return !is_sequence[0] && is_sequence[1];
+    case Op::concat:
+    case Op::gather: return std::ranges::count(is_sequence, false) == 0;
+    case Op::pad:
     case Op::detach:
     case Op::reshape:
     case Op::expand:

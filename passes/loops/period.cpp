@@ -70,7 +70,7 @@ class PeriodChecker {
           refuse(NoPeriod::attributes, origin.offset);
           return std::nullopt;
         }
-    if (joins_tensors_ && !has_product() && !has_state()) {  // as updates of many parameters: a loop would only copy
+    if (!has_state()) {  // see find_independent_steps; of updates of many parameters, a loop would only copy them
       refuse(NoPeriod::independent, 0);
       return std::nullopt;
     }
@@ -156,7 +156,6 @@ class PeriodChecker {
       for (int64_t i = 1; i < result_.length; ++i) constant &= node(i, offset).inputs[k] == node(0, offset).inputs[k];
       if (constant) origin.kind = OperandOrigin::Kind::invariant;
       else if (is_weight(node(0, offset), k)) return refuse(NoPeriod::weight, offset);
-      else joins_tensors_ |= are_apart(node(0, offset).inputs[k], node(1, offset).inputs[k]);
     }
     for (int64_t i = 1; i < result_.length; ++i) varies |= node(i, offset).attributes != node(0, offset).attributes;
     result_.moved[offset] = varies;
@@ -182,17 +181,6 @@ class PeriodChecker {
   /// A family of right sides of products is a stack of layers, not a sequence.
   static bool is_weight(const Node& node, size_t operand) { return node.op == Op::matmul && operand == 1; }
 
-  /// Neither steps of one sequence, nor numbers.
-  bool are_apart(ValueId a, ValueId b) const { return viewed(a) != viewed(b) && graph_.type(a).shape.element_count() > 1; }
-  ValueId viewed(ValueId value) const {
-    while (!graph_.is_input(value) && row(graph_.node(graph_.producer(value)).op).kind == OpKind::view)
-      value = graph_.node(graph_.producer(value)).inputs[0];
-    return value;
-  }
-  bool has_product() const {
-    return std::ranges::any_of(graph_.nodes().subspan(result_.first, result_.period),
-                               [](const Node& node) { return row(node.op).kind == OpKind::matmul; });
-  }
   /// Whether a value follows from itself an iteration before. Where none does, an iteration may hand something on only because it is
   /// cut in the middle of what belongs together.
   bool has_state() const {
@@ -208,7 +196,6 @@ class PeriodChecker {
 
   const Graph& graph_;
   Period result_;
-  bool joins_tensors_ = false;
   std::optional<WhyNoPeriod> refusal_;
 };
 

@@ -232,29 +232,34 @@ Graph with_loops(const Graph& graph, const std::vector<Period>& periods) {
   return dce(collect_steps(rewrite.finish()));
 }
 
+void note_rolled(const Graph& graph, const std::vector<Period>& periods, RolledNodes& rolled) {
+  for (const Period& period : periods)
+    for (int64_t iteration = 1; iteration < period.length; ++iteration)
+      for (NodeId offset = 0; offset < period.period; ++offset)
+        rolled.emplace_back(graph.node(period.node(iteration, offset)).location, graph.node(period.node(0, offset)).location);
+}
+
 }  // namespace
 
 Graph roll(const Graph& recorded) {
-  // What nobody reads must not become a part of a loop that somebody reads, and ask for its operands.
-  Graph graph = dce(recorded);
-  if (const std::vector<Period> periods = find_periods(graph, find_period); !periods.empty()) graph = with_loops(graph, periods);
-  // Only now what loops gave are steps of sequences; and what is done with each of these are steps again.
-  constexpr int kMostInTurn = 8;
-  for (int i = 0; i < kMostInTurn; ++i) {
-    const std::vector<Period> periods = find_periods(graph, find_independent_steps);
-    if (periods.empty()) break;
-    graph = with_loops(graph, periods);
-  }
-  return graph;
+  RolledNodes rolled;
+  return roll(recorded, rolled);
 }
 
-RolledNodes rolled_nodes(const Graph& graph) {
-  RolledNodes nodes;
-  for (const Period& period : find_periods(graph, find_period))
-    for (int64_t iteration = 1; iteration < period.length; ++iteration)
-      for (NodeId offset = 0; offset < period.period; ++offset)
-        nodes.emplace_back(period.node(iteration, offset), period.node(0, offset));
-  return nodes;
+Graph roll(const Graph& recorded, RolledNodes& rolled) {
+  // What nobody reads must not become a part of a loop that somebody reads, and ask for its operands.
+  Graph graph = dce(recorded);
+  const auto roll_found = [&](Find find) {
+    const std::vector<Period> periods = find_periods(graph, find);
+    note_rolled(graph, periods, rolled);
+    if (!periods.empty()) graph = with_loops(graph, periods);
+    return !periods.empty();
+  };
+  roll_found(find_period);
+  // Only now what loops gave are steps of sequences; and what is done with each of these are steps again.
+  constexpr int kMostInTurn = 8;
+  for (int i = 0; i < kMostInTurn && roll_found(find_independent_steps);) ++i;
+  return graph;
 }
 
 }  // namespace calque::passes

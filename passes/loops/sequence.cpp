@@ -212,13 +212,24 @@ std::vector<ValueId> fewer_parts(Graph& graph, std::span<const ValueId> parts, c
 
 }  // namespace
 
+/// What the program gives, itself or as a view.
+static std::vector<bool> given_values(const Graph& graph) {
+  std::vector<bool> is_given(graph.value_count());
+  for (ValueId value : graph.outputs()) {
+    is_given[value] = true;
+    for (; !graph.is_input(value) && row(graph.node(graph.producer(value)).op).kind == OpKind::view; is_given[value] = true)
+      value = graph.node(graph.producer(value)).inputs[0];
+  }
+  return is_given;
+}
+
 bool are_steps_in_a_row(const Graph& graph, std::span<const ValueId> values, const std::set<ValueId>& opaque) {
   return values.size() > 1 && steps_in_a_row(graph, values, opaque) == values.size();
 }
 
 Graph collect_steps(const Graph& graph) {
   Rewriter rewrite(graph);
-  const std::vector<bool> is_by = differentiated_by(graph);
+  const std::vector<bool> is_by = differentiated_by(graph), is_given = given_values(graph);
   Opaque opaque;
   for (const Node& node : graph.nodes()) {
     const std::vector<ValueId> parts = rewrite(node.inputs);
@@ -226,7 +237,7 @@ Graph collect_steps(const Graph& graph) {
     if (node.op == Op::concat && !is_by[node.result()]) fewer = fewer_parts(rewrite.graph(), parts, node, opaque);
     if (fewer.size() == parts.size())
       copy_opaque(rewrite, node, is_by, opaque);
-    else if (fewer.size() == 1)
+    else if (fewer.size() == 1 && !is_given[node.result()])  // what is given may be written to; a gradient may need the steps as they were
       rewrite.set(node.result(), fewer[0]);
     else
       rewrite.set(node.result(), rewrite.add(Op::concat, fewer, node.attributes, node.location));

@@ -25,7 +25,7 @@ void for_each_number(Loop& loop, Visit visit) {
   visit("number_changes", habits.number_changes), visit("first_differs", habits.first_differs);
   visit("last_differs", habits.last_differs), visit("tosses_coin", habits.tosses_coin), visit("reads", habits.reads);
   visit("ends_by_data", habits.ends_by_data), visit("writes_in_place", habits.writes_in_place);
-  visit("reads_first", habits.reads_first), visit("goes_on", habits.goes_on);
+  visit("reads_first", habits.reads_first), visit("goes_on", habits.goes_on), visit("maps", habits.maps);
   visit("keeps_one", habits.keeps_one), visit("without_gradients", habits.without_gradients);
   visit("most_steps", habits.most_steps), visit("inner_steps", habits.inner_steps), visit("back", habits.back);
   visit("stride", habits.stride), visit("both_ways", habits.both_ways), visit("counts", habits.counts);

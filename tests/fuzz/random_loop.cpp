@@ -54,7 +54,7 @@ class Maker {
 
   void habits() {
     HostHabits& habits = loop_.habits;
-    for (int count = 1 + below(2); count > 0; --count) switch (below(24)) {
+    for (int count = 1 + below(2); count > 0; --count) switch (below(26)) {
         case 0: habits.reverse = true; break;
         case 1: habits.steps_are_tensors = true; break;
         case 2: habits.number_changes = true; break;
@@ -84,6 +84,8 @@ class Maker {
           break;
         case 21: habits.reads_first = true; break;
         case 22: habits.goes_on = 1 + below(8); break;
+        case 23:
+        case 24: habits.maps = 1 + below(5); break;
         default: (one_in(2) ? habits.back : habits.stride) = 2 + below(2);
       }
   }
@@ -178,11 +180,28 @@ class Runner {
     if (loop_.gradient == GradientInside::by_values) on_the_way_.push_back(states_.back());
     for (const Tensors& stack_of : stacks)
       if (!stack_of.empty()) results_.push_back(stack(stack_of));
+    if (habits_.maps > 0 && !stacks.empty() && stacks[0].size() > 1) results_.push_back(stack(mapped(stacks[0])));
     for (size_t i = 0; i < listed.size(); ++i) {
       if (habits_.listed_held == ListedHeld::last && i + 1 < listed.size()) continue;
       if (habits_.listed_held == ListedHeld::all_but_thirds && i % 3 == 1) continue;
       results_.push_back(habits_.listed_held == ListedHeld::views ? unsqueeze(listed[i], {0}) : listed[i]);
     }
+  }
+
+  /// No value waits for another.
+  Tensors mapped(const Tensors& values) const {
+    Tensors made;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Tensor &value = values[i], &mirrored = values[values.size() - 1 - i];
+      switch (habits_.maps) {
+        case 1: made.push_back(mean(square(value))); break;
+        case 2: made.push_back(bounded(matmul(value, inputs_.weights[0])) * value); break;
+        case 3: made.push_back(softmax(value, 1) - tanh(mirrored)); break;
+        case 4: made.push_back(tanh(i > 0 ? value - values[i - 1] : value)); break;
+        default: made.push_back(concat({flip(value, {1}), mirrored}, 1) * sum(inputs_.weights[0])); break;
+      }
+    }
+    return made;
   }
 
   static Tensor squares_of(const Tensors& tensors) {

@@ -50,6 +50,7 @@ struct HostHabits {
   bool ends_by_data = false;      // the loop is left when a sum grows large
   bool reads_first = false;       // the host reads a value before the loop
   int goes_on = 0;                // so many iterations more, on the last step
+  int maps = 0;                   // works, in one of five ways, on each of the first stack's values by itself
   bool writes_in_place = false;   // the first state is written to in every step
   bool keeps_one = false;         // a value of a step in the middle is a result
   bool without_gradients = false;  // one op runs inside a NoGradGuard
