@@ -2,6 +2,8 @@
 #include "compiler/extrapolate.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <tuple>
 
 #include "compiler/neighbours.h"
@@ -123,10 +125,23 @@ class Extrapolation {
     for (int i = 0; i < made.size(); ++i) {
       if (std::ranges::all_of(of, [&](const Attributes* attributes) { return (*attributes)[i] == made[i]; })) continue;
       const AttributeKind kind = has_block ? AttributeKind::integer : kind_of_word(op, i);
-      demand(kind == AttributeKind::integer || kind == AttributeKind::integers);
-      made.set(i, number(of, [i](const Attributes& attributes) { return attributes[i]; }));
+      const bool is_real = kind == AttributeKind::number;
+      demand(is_real || kind == AttributeKind::integer || kind == AttributeKind::integers);
+      made.set(i, is_real ? std::bit_cast<int64_t>(count(of, i)) : number(of, [i](const Attributes& attributes) { return attributes[i]; }));
     }
     return made;
+  }
+
+  /// A number that is a count, or one by a count, as a mean over all steps has it.
+  double count(const Each<Attributes>& of, int word) const {
+    const bool is_part = std::abs(of[0]->number(word)) < 1;
+    const int64_t made = number(of, [&](const Attributes& attributes) {
+      const double real = attributes.number(word), whole = std::nearbyint(is_part ? 1 / real : real);
+      demand(std::abs(whole) < 0x1p53 && real == (is_part ? 1 / whole : whole));
+      return static_cast<int64_t>(whole);
+    });
+    demand(!is_part || made != 0);
+    return is_part ? 1.0 / static_cast<double>(made) : static_cast<double>(made);
   }
 
   void add_node(Graph& made, const Each<Node>& of) const {

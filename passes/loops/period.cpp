@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kFewestNodes = 3, kMostNodes = 4096;  // of an iteration
 constexpr auto kFewestIterations = static_cast<int64_t>(kFewestRepetitions);
+constexpr int64_t kMostBack = 8;  // iterations, through which values are carried
 // Steps that are independent are worth joining where there are some, and are cells' gates where there are few.
 constexpr int64_t kFewestIndependent = 8;
 constexpr size_t kMostIndependentNodes = 64;  // of an iteration
@@ -110,33 +111,40 @@ class PeriodChecker {
   bool is_outside(ValueId value) const { return graph_.is_input(value) || graph_.producer(value) < result_.first; }
 
   /// The origin that the operand has in an iteration; none if it comes from further back.
-  std::optional<OperandOrigin> origin(ValueId value, int64_t iteration) const {
+  std::optional<OperandOrigin> origin(NodeId offset, size_t operand, int64_t iteration) const {
+    const ValueId value = node(iteration, offset).inputs[operand];
     if (is_outside(value)) return OperandOrigin{OperandOrigin::Kind::family};
-    for (int64_t back : {0, 1}) {
+    for (int64_t back = 0; back <= kMostBack; ++back) {
       if (!is_inside(value, iteration - back)) continue;
       const Node& made = graph_.node(graph_.producer(value));
       return OperandOrigin{back == 0 ? OperandOrigin::Kind::same_iteration : OperandOrigin::Kind::carried,
-                           graph_.producer(value) - result_.node(iteration - back, 0), value - made.first_result};
+                           graph_.producer(value) - result_.node(iteration - back, 0), value - made.first_result, back};
     }
     return std::nullopt;
   }
-  static bool same(const OperandOrigin& a, const OperandOrigin& b) {
-    return a.kind == b.kind && a.offset == b.offset && a.result == b.result;
+  /// What the operand is once what is carried has come from inside, as it has at the latest behind so many iterations.
+  std::optional<OperandOrigin> settled_origin(NodeId offset, size_t operand) const {
+    std::optional<OperandOrigin> found;
+    for (int64_t i = 0; i <= std::min(kMostBack, result_.length - kFewestIterations + 1); ++i) {
+      found = origin(offset, operand, i);
+      if (!found || found->kind != OperandOrigin::Kind::family) return found;
+    }
+    return found;
   }
 
-  /// The origins of a node's operands, from its second iteration; cuts the period where they change.
+  /// The origins of a node's operands; cuts the period where they change.
   bool check_node(NodeId offset) {
     for (size_t k = 0; k < node(1, offset).inputs.size(); ++k) {
-      const std::optional<OperandOrigin> expected = origin(node(1, offset).inputs[k], 1);
-      const std::optional<OperandOrigin> first = origin(node(0, offset).inputs[k], 0);
-      if (!expected || !first) return refuse(NoPeriod::origin, offset);
-      const bool begins = expected->kind == OperandOrigin::Kind::carried ? first->kind == OperandOrigin::Kind::family
-                                                                         : same(*expected, *first);
-      if (!begins) return refuse(NoPeriod::origin, offset);
-      for (int64_t i = 2; i < result_.length; ++i) {
-        const std::optional<OperandOrigin> actual = origin(node(i, offset).inputs[k], i);
-        if (!actual || !same(*actual, *expected)) result_.length = i;
-      }
+      const std::optional<OperandOrigin> expected = settled_origin(offset, k);
+      if (!expected) return refuse(NoPeriod::origin, offset);
+      const auto fits = [&](int64_t i) {
+        const std::optional<OperandOrigin> actual = origin(offset, k, i);
+        return actual && (i < expected->back ? actual->kind == OperandOrigin::Kind::family : *actual == *expected);
+      };
+      if (!fits(0) || !fits(1)) return refuse(NoPeriod::origin, offset);
+      for (int64_t i = 2; i < result_.length; ++i)
+        if (!fits(i)) result_.length = i;
+      if (expected->back >= result_.length) return refuse(NoPeriod::origin, offset);
       result_.origins[offset].push_back(*expected);
     }
     return result_.length >= kFewestIterations || refuse(NoPeriod::origin, offset);

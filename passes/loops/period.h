@@ -13,13 +13,15 @@ namespace calque::passes {
 struct OperandOrigin {
   enum class Kind : uint8_t {
     same_iteration,  // result `result` of the node at `offset`
-    carried,         // the same, one iteration before; in the first iteration from outside
+    carried,         // the same, `back` iterations before; in the first ones from outside
     invariant,       // one value from outside
     family,          // from outside, another one in each iteration
   };
   Kind kind;
   NodeId offset = 0;
   uint32_t result = 0;
+  int64_t back = 0;
+  bool operator==(const OperandOrigin&) const = default;
 };
 
 /// Nodes `first`, ..., first + period * length - 1 are `length` iterations of the same `period` nodes: equal ops, types and

@@ -18,8 +18,9 @@ namespace {
 
 /// A result of the body.
 using BodyResult = std::pair<NodeId, uint32_t>;
-/// What is carried: a result, and the value that stands for it in the first iteration. One result may begin as two values.
-using Carried = std::pair<BodyResult, ValueId>;
+/// What is carried: a result of so many iterations before as there are values, which stand for it in the first iterations. One
+/// result may begin as two values.
+using Carried = std::pair<BodyResult, std::vector<ValueId>>;
 
 class LoopBuilder {
  public:
@@ -101,7 +102,7 @@ class LoopBuilder {
     for (const auto& [result, uses] : uses_) {
       const Type type = source_.type(uses[0].value);
       if (is_carried(result) || !std::ranges::all_of(uses, [&](const Use& use) { return is_last(use); })) continue;
-      carried_[{result, kNobody}] =
+      carried_[{result, {kNobody}}] =
           rewrite_.graph().add(Op::full, {}, Attributes::of(0.0, type.dtype, Ints(type.shape)), location()).result();
     }
   }
@@ -115,8 +116,16 @@ class LoopBuilder {
     } else if (origin.kind == OperandOrigin::Kind::invariant) {
       if (!std::ranges::count(invariants_, first)) invariants_.push_back(first);
     } else if (origin.kind == OperandOrigin::Kind::carried) {
-      carried_.try_emplace({{origin.offset, origin.result}, first}, rewrite_(first));
+      // Each iteration hands on what it was handed, until it is read.
+      for (Carried carried = carried_by(offset, k, origin); !carried.second.empty(); carried.second.erase(carried.second.begin()))
+        carried_.try_emplace(carried, rewrite_(carried.second.front()));
     }
+  }
+
+  Carried carried_by(NodeId offset, size_t k, const OperandOrigin& origin) const {
+    Carried carried{{origin.offset, origin.result}, {}};
+    for (int64_t i = 0; i < origin.back; ++i) carried.second.push_back(node(i, offset).inputs[k]);
+    return carried;
   }
 
   std::vector<ValueId> family(NodeId offset, size_t k) const {
@@ -133,7 +142,7 @@ class LoopBuilder {
       const BodyResult result{origin.offset, origin.result};
       if (is_outside(origin)) inputs.push_back(body_families_.at(family(offset, k)));
       else if (origin.kind == OperandOrigin::Kind::invariant) inputs.push_back(body_invariants_.at(original.inputs[k]));
-      else if (origin.kind == OperandOrigin::Kind::carried) inputs.push_back(body_carried_.at({result, original.inputs[k]}));
+      else if (origin.kind == OperandOrigin::Kind::carried) inputs.push_back(body_carried_.at(carried_by(offset, k, origin)));
       else inputs.push_back(body_results_.at(result));
     }
     const Node& added = append_copy(body_, original, inputs);
@@ -142,7 +151,7 @@ class LoopBuilder {
 
   bool is_last(const Use& use) const { return use.iteration == period_.length - 1; }
   bool is_carried(const BodyResult& result) const {
-    const auto found = carried_.lower_bound({result, 0});
+    const auto found = carried_.lower_bound({result, {}});
     return found != carried_.end() && found->first.first == result;
   }
   bool only_last_is_used(const BodyResult& result) const {
@@ -151,7 +160,10 @@ class LoopBuilder {
 
   void return_results() {
     std::vector<ValueId> outputs;
-    for (const auto& [carried, initial] : carried_) outputs.push_back(body_results_.at(carried.first));
+    for (const auto& [carried, initial] : carried_) {
+      const std::vector<ValueId> later(carried.second.begin() + 1, carried.second.end());
+      outputs.push_back(later.empty() ? body_results_.at(carried.first) : body_carried_.at({carried.first, later}));
+    }
     for (const auto& [result, uses] : uses_) {
       if (only_last_is_used(result)) continue;
       stacked_[result] = outputs.size();
@@ -165,7 +177,10 @@ class LoopBuilder {
     const ValueId first_result = rewrite_.graph().add_loop(inputs_, form, std::move(body_), location()).first_result;
     std::map<BodyResult, ValueId> last;
     ValueId final = first_result;
-    for (const auto& [carried, initial] : carried_) last[carried.first] = final++;
+    for (const auto& [carried, initial] : carried_) {
+      if (carried.second.size() == 1) last[carried.first] = final;
+      ++final;
+    }
     for (const auto& [result, uses] : uses_)
       for (const Use& use : uses) {
         if (is_last(use) && last.contains(result)) {

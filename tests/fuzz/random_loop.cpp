@@ -86,7 +86,9 @@ class Maker {
         case 22: habits.goes_on = 1 + below(8); break;
         case 23:
         case 24: habits.maps = 1 + below(5); break;
-        default: (one_in(2) ? habits.back : habits.stride) = 2 + below(2);
+        default:
+          if (one_in(2)) habits.back = 2 + below(4);
+          else habits.stride = 2 + below(2);
       }
   }
 
