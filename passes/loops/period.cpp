@@ -71,10 +71,6 @@ class PeriodChecker {
           refuse(NoPeriod::attributes, origin.offset);
           return std::nullopt;
         }
-    if (!has_state()) {  // see find_independent_steps; of updates of many parameters, a loop would only copy them
-      refuse(NoPeriod::independent, 0);
-      return std::nullopt;
-    }
     return std::move(result_);
   }
   /// The same for steps that hand nothing on. `opaque`: see are_steps_in_a_row.
@@ -122,14 +118,16 @@ class PeriodChecker {
     }
     return std::nullopt;
   }
-  /// What the operand is once what is carried has come from inside, as it has at the latest behind so many iterations.
+  /// What the operand is once what is carried comes from inside: first, from as many iterations before as there were.
   std::optional<OperandOrigin> settled_origin(NodeId offset, size_t operand) const {
-    std::optional<OperandOrigin> found;
-    for (int64_t i = 0; i <= std::min(kMostBack, result_.length - kFewestIterations + 1); ++i) {
-      found = origin(offset, operand, i);
-      if (!found || found->kind != OperandOrigin::Kind::family) return found;
+    const std::optional<OperandOrigin> second = origin(offset, operand, 1);
+    if (!second || second->kind != OperandOrigin::Kind::family) return second;
+    for (int64_t i = 2; i <= kMostBack && i + 1 < result_.length; ++i) {
+      const std::optional<OperandOrigin> later = origin(offset, operand, i);
+      if (later && later->kind == OperandOrigin::Kind::family) continue;
+      return later && later->back == i ? later : second;
     }
-    return found;
+    return second;
   }
 
   /// The origins of a node's operands; cuts the period where they change.
@@ -144,7 +142,6 @@ class PeriodChecker {
       if (!fits(0) || !fits(1)) return refuse(NoPeriod::origin, offset);
       for (int64_t i = 2; i < result_.length; ++i)
         if (!fits(i)) result_.length = i;
-      if (expected->back >= result_.length) return refuse(NoPeriod::origin, offset);
       result_.origins[offset].push_back(*expected);
     }
     return result_.length >= kFewestIterations || refuse(NoPeriod::origin, offset);
@@ -189,19 +186,6 @@ class PeriodChecker {
   /// A family of right sides of products is a stack of layers, not a sequence.
   static bool is_weight(const Node& node, size_t operand) { return node.op == Op::matmul && operand == 1; }
 
-  /// Whether a value follows from itself an iteration before. Where none does, an iteration may hand something on only because it is
-  /// cut in the middle of what belongs together.
-  bool has_state() const {
-    std::vector<bool> is_free(result_.period);  // follows from outside alone
-    const auto comes_free = [&](const OperandOrigin& origin) {
-      return origin.kind == OperandOrigin::Kind::family || origin.kind == OperandOrigin::Kind::invariant || is_free[origin.offset];
-    };
-    for (bool has_changed = true; std::exchange(has_changed, false);)
-      for (NodeId offset = 0; offset < result_.period; ++offset)
-        if (!is_free[offset] && std::ranges::all_of(result_.origins[offset], comes_free)) is_free[offset] = has_changed = true;
-    return std::ranges::find(is_free, false) != is_free.end();
-  }
-
   const Graph& graph_;
   Period result_;
   std::optional<WhyNoPeriod> refusal_;
@@ -221,15 +205,17 @@ int64_t carried_bytes(const Graph& graph, NodeId first, size_t period) {
   return carried.empty() ? -1 : bytes;
 }
 
-/// Places where iterations could begin that look alike one period later, the best first.
+/// Places where iterations could begin that look alike one period later, the best first. None where at one of them nothing is handed on:
+/// at the others, something is only since what belongs together is cut in the middle.
 std::vector<NodeId> phases_of(const Graph& graph, NodeId begin, NodeId end, size_t period) {
   const size_t rest = (end - begin) % period;
   std::vector<std::pair<int64_t, NodeId>> phases;  // bytes, first node; whole iterations lost count first
   for (NodeId phase = 0; phase < period; ++phase) {
+    if ((end - begin - phase) / period < static_cast<size_t>(kFewestIterations)) break;
     const int64_t bytes = carried_bytes(graph, begin + phase, period);
+    if (bytes < 0) return {};
     const int64_t lost = phase > rest ? int64_t{1} << 50 : 0;
-    if (bytes >= 0 && (end - begin - phase) / period >= static_cast<size_t>(kFewestIterations))
-      phases.emplace_back(lost + bytes, begin + phase);
+    phases.emplace_back(lost + bytes, begin + phase);
   }
   std::sort(phases.begin(), phases.end());
   constexpr size_t kMostTries = 8;
