@@ -66,7 +66,7 @@ const std::vector<UnrolledProgram>& unrolled_programs() {
            },
            two())},
       {"operands from here and there", __LINE__ + 5,
-       "no loop of the way: 8 times 3 ops from mul at @: an operand comes from elsewhere [step-operand], add at @",
+       "no loop of the way: 8 times 3 ops from mul at @: an operand comes from elsewhere [step-operand], add at @; the plan has one",
        after_calls(
            [](const Tensors& x) -> Tensors {
              Tensors y{x[1]};
